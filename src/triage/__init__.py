@@ -1,0 +1,1 @@
+"""Turn platform logs into an incident report."""

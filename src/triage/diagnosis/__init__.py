@@ -1,0 +1,1 @@
+"""Find out what happened: failures, chains, roots, severity."""

@@ -1,0 +1,1 @@
+"""Say what is the same: templates, signatures, folding."""

@@ -1,0 +1,1 @@
+"""Read logs: names to blocks, blocks to rows, rows to events."""

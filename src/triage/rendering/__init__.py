@@ -1,0 +1,1 @@
+"""Turn a Report into text, a page or JSON."""

@@ -1,0 +1,309 @@
+"""Report: what a diagnosis found, as frozen plain data; its JSON form is schema `triage.report/1`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+SCHEMA = "triage.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A place in the input that proves a claim."""
+
+    source: str
+    line: int
+    text: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    name: str
+    format: str
+    why: str
+    bytes: int
+    lines: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The ledger: lines = lines of records + blank + rejected."""
+
+    lines: int
+    records: int
+    blank: int
+    rejected: int
+    continuation: int
+    undated: int
+    out_of_order: int
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    records: int
+    errors: int
+    warnings: int
+    error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds. `wall` is the time-out that the slowest requests run into, e.g. 60000.0 for 60,001 ms."""
+
+    count: int
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
+    wall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    service: str | None
+    method: str | None
+    route: str
+    requests: int
+    errors: int
+    error_rate: float
+    p50: float | None
+    p95: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    requests: int
+    errors: int
+    error_rate: float
+    status: Mapping[str, int]
+    latency_ms: Latency | None
+    routes: tuple[Route, ...] = ()
+    layer: str = ""  # whose requests these are: "edge", "nginx", ...; other layers saw the same requests again
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A crash loop: the same exit again and again."""
+
+    service: str | None
+    code: str
+    count: int
+    interval_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    codes: Mapping[str, int]
+    signals: Mapping[str, int]
+    restarts: int
+    loops: tuple[Loop, ...] = ()
+    starts: int = 0  # starts that were attempted after onset
+    ready: int = 0  # starts that got as far as serving, after onset
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Records that say the same. `trend` is the count in equal slices of the log's window, for sparklines."""
+
+    id: str
+    level: str | None
+    exception: str | None
+    message: str
+    template: str
+    count: int
+    first_seen: datetime | None
+    last_seen: datetime | None
+    services: tuple[str, ...]
+    instances: int
+    examples: tuple[Evidence, ...] = ()
+    trend: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A node of the causal graph. `role` places it: cause, wrapper, exit, proxy, http, client, noise, precursor."""
+
+    id: str
+    kind: str
+    exception: str | None
+    message: str
+    count: int
+    first_seen: datetime | None
+    last_seen: datetime | None
+    services: tuple[str, ...]
+    clusters: tuple[str, ...] = ()
+    frame: str | None = None
+    frames: tuple[str, ...] = ()
+    role: str = "cause"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    cause: str
+    effect: str
+    kind: str
+    count: int
+    lag_s: float | None
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    failure: str
+    confidence: float
+    explains: float  # share of the incident's failing records that it explains, 0..1
+    why: str
+    against: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    id: str
+    title: str
+    start: datetime | None
+    end: datetime | None
+    ongoing: bool
+    severity: str
+    severity_why: str
+    roots: tuple[Root, ...]
+    chains: tuple[tuple[str, ...], ...]
+    symptoms: tuple[str, ...]
+    impact: str
+    trigger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A known failure that was recognised, with what helps."""
+
+    rule: str
+    title: str
+    category: str
+    failures: tuple[str, ...]
+    cause: str
+    checks: tuple[str, ...]
+    fixes: tuple[str, ...]
+    prevention: tuple[str, ...]
+    refuters: tuple[str, ...]
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    category: str
+    looked_for: str
+    records_checked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    at: datetime
+    kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, peak, recovery, end, loss
+    text: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    why: str
+    because: str
+    basis: str  # observed, inferred, human
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    priority: str
+    kind: str  # mitigate, repair, prevent, detect
+    text: str
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A success metric of the fix: `now` is what it is in this log."""
+
+    name: str
+    target: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One slice of the log's window: when it starts, and what happened in it."""
+
+    at: datetime
+    records: int
+    errors: int
+    warnings: int
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    tool: Mapping[str, str]
+    title: str
+    inputs: tuple[Input, ...]
+    intake: Intake
+    window: Window | None
+    healthy: bool
+    severity: str | None
+    severity_why: str
+    headline: str
+    counts: Counts
+    http: Http | None
+    exits: Exits
+    clusters: tuple[Cluster, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    links: tuple[Link, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    source: Mapping[str, Any] | None = None
+    ruled_out: tuple[RuledOut, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    five_whys: tuple[Why, ...] = ()
+    actions: tuple[Action, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    slice_s: float | None = None
+    noise: tuple[str, ...] = ()  # cluster ids that were there all along, before the incident too
+    schema: str = field(default=SCHEMA)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form: plain dicts and lists, times as ISO 8601 UTC with Z."""
+        import msgspec
+
+        plain = msgspec.to_builtins(self, enc_hook=_plain)
+        assert isinstance(plain, dict)
+        return {"schema": plain.pop("schema"), **plain}
+
+    def failure(self, failure: str) -> Failure:
+        """The failure of that id; KeyError when the report has none."""
+        return next(f for f in self.failures if f.id == failure)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(type(value).__name__)
