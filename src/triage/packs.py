@@ -22,7 +22,9 @@ def pattern_dirs(extra: Sequence[Path] = ()) -> tuple[Path, ...]:
         raise PackError(f"the pattern files that belong to triage are missing near {_HERE}", hint="reinstall triage")
     for folder in extra:
         if not folder.is_dir():
-            raise PackError(f"no pattern folder {folder}", hint="--patterns takes a folder with formats/, traces/ or rules/")
+            raise PackError(
+                f"no pattern folder {folder}", hint="--patterns takes a folder with formats/, traces/ or rules/"
+            )
     return (*extra, ours)
 
 
@@ -42,11 +44,14 @@ def read_pack(path: Path) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader, the C one where built
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else os.fspath(path)
-        raise PackError(f"{where}: not valid YAML: {getattr(problem, 'problem', problem)}", hint="check the indentation and quotes there") from None
+        raise PackError(
+            f"{where}: not valid YAML: {getattr(problem, 'problem', problem)}",
+            hint="check the indentation and quotes there",
+        ) from None
     if not isinstance(content, dict):
         raise PackError(f"{path}: the file must hold a mapping", hint="start it with name: and the keys of its kind")
     return content

@@ -52,7 +52,9 @@ SIGNED: dict[str, pl.DataType] = {
     "signature": pl.String(),  # versioned id of the group: "v1:" + 12 hex digits
     "failure": pl.String(),  # id of the message failure (the record's own text); null when the text is only a traceback
     "causes": pl.List(pl.String()),  # ids of the exception failures in the stack, root cause first
-    "links": pl.List(pl.String()),  # for causes[i] -> causes[i+1]: raised_from or while_handling; one shorter than causes
+    "links": pl.List(
+        pl.String()
+    ),  # for causes[i] -> causes[i+1]: raised_from or while_handling; one shorter than causes
 }
 
 NODES: dict[str, pl.DataType] = {

@@ -1,0 +1,55 @@
+"""`python -m benchmarks generate KIND SIZE FILE` and `python -m benchmarks run [KIND] [--size SIZE]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.generate import KINDS, parse_size, write_log
+from benchmarks.run import compare, describe
+from triage.errors import TriageError
+
+
+def main() -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Made-up logs, and triage measured on them."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="write a made-up log, the same for the same seed")
+    generate.add_argument("kind", choices=KINDS)
+    generate.add_argument("size", help="100MB, 1GB")
+    generate.add_argument("file", type=Path)
+    generate.add_argument("--seed", type=int, default=7)
+    run = commands.add_parser("run", help="triage against DuckDB (pip install duckdb) on the same questions")
+    run.add_argument("kind", choices=KINDS, nargs="?", default="gcp")
+    run.add_argument("--size", default="100MB")
+    run.add_argument("--file", type=Path, help="a log that generate wrote, instead of a new one")
+    run.add_argument("--pairs", type=int, default=3)
+    call = parser.parse_args()
+    try:
+        if call.command == "generate":
+            lines = write_log(call.kind, parse_size(call.size), call.file, seed=call.seed)
+            sys.stdout.write(f"{call.file}: {lines:,} lines\n")
+        else:
+            sys.stdout.write(measure(call.kind, call.size, call.file, call.pairs) + "\n")
+    except TriageError as mistake:
+        sys.stderr.write(f"benchmarks: {mistake}\n")
+        return 2
+    return 0
+
+
+def measure(kind: str, size: str, file: Path | None, pairs: int) -> str:
+    """The table for one log, made for the occasion where none is given."""
+    if file is not None:
+        return describe(file, compare(kind, file, pairs=pairs))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"{kind}-{size}.log"
+        write_log(kind, parse_size(size), made)
+        return describe(made, compare(kind, made, pairs=pairs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""From one merged Summary to a Report: calls the others, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+
+from triage.diagnosis import incidents, metrics, story
+from triage.diagnosis.graph import Edge, Graph, Places, link
+from triage.diagnosis.incidents import Case
+from triage.diagnosis.knowledge import load_rules
+from triage.diagnosis.nodes import Node, nodes
+from triage.grouping.folding import fold
+from triage.packs import pattern_dirs
+from triage.report import Cluster, Evidence, Failure, Incident, Link, Report
+from triage.schema import LEVELS
+from triage.summary import TABLES, Summary
+
+MOST_CLUSTERS = 200
+MOST_FAILURES = 300
+
+
+def diagnose(
+    summary: Summary,
+    *,
+    title: str | None = None,
+    patterns: Sequence[Path] = (),
+    repo: Path | None = None,
+    baseline: Summary | None = None,
+) -> Report:
+    """What happened, by what evidence. The same summary gives the same report."""
+    del repo, baseline
+    summary = folded(summary)
+    rules = load_rules(pattern_dirs(patterns))
+    span = metrics.window(summary)
+    layer = metrics.layer(summary)
+    found_nodes = nodes(summary, rules, layer)
+    graph = link(found_nodes, summary)
+    cases, quiet = incidents.cases(graph, summary, layer, span)
+    counts = metrics.counts(summary)
+    onset = min((c.start for c in cases if c.start is not None), default=None)
+    cut = metrics.slices(span)
+    facts = story.Facts(
+        graph,
+        summary,
+        span,
+        counts,
+        metrics.http(summary, layer),
+        metrics.exits(summary, onset),
+        _examples(summary),
+        cut,
+        Places.of(summary),
+    )
+    known = story.findings(cases, facts)
+    told = [_incident(c, facts) for c in cases]
+    headline = story.headline(cases, facts)
+    members = incidents.all_members(cases)
+    return Report(
+        tool={"name": "triage", "version": _version()},
+        title=title or (told[0].title if told else "No incident found"),
+        inputs=metrics.inputs(summary), intake=metrics.intake(summary), window=span,
+        healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
+        headline=headline, counts=counts, http=facts.http, exits=facts.exits,
+        clusters=_clusters(summary, cut), failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
+        incidents=tuple(told), findings=known, source=None,
+        ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
+        five_whys=story.whys(cases[0], facts) if cases else (),
+        actions=story.actions(cases, known, facts), metrics=story.success(cases, facts),
+        rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
+        noise=_noise(found_nodes, members, quiet),
+    )  # fmt: skip
+
+
+def folded(summary: Summary) -> Summary:
+    """The summary with near-equal templates of messages made one, in every table that holds their ids."""
+    texts = summary["nodes"].filter(pl.col("kind") == "message").select("id", "template")
+    groups = summary["groups"].filter(pl.col("exception").is_null()).select(id="signature", template="template")
+    ids: dict[str, str] = {}
+    for rows in (texts, groups):
+        named = rows.drop_nulls("template")
+        if len(named) < 2:
+            continue
+        into = fold(named.select("template", count=pl.lit(1, pl.Int64())))
+        joined: dict[str, list[str]] = {}
+        for key, template in named.select("id", "template").iter_rows():
+            joined.setdefault(into.get(template, template), []).append(key)
+        ids |= {k: min(keys) for keys in joined.values() if len(keys) > 1 for k in keys if k != min(keys)}
+    if not ids:
+        return summary
+    columns = {"failure", "signature", "id", "cause", "effect"}
+    tables = {}
+    for name, rows in summary.tables.items():
+        held = [c for c in rows.columns if c in columns]
+        tables[name] = TABLES[name].fold(rows.with_columns(pl.col(held).replace(ids))) if held else rows
+    return Summary(tables, summary.widths)
+
+
+def _examples(summary: Summary) -> dict[str, tuple[Evidence, ...]]:
+    found: dict[str, list[Evidence]] = {}
+    for r in summary["examples"].sort("id", "at", "source", "line", nulls_last=True).iter_rows(named=True):
+        found.setdefault(r["id"], []).append(Evidence(r["source"], r["line"], r["text"] or "", r["at"]))
+    return {k: tuple(v) for k, v in found.items()}
+
+
+def _incident(case: Case, facts: story.Facts) -> Incident:
+    return Incident(
+        id=case.id, title=story.title(case, facts), start=case.start, end=case.end, ongoing=case.ongoing, severity=case.severity,
+        severity_why=case.severity_why, roots=case.roots, chains=case.chains, symptoms=case.symptoms,
+        impact=story.impact(case, facts), trigger=story.trigger(case, facts),
+    )  # fmt: skip
+
+
+def _clusters(summary: Summary, cut: metrics.Slices | None) -> tuple[Cluster, ...]:
+    examples = _examples(summary)
+    where = summary["clusters"]
+    total = where.group_by("signature").agg(
+        pl.col("count").sum(), pl.col("first").min(), pl.col("last").max(), level=pl.col("level").to_physical().max(),
+        services=pl.col("service").drop_nulls().unique().sort(), instances=pl.col("instance").drop_nulls().n_unique(),
+    )  # fmt: skip
+    named = total.join(summary["groups"], on="signature").sort(["count", "signature"], descending=[True, False])
+    rhythm: Mapping[str, pl.DataFrame] = {str(k[0]): g for k, g in summary["rhythm"].group_by("signature")}
+    made = []
+    for r in named.head(MOST_CLUSTERS).iter_rows(named=True):
+        mine = rhythm.get(r["signature"])
+        made.append(
+            Cluster(
+                id=r["signature"],
+                level=LEVELS[r["level"]] if r["level"] is not None else None,
+                exception=r["exception"],
+                message=r["message"] or "",
+                template=r["template"] or "",
+                count=r["count"],
+                first_seen=r["first"],
+                last_seen=r["last"],
+                services=tuple(r["services"]),
+                instances=r["instances"],
+                examples=examples.get(r["signature"], ()),
+                trend=cut.spread(mine) if cut is not None and mine is not None else (),
+            )
+        )
+    rest = named.slice(MOST_CLUSTERS)
+    if len(rest):
+        more = f"{len(rest):,} more clusters"
+        count, first, last = rest.select(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()).row(0)
+        made.append(Cluster("other", None, None, more, "", count, first, last, (), 0))
+    return tuple(made)
+
+
+def _failures(found: Mapping[str, Node], members: frozenset[str], graph: Graph) -> tuple[Failure, ...]:
+    ranked = sorted(found.values(), key=lambda n: (n.id not in members, -n.count, n.id))[:MOST_FAILURES]
+    return tuple(
+        Failure(
+            n.id, n.kind, n.exception, n.message, n.count, n.first, n.last, n.services, n.clusters, n.frame, n.frames,
+            "label" if n.id in graph.labels else n.role,
+        )
+        for n in ranked
+    )  # fmt: skip
+
+
+def _links(graph: Graph, facts: story.Facts) -> tuple[Link, ...]:
+    return tuple(_link(e, facts) for e in sorted(graph.edges, key=lambda e: (-e.confidence, e.cause, e.effect)))
+
+
+def _link(edge: Edge, facts: story.Facts) -> Link:
+    if edge.source is not None and edge.line is not None:
+        known = [x for x in facts.evidence(edge.effect, 3) if (x.source, x.line) == (edge.source, edge.line)]
+        proof = tuple(known) or (Evidence(edge.source, edge.line),)
+    else:
+        proof = (*facts.evidence(edge.cause), *facts.evidence(edge.effect))
+    return Link(edge.cause, edge.effect, edge.kind, edge.count, edge.lag_s, edge.confidence, proof, edge.why)
+
+
+def _noise(found: Mapping[str, Node], members: frozenset[str], quiet: Sequence[str]) -> tuple[str, ...]:
+    """Clusters whose failures take part in no incident."""
+    inside = {c for i in members for c in found[i].clusters}
+    outside = {c for n in found.values() if n.id not in members or n.id in quiet for c in n.clusters}
+    return tuple(sorted(outside - inside))
+
+
+def _version() -> str:
+    try:
+        return version("triage-logs")
+    except PackageNotFoundError:
+        return "0+unknown"

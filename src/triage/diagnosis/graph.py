@@ -1,0 +1,494 @@
+"""The causal graph: which failure brings about which, by what evidence, and how sure that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow
+from triage.summary import Summary
+
+ENOUGH = 0.5  # a link of less evidence is not drawn
+EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
+RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
+SATURATION = {
+    "memory",
+    "disk",
+    "database_query",
+    "concurrency",
+    "db_pool_exhaustion",
+    "capacity",
+    "database_connection",
+    "queue",
+}
+GENERIC_RANK = 70  # rules of this rank and above name no cause exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One link. `source` and `line` point at a record that shows it."""
+
+    cause: str
+    effect: str
+    kind: str
+    count: int
+    lag_s: float | None
+    confidence: float
+    why: str
+    source: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """`parents` holds for each effect its main causes, strongest first; `edges` all links that were found.
+
+    `labels` are messages that merely head the record of a traceback: they say nothing that the exception does not.
+    """
+
+    nodes: Mapping[str, Node]
+    parents: Mapping[str, tuple[Edge, ...]]
+    edges: tuple[Edge, ...]
+    labels: frozenset[str]
+
+    def ancestors(self, node: str) -> frozenset[str]:
+        """All that leads to the node."""
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            for edge in self.parents.get(todo.pop(), ()):
+                if edge.cause not in seen:
+                    seen.add(edge.cause)
+                    todo.append(edge.cause)
+        return frozenset(seen)
+
+    def children(self, node: str) -> tuple[Edge, ...]:
+        """Links that start at the node, by effect."""
+        return tuple(e for edges in self.parents.values() for e in edges if e.cause == node)
+
+
+@dataclass(slots=True)
+class _Drawing:
+    """The graph while it is being drawn."""
+
+    nodes: dict[str, Node]
+    clock: Clock | None
+    active: dict[str, frozenset[int]]
+    names: dict[str, frozenset[str]]
+    traces: dict[str, frozenset[str]]
+    parents: dict[str, list[Edge]]
+    edges: list[Edge]
+    labels: set[str]
+
+    def draw(self, edge: Edge, *, main: bool = True) -> None:
+        if edge.cause == edge.effect or any(e.cause == edge.cause and e.effect == edge.effect for e in self.edges):
+            return
+        self.edges.append(edge)
+        if main and edge.effect not in self.above(edge.cause):
+            self.parents.setdefault(edge.effect, []).append(edge)
+
+    def above(self, node: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            for edge in self.parents.get(todo.pop(), ()):
+                if edge.cause not in seen:
+                    seen.add(edge.cause)
+                    todo.append(edge.cause)
+        return seen
+
+    def together(self, a: Node, b: Node) -> float:
+        if self.clock is None:
+            return 1.0
+        return self.clock.together(self.active[a.id], self.active[b.id])
+
+    @property
+    def slack(self) -> int:
+        """Microseconds by which stamps of one moment may differ."""
+        return min(2_000_000, self.clock.width) if self.clock is not None else 2_000_000
+
+
+def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
+    """Find the links between failures; harmless ones (noise, lifecycle) take no part."""
+    taking = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle")}
+    dated = [n for n in taking.values() if n.first is not None and n.last is not None]
+    clock = Clock.over(min(n.first for n in dated if n.first), max(n.last for n in dated if n.last)) if dated else None
+    places = Places.of(summary)
+    drawing = _Drawing(
+        nodes=taking,
+        clock=clock,
+        active={i: clock.active(n) if clock else frozenset() for i, n in taking.items()},
+        names={i: places.named(n) for i, n in taking.items()},
+        traces=_traces(summary),
+        parents={},
+        edges=[],
+        labels=set(),
+    )
+    _within_records(drawing, summary)
+    _embeddings(drawing)
+    _sequences(drawing)
+    for role in ("timeout", "exit", "proxy", "http", "client"):
+        _effects(drawing, role)
+    _precursors(drawing)
+    return Graph(
+        nodes, {k: tuple(v) for k, v in drawing.parents.items()}, tuple(drawing.edges), frozenset(drawing.labels)
+    )
+
+
+def _traces(summary: Summary) -> dict[str, frozenset[str]]:
+    rows = summary["traces"].group_by("failure").agg("trace")
+    return {failure: frozenset(traces) for failure, traces in rows.iter_rows()}
+
+
+def _within_records(drawing: _Drawing, summary: Summary) -> None:
+    """Exception chains, and the message that heads the record of a stack."""
+    for r in summary["links"].sort("count", "cause", "effect", descending=[True, False, False]).iter_rows(named=True):
+        if r["cause"] not in drawing.nodes or r["effect"] not in drawing.nodes:
+            continue
+        where = {"count": r["count"], "lag_s": 0.0, "source": r["source"], "line": r["line"]}
+        if r["kind"] == "wraps":
+            cause, label = drawing.nodes[r["cause"]], drawing.nodes[r["effect"]]
+            drawing.labels.add(label.id)
+            why = "the record that carries the traceback"
+            drawing.draw(Edge(cause.id, label.id, "wraps", confidence=0.95, why=why, **where), main=False)
+        else:
+            words = "raised from" if r["kind"] == "raised_from" else "raised while handling"
+            drawing.draw(
+                Edge(r["cause"], r["effect"], r["kind"], confidence=0.98, why=f"{words} it in one traceback", **where)
+            )
+
+
+def _embeddings(drawing: _Drawing) -> None:
+    """A message that holds the text of an exception speaks of it."""
+    exceptions = [n for n in drawing.nodes.values() if n.kind == "exception" and len(n.template) >= EMBEDDED]
+    exceptions.sort(key=lambda n: (-len(n.template), n.id))
+    for outer in [n for n in drawing.nodes.values() if n.kind == "message"]:
+        for inner in exceptions:
+            if (
+                inner.template not in outer.template
+                or inner.template == outer.template
+                or drawing.together(inner, outer) < ENOUGH
+            ):
+                continue
+            drawing.labels.discard(outer.id)
+            found = follow(inner, outer, drawing.slack)
+            lag = found.lag_s if found is not None else None
+            if RETRY.search(outer.message) and (outer.first or datetime.max) <= (inner.first or datetime.max):
+                why = "each attempt logs the text of the exception that ends it"
+                drawing.draw(Edge(outer.id, inner.id, "precedes", min(outer.count, inner.count), lag, 0.75, why))
+            else:
+                why = f"its text holds “{_short(inner.message)}”"
+                drawing.draw(Edge(inner.id, outer.id, "wraps", min(outer.count, inner.count), lag, 0.95, why))
+                drawing.nodes[outer.id] = (
+                    replace(outer, role="wrapper") if LADDER.get(outer.role, 9) < LADDER["wrapper"] else outer
+                )
+            break
+    _order_embeddings(drawing)
+
+
+def _order_embeddings(drawing: _Drawing) -> None:
+    """Several messages speak of one exception: in the order in which one cycle logs them, before the next exception of the chain."""
+    by_inner: dict[str, list[Node]] = {}
+    for edge in drawing.edges:
+        if edge.kind == "wraps" and edge.effect not in drawing.labels:
+            by_inner.setdefault(edge.cause, []).append(drawing.nodes[edge.effect])
+    for inner, outers in by_inner.items():
+        outers.sort(key=lambda n: (n.first is None, n.first, n.id))
+        last = inner
+        for outer in outers:
+            if last != inner:
+                found = follow(drawing.nodes[last], outer, drawing.slack)
+                if found is None or found.share < 0.8:
+                    continue
+                drawing.parents[outer.id] = []
+                drawing.draw(
+                    Edge(
+                        last,
+                        outer.id,
+                        "same_instance",
+                        outer.count,
+                        found.lag_s,
+                        0.85,
+                        "logged next, of the same exception, in every cycle",
+                    )
+                )
+            last = outer.id
+        for edge in [e for e in drawing.edges if e.cause == inner and e.kind in ("raised_from", "while_handling")]:
+            following = drawing.nodes[edge.effect]
+            if last != inner and (drawing.nodes[last].first or datetime.max) <= (following.first or datetime.max):
+                drawing.parents[following.id] = [e for e in drawing.parents[following.id] if e.cause != inner]
+                drawing.draw(
+                    Edge(
+                        last,
+                        following.id,
+                        "wraps",
+                        following.count,
+                        0.0,
+                        0.85,
+                        "logged in the record that raises it",
+                        edge.source,
+                        edge.line,
+                    )
+                )
+
+
+def _sequences(drawing: _Drawing) -> None:
+    """In one process, a failure that says that something inside failed follows the one that did."""
+    for b in _by_time(drawing, lambda n: n.role == "wrapper" or (n.role == "cause" and _vague(n))):
+        if b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        best: tuple[tuple[float, float, str], Edge] | None = None
+        for a in drawing.nodes.values():
+            if a.id == b.id or a.id in drawing.labels or a.step > b.step or not a.severe or not _shares_service(a, b):
+                continue
+            if (
+                b.id in drawing.above(a.id)
+                or _outer(drawing, a)
+                or (a.role == b.role == "cause" and _vague(a) and not a.stacks)
+            ):
+                continue
+            found = follow(a, b, 2000)
+            alike = min(a.count, b.count) / max(a.count, b.count)
+            if (
+                found is None
+                or found.share < 0.6
+                or (b.role != "wrapper" and (alike < 0.8 or found.share < 0.9))
+                or not _before(a, b, drawing.slack)
+            ):
+                continue
+            if found.pace > 0.5 and b.count > 2:
+                continue
+            confidence = round(
+                min(0.92, 0.45 + 0.25 * found.share + 0.15 * alike + 0.1 * (found.scope == "instance")), 3
+            )
+            why = f"follows it in {found.share:.0%} of cases in the same {found.scope}, {_lag(found)} later"
+            edge = Edge(a.id, b.id, "same_instance", b.count, found.lag_s, confidence, why)
+            key = (found.lag_s, -float(a.step), a.id)
+            if best is None or key < best[0]:
+                best = (key, edge)
+        if best is not None:
+            drawing.draw(best[1])
+
+
+def _vague(node: Node) -> bool:
+    return node.rule is None or node.rule.rank >= GENERIC_RANK
+
+
+def _outer(drawing: _Drawing, node: Node) -> bool:
+    """Whether the node is raised further in its own record: then the outer exception speaks for it."""
+    return any(e.cause == node.id and e.kind in ("raised_from", "while_handling") for e in drawing.edges)
+
+
+def _effects(drawing: _Drawing, role: str) -> None:
+    """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
+    platform_exits = any("exit" in n.marks for n in drawing.nodes.values() if n.role == "exit")
+    for b in _by_time(drawing, lambda n: n.role == role):
+        if "worker_exit" in b.marks and platform_exits:
+            drawing.labels.add(b.id)
+            continue
+        if b.id in drawing.labels:
+            continue
+        ranked = sorted(
+            ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
+            key=lambda x: (-x[0][0], x[1].id),
+        )
+        ranked = [x for x in ranked if x[0][0] >= ENOUGH]
+        if not ranked:
+            continue
+        (_, edge), main = ranked[0]
+        drawing.draw(edge)
+        if role == "http":
+            for (_, edge), a in ranked[1:]:
+                above = drawing.above(b.id)
+                if a.id in above or not _own_share(drawing, a, b, main):
+                    continue
+                drawing.draw(edge)
+
+
+def _may_cause(drawing: _Drawing, a: Node, b: Node) -> bool:
+    if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id) or a.role == "precursor":
+        return (
+            b.role == "timeout"
+            and a.role == "precursor"
+            and bool(drawing.names[b.id] & set(a.services))
+            and a.id != b.id
+        )
+    if _outer(drawing, a):
+        return False
+    if b.role == "timeout":
+        other = bool(drawing.names[b.id] & set(a.services)) and not _shares_service(a, b)
+        slow = a.rule is not None and a.rule.category in SATURATION and _shares_service(a, b)
+        return a.role != "timeout" and a.step <= b.step and (other or slow)
+    return a.step < b.step
+
+
+def _own_share(drawing: _Drawing, a: Node, b: Node, main: Node) -> bool:
+    """Whether `a` accounts for HTTP failures that the main cause does not: as severe, of the same kind, at the same moments."""
+    if not a.severe or a.role not in ("cause", "timeout", "wrapper") or a.count > 1.5 * b.count:
+        return False
+    if drawing.together(b, a) < 0.8:
+        return False
+    if main.role in ("exit", "proxy"):
+        found = follow(a, b, drawing.slack)
+        return found is not None and found.pace < 0.3 and found.scope != "any" and _shares_service(a, b)
+    return True
+
+
+def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
+    """How much speaks for `a` as the cause of `b`, 0..1, and the link that says it."""
+    found = follow(a, b, drawing.slack)
+    together = drawing.together(a, b)
+    names = bool(drawing.names[b.id] & set(a.services)) and not set(b.services) >= set(a.services)
+    same = _shares_service(a, b)
+    score = 0.3 * together
+    reasons = [f"active together in {together:.0%} of its time"] if together else []
+    kind = "precedes"
+    if found is not None:
+        score += (0.3 if found.scope == "instance" else 0.2 if found.scope == "service" else 0.1) * found.share
+        if found.pace and found.pace < 0.3 and a.count >= 3:
+            score += 0.15
+            reasons.append(f"{_lag(found)} behind it each time")
+            kind = "same_instance" if found.scope == "instance" else "precedes"
+    if same:
+        score += 0.15
+    mine, theirs = drawing.traces.get(a.id, frozenset()), drawing.traces.get(b.id, frozenset())
+    if len(mine & theirs) >= 2 or (mine and mine == theirs):
+        shared = len(mine & theirs) / min(len(mine), len(theirs))
+        score += 0.4 * shared
+        kind = "same_trace"
+        reasons.append(f"in the same request {len(mine & theirs)} times")
+    if names:
+        score += 0.5
+        kind = "names"
+        reasons.append(f"names {', '.join(sorted(drawing.names[b.id] & set(a.services)))}")
+    score += 0.1 * min(a.count, b.count) / max(a.count, b.count)
+    if a.rule is not None and (
+        b.role in a.rule.explains or (b.rule is not None and b.rule.category in a.rule.explains)
+    ):
+        score += 0.1
+        kind = "rule" if kind == "precedes" else kind
+    if _kills(a, b):
+        score += 0.4
+        kind = "rule"
+        reasons.append("the kernel or platform killed it for memory")
+    if not _before(a, b, drawing.slack):
+        score -= 0.1 if b.step >= LADDER["proxy"] else 0.3
+    score -= 0.04 * max(0, b.step - a.step - 1)
+    if b.role == "http" and a.role in ("precursor",):
+        score -= 0.3
+    if not a.severe and b.severe:
+        score -= 0.1
+    lag = found.lag_s if found is not None else None
+    return score, Edge(
+        a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), "; ".join(reasons) or "at the same time"
+    )
+
+
+def _kills(a: Node, b: Node) -> bool:
+    memory = "oom" in a.marks or (a.rule is not None and a.rule.category == "memory" and a.role == "cause")
+    return (
+        memory and b.role == "exit" and ("KILL" in b.message.upper() or "137" in b.message or "signal 9" in b.message)
+    )
+
+
+def _precursors(drawing: _Drawing) -> None:
+    """Warnings that come before a root in the same service, again and again: early signs, never roots by themselves."""
+    roots = [n for n in drawing.nodes.values() if n.severe and n.role == "cause" and n.id not in drawing.parents]
+    for early in _by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
+        if any(e.cause == early.id or e.effect == early.id for e in drawing.edges):
+            continue
+        for root in sorted(roots, key=lambda n: (n.first is None, n.first, n.id)):
+            if root.count < 2 or early.count < root.count or root.rule is None or root.rule.category not in SATURATION:
+                continue
+            found = follow(early, root, 0)
+            if found is None or found.share < 0.8 or not _before(early, root, 0) or drawing.together(root, early) < 0.5:
+                continue
+            drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
+            break
+
+
+def _by_time(drawing: _Drawing, wanted: object) -> Iterable[Node]:
+    assert callable(wanted)
+    chosen = [n for n in drawing.nodes.values() if wanted(n)]
+    return sorted(chosen, key=lambda n: (n.step, n.first is None, n.first, n.id))
+
+
+def _shares_service(a: Node, b: Node) -> bool:
+    return bool(set(a.services) & set(b.services)) or not a.services or not b.services
+
+
+def _before(a: Node, b: Node, slack_us: int) -> bool:
+    if a.first is None or b.first is None:
+        return True
+    return a.first <= b.first + timedelta(microseconds=slack_us)
+
+
+def _lag(found: Follow) -> str:
+    return (
+        f"{found.lag_s * 1000:.0f} ms"
+        if found.lag_s < 1
+        else f"{found.lag_s:.1f} s"
+        if found.lag_s < 120
+        else f"{found.lag_s / 60:.0f} min"
+    )
+
+
+def _short(text: str) -> str:
+    line = text.split("\n", 1)[0]
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+_HOST = re.compile(
+    r"""(?:https?|postgres(?:ql)?|redis|mysql|amqp|mongodb|grpc|tcp)://(?:[^@/\s"']*@)?([A-Za-z0-9_.\-]+)(?::(\d+))?  # a URL
+      | \bhost\s*[=:]\s*["']?([A-Za-z0-9_.\-]+)["']?(?:[,;\s]+port\s*[=:]\s*["']?(\d+))?                               # host=… port=…
+      | \bserver\ at\ "([^"]+)"(?:\ \([^)]*\))?,\ port\ (\d+)                                                          # libpq
+      | \b([A-Za-z0-9_.\-]+\.[A-Za-z0-9_.\-]+|localhost|[A-Za-z][A-Za-z0-9_\-]{2,}):(\d{2,5})\b                        # host:port
+    """,
+    re.VERBOSE,
+)
+_LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
+
+
+def addresses(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Hosts and ports that a text names."""
+    found = []
+    for match in _HOST.finditer(text):
+        host, port = next(((match[i], match[i + 1]) for i in (1, 3, 5, 7) if match[i]), (None, None))
+        if host:
+            found.append((host.lower().rstrip("."), port))
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which services there are, and at which addresses they said that they listen."""
+
+    services: frozenset[str]
+    listening: Mapping[tuple[str, str | None], frozenset[str]]
+
+    @staticmethod
+    def of(summary: Summary) -> Places:
+        """From the failures' services and the addresses of the listeners."""
+        services = set(summary["volume"]["service"].drop_nulls().unique()) | set(
+            summary["listens"]["service"].drop_nulls()
+        )
+        listening: dict[tuple[str, str | None], set[str]] = {}
+        for service, address in summary["listens"].select("service", "address").drop_nulls().iter_rows():
+            host, _, port = address.rpartition(":")
+            for known in {host.lower().strip("[]"), ""}:
+                listening.setdefault((known, port), set()).add(service)
+        return Places(frozenset(services), {k: frozenset(v) for k, v in listening.items()})
+
+    def named(self, node: Node) -> frozenset[str]:
+        """Other services that the failure's text names: by host name, or by the address that they listen at."""
+        found: set[str] = set()
+        for host, port in addresses(node.message):
+            name = host.split(".")[0]
+            found |= {s for s in self.services if s.lower() in (name, host) or s.lower().replace("_", "-") == name}
+            if port is not None:
+                found |= self.listening.get((host, port)) or (
+                    self.listening.get(("", port), frozenset()) if host in _LOCAL else frozenset()
+                )
+        return frozenset(found - set(node.services))

@@ -1,0 +1,412 @@
+"""Incidents: which failures belong together, where each begins, what it did to users, and how bad that is."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+import polars as pl
+
+from triage.diagnosis.graph import Graph
+from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.nodes import ERROR, LADDER, Node
+from triage.report import Root, Window
+from triage.summary import Summary
+
+MOST_CHAINS = 6
+MOST_ROOTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What users and the platform saw inside an incident: the inputs of its severity."""
+
+    requests: int
+    failed: int
+    exits: int
+    ready: int
+    minutes: float
+
+    @property
+    def share(self) -> float:
+        """Failed requests of all, 0..1; 0 without requests."""
+        return self.failed / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One incident before it is told: its nodes, roots, chains and measured impact."""
+
+    id: str
+    members: tuple[str, ...]
+    roots: tuple[Root, ...]
+    chains: tuple[tuple[str, ...], ...]
+    symptoms: tuple[str, ...]
+    start: datetime | None
+    end: datetime | None
+    ongoing: bool
+    recovered: datetime | None
+    impact: Impact
+    severity: str
+    severity_why: str
+
+
+def cases(
+    graph: Graph, summary: Summary, layer: Layer | None, span: Window | None
+) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """Incidents, worst first, and the ids of failures that were there but deserve none."""
+    groups = _components(graph)
+    found: list[Case] = []
+    quiet: list[str] = []
+    loose: list[tuple[str, ...]] = []
+    for members in groups:
+        nodes = [graph.nodes[m] for m in members]
+        if not _deserves(nodes, graph, summary, layer):
+            quiet += members
+        elif _visible(nodes) or _known_cause(nodes):
+            found.append(_case(members, graph, summary, layer, span))
+        else:
+            loose.append(members)
+    found = [c for c in found if not _background(c, found, span, graph, quiet)]
+    for members in loose:
+        home = _home(members, found, graph)
+        if home is None:
+            found.append(_case(members, graph, summary, layer, span))
+        else:
+            place = found.index(home)
+            found[place] = _with_symptoms(home, members)
+    found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
+    return tuple(found), tuple(sorted(quiet))
+
+
+def _components(graph: Graph) -> list[tuple[str, ...]]:
+    """Failures that links connect, as sorted ids; harmless ones stay out unless a link holds them."""
+    leader: dict[str, str] = {}
+
+    def find(node: str) -> str:
+        while leader.setdefault(node, node) != node:
+            node = leader[node]
+        return node
+
+    for edge in graph.edges:
+        leader[find(edge.cause)] = find(edge.effect)
+    for node in graph.nodes.values():
+        if node.role not in ("noise", "lifecycle") and (node.severe or node.id in leader):
+            find(node.id)
+    members: dict[str, list[str]] = {}
+    for name in leader:
+        members.setdefault(find(name), []).append(name)
+    return sorted(tuple(sorted(m)) for m in members.values())
+
+
+def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Layer | None) -> bool:
+    """Whether this is more than a hiccup."""
+    severe = [n for n in nodes if n.severe and n.id not in graph.labels]
+    if not severe:
+        return False
+    if any(n.role == "exit" or "oom" in n.marks for n in severe):
+        return True
+    failed = sum(n.count for n in severe if n.kind == "http")
+    requests = int(layer.of(summary["requests"])["count"].sum()) if layer is not None else 0
+    causes = [n for n in severe if n.role in ("cause", "wrapper")]
+    if failed:
+        return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
+    waits = [n for n in severe if n.role in ("timeout", "proxy", "client")]
+    if not causes:
+        return sum(n.count for n in waits) > 2
+    return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
+
+
+def _visible(nodes: Sequence[Node]) -> bool:
+    return any(n.role in ("exit", "proxy", "http", "client") for n in nodes)
+
+
+def _known_cause(nodes: Sequence[Node]) -> bool:
+    return any(n.role == "cause" and (n.stacks or (n.rule is not None and n.rule.confidence >= 0.5)) for n in nodes)
+
+
+def _background(case: Case, found: Sequence[Case], span: Window | None, graph: Graph, quiet: list[str]) -> bool:
+    """Whether the case ran evenly all along while another one, with visible effects, began in the middle of the log."""
+    if span is None or case.start is None or case.end is None or _visible([graph.nodes[m] for m in case.members]):
+        return False
+    length = span.end - span.start
+    others = [c for c in found if c is not case and c.start is not None and c.start > span.start + 0.1 * length]
+    even = case.start <= span.start + 0.05 * length and case.end >= span.end - 0.05 * length
+    if others and even and any(_visible([graph.nodes[m] for m in c.members]) for c in others):
+        quiet += case.members
+        return True
+    return False
+
+
+def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case | None:
+    """The incident in whose time, give or take a tenth, these failures of no known cause fall."""
+    first = min((f for m in members if (f := graph.nodes[m].first) is not None), default=None)
+    for case in found:
+        if first is None or case.start is None or case.end is None:
+            return case
+        grace = max(timedelta(seconds=5), 0.1 * (case.end - case.start))
+        if case.start - grace <= first <= case.end + grace:
+            return case
+    return None
+
+
+def _with_symptoms(case: Case, members: tuple[str, ...]) -> Case:
+    from dataclasses import replace
+
+    return replace(case, members=(*case.members, *members), symptoms=(*case.symptoms, *members))
+
+
+def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer | None, span: Window | None) -> Case:
+    roots = _roots(members, graph, span)
+    chains = _chains([r.failure for r in roots], members, graph)
+    told = {i for chain in chains for i in chain} | {r.failure for r in roots}
+    symptoms = tuple(m for m in members if m not in told)
+    core = [graph.nodes[i] for i in sorted(told) if graph.nodes[i].first is not None] or [
+        graph.nodes[m] for m in members if graph.nodes[m].first is not None
+    ]
+    start = min((n.first for n in core if n.first), default=None)
+    end = max((n.last for n in core if n.last), default=None)
+    severe = [n for n in core if n.severe]
+    onset = min((n.first for n in severe if n.first), default=start)
+    impact = _impact([graph.nodes[m] for m in members], summary, layer, onset, end)
+    recovered = _recovered(core, summary, layer, span, end)
+    severity, why = _severity([graph.nodes[m] for m in members], impact, layer)
+    seed = "\n".join([*(r.failure for r in roots), *sorted(members)])
+    return Case(
+        id="i" + hashlib.blake2b(seed.encode(), digest_size=4).hexdigest(), members=members, roots=roots, chains=chains, symptoms=symptoms,
+        start=start, end=end, ongoing=recovered is None, recovered=recovered, impact=impact, severity=severity, severity_why=why,
+    )  # fmt: skip
+
+
+# -- roots ------------------------------------------------------------------------------------------------------------
+
+
+def _roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
+    """Where the chains begin. Effects without a cause in the log are no roots: then there is none."""
+    heads = [graph.nodes[m] for m in members if _can_be_root(graph.nodes[m], graph)]
+    if not heads:
+        return ()
+    shares = {n.id: _explained(n, graph) for n in heads}
+    whole = sum(n.count for n in (graph.nodes[m] for m in members) if n.severe and n.id not in graph.labels) or 1
+    ranked = sorted(heads, key=lambda n: (-_strength(n, shares[n.id] / whole), n.first is None, n.first, n.id))
+    best = _strength(ranked[0], shares[ranked[0].id] / whole)
+    kept = [n for n in ranked if _strength(n, shares[n.id] / whole) >= 0.25 * best][:MOST_ROOTS]
+    return tuple(_root(n, min(1.0, shares[n.id] / whole), graph, span, rivals=len(kept) - 1) for n in kept)
+
+
+def _can_be_root(node: Node, graph: Graph) -> bool:
+    causes = [graph.nodes[e.cause] for e in graph.parents.get(node.id, ())]
+    if any(c.role != "precursor" for c in causes) or node.id in graph.labels:
+        return False
+    if node.role in ("cause", "timeout"):
+        return node.severe or bool(graph.children(node.id))
+    return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
+
+
+def _explained(node: Node, graph: Graph) -> float:
+    """Failing records that the node leads to, itself included; an effect of several causes is shared out by their counts."""
+    portion: dict[str, float] = {node.id: 1.0}
+    todo = [node.id]
+    while todo:
+        here = todo.pop(0)
+        for edge in graph.children(here):
+            peers = graph.parents[edge.effect]
+            weight = graph.nodes[here].count / sum(graph.nodes[p.cause].count for p in peers)
+            share = portion[here] * weight
+            if share > portion.get(edge.effect, 0.0):
+                portion[edge.effect] = share
+                todo.append(edge.effect)
+    return sum(graph.nodes[i].count * p for i, p in portion.items() if graph.nodes[i].severe and i not in graph.labels)
+
+
+def _strength(node: Node, explains: float) -> float:
+    """What makes a head the first root: how much it explains, and whether its text names a cause."""
+    named = node.rule.confidence if node.rule is not None and node.role != "timeout" else 0.3
+    return explains * (0.5 + named)
+
+
+def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, rivals: int) -> Root:
+    named = node.rule.confidence if node.rule is not None else 0.3
+    confidence = 0.3 + 0.45 * named
+    reasons = []
+    against = []
+    if node.kind == "exception" and node.inner and node.stacks:
+        confidence += 0.12
+        reasons.append("it stands innermost in every traceback that carries it")
+    elif node.rule is not None and node.rule.rank < 50:
+        confidence += 0.08
+        reasons.append("the message itself names the cause")
+    if explains >= 0.8:
+        confidence += 0.1
+        reasons.append(f"it leads to {explains:.0%} of the failing records of the incident")
+    elif explains < 0.3:
+        confidence -= 0.1
+        against.append(f"it explains only {explains:.0%} of the failing records")
+    effects = [graph.nodes[e.effect] for e in graph.children(node.id)]
+    if effects and all(node.first is None or e.first is None or node.first <= e.first for e in effects):
+        reasons.append("nothing that it leads to was seen before it")
+        confidence += 0.03
+    if rivals and explains < 0.8:
+        against.append("another failure begins by itself in the same time")
+        confidence -= 0.05
+    if node.role == "timeout":
+        confidence = min(confidence, 0.5)
+        against.append(
+            "a time-out shows that something else was slow; the log of that side is not among the inputs or shows nothing"
+        )
+    if not effects:
+        confidence -= 0.08
+    if (
+        span is not None
+        and node.first is not None
+        and (node.first - span.start) < 0.005 * (span.end - span.start)
+        and span.end > span.start
+    ):
+        against.append("the log begins inside the failure: what came before cannot be seen")
+    confidence = round(max(0.2, min(0.97, confidence)), 2)
+    return Root(
+        node.id,
+        confidence,
+        round(explains, 4),
+        _sentence(reasons) or "no other failure comes before it",
+        _sentence(against),
+    )
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    if not parts:
+        return ""
+    text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    return text[0].upper() + text[1:]
+
+
+# -- chains -----------------------------------------------------------------------------------------------------------
+
+
+def _chains(roots: Sequence[str], members: Sequence[str], graph: Graph) -> tuple[tuple[str, ...], ...]:
+    """Paths from the roots to what was seen last, the longest first; early warnings stand in front of their root."""
+    paths: list[tuple[str, ...]] = []
+    starts = roots or _heads(members, graph)
+    for root in starts:
+        early = [e.cause for e in graph.parents.get(root, ()) if graph.nodes[e.cause].role == "precursor"][:1]
+        paths += [(*early, *path) for path in _paths(root, graph, (root,))]
+    paths = [p for p in paths if len(p) > 1]
+    paths.sort(key=lambda p: (starts.index(p[0]) if p[0] in starts else 0, -_height(p, graph), -len(p), p))
+    return tuple(dict.fromkeys(paths))[:MOST_CHAINS]
+
+
+def _heads(members: Sequence[str], graph: Graph) -> list[str]:
+    """Effects that nothing in the log explains."""
+    return [m for m in members if not graph.parents.get(m) and m not in graph.labels and graph.nodes[m].severe]
+
+
+def _paths(node: str, graph: Graph, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    effects = [e.effect for e in graph.children(node) if e.effect not in path and e.effect not in graph.labels]
+    onward = [e for e in effects if _leads_on(e, graph)]
+    effects = onward or effects
+    if not effects:
+        return [path]
+    return [p for e in sorted(effects) for p in _paths(e, graph, (*path, e))]
+
+
+def _leads_on(node: str, graph: Graph) -> bool:
+    """Whether the node is, or leads to, something that users or the platform saw, or an exception."""
+    if LADDER.get(graph.nodes[node].role, 0) >= LADDER["exit"] or graph.nodes[node].kind == "exception":
+        return True
+    return any(_leads_on(e.effect, graph) for e in graph.children(node) if e.effect != node)
+
+
+def _height(path: tuple[str, ...], graph: Graph) -> int:
+    return max(LADDER.get(graph.nodes[i].role, 0) for i in path)
+
+
+# -- impact and severity ----------------------------------------------------------------------------------------------
+
+
+def _impact(
+    nodes: Sequence[Node], summary: Summary, layer: Layer | None, onset: datetime | None, end: datetime | None
+) -> Impact:
+    requests = failed = 0
+    if onset is not None and end is not None and layer is not None and any(n.kind == "http" for n in nodes):
+        low, high = to_us(onset) - summary.widths["traffic"], to_us(end)
+        rows = layer.of(summary["traffic"]).filter(pl.col("bucket").is_between(low, high))
+        hit = {s for n in nodes if n.kind == "http" for s in (p[0] for p in n.times)}
+        if hit:
+            rows = rows.filter(pl.col("service").is_in(list(hit), nulls_equal=True))
+        requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum())
+    died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks) or sum(
+        n.count for n in nodes if n.role == "exit"
+    )
+    ready = 0
+    if onset is not None and end is not None:
+        marks = summary["marks"].filter((pl.col("mark") == "ready") & pl.col("at").is_between(onset, end))
+        homes = {s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services}
+        ready = int(
+            marks.filter(pl.col("service").is_in(list(homes), nulls_equal=True) | pl.lit(not homes))["count"].sum()
+        )
+    minutes = (end - onset).total_seconds() / 60 if onset is not None and end is not None else 0.0
+    return Impact(requests, failed, died, ready, minutes)
+
+
+def _recovered(
+    core: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None, end: datetime | None
+) -> datetime | None:
+    """When things were well again: requests succeed, or the log goes on for long without the failure; None while it lasts."""
+    if span is None or end is None:
+        return None
+    tail = span.end - end
+    times = sorted(t for n in core for t in n.all_times)
+    gaps = [b - a for a, b in itertools.pairwise(times) if b > a]
+    usual = timedelta(microseconds=median(gaps)) if gaps else timedelta(0)
+    long = sorted(gaps)[-1] if gaps else 0
+    if tail <= max(3 * usual, timedelta(microseconds=1.2 * long), 0.02 * (span.end - span.start)):
+        return None
+    if layer is not None:
+        after = layer.of(summary["traffic"]).filter(pl.col("bucket") > to_us(end))
+        served = int((after["requests"] - after["failed"]).sum())
+        if served == 0 and any(n.kind == "http" for n in core):
+            return None
+    return end
+
+
+def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tuple[str, str]:
+    """P0..P3 with the figures that it rests on."""
+    share = f"{impact.failed:,} of {impact.requests:,} requests failed ({impact.share:.1%})" if impact.requests else ""
+    if impact.failed >= 5 and impact.share >= 0.9:
+        return "P0", f"{share}: nothing is served"
+    looping = impact.exits >= 2 and impact.ready == 0
+    if looping and (impact.requests == impact.failed):
+        return "P0", f"{impact.exits:,} exits and no start that got as far as serving" + (f"; {share}" if share else "")
+    if impact.share >= 0.1:
+        return "P1", share
+    if impact.exits >= 3:
+        return "P1", f"instances keep dying: {impact.exits:,} exits" + (f"; {share}" if share else "")
+    if any(n.rule is not None and n.rule.category == "queue" and n.severe for n in nodes):
+        return "P1", "a consumer of a queue stands still"
+    if impact.failed:
+        return "P2", share
+    if impact.exits:
+        return "P2", f"{impact.exits:,} exit{'s' if impact.exits > 1 else ''}; no failed request in the log"
+    severe = sum(n.count for n in nodes if n.severe and n.level >= ERROR)
+    seen = (
+        "no failed request in the log"
+        if layer is not None
+        else "the log shows no requests, so what users saw is unknown"
+    )
+    if severe >= 10 and layer is None:
+        return "P2", f"{severe:,} error records; {seen}"
+    return "P3", f"{severe:,} error record{'s' if severe != 1 else ''}; {seen}"
+
+
+def all_members(found: Sequence[Case]) -> frozenset[str]:
+    """Ids of all failures that belong to an incident."""
+    return frozenset(m for c in found for m in c.members)
+
+
+def by_id(nodes: Mapping[str, Node], ids: Sequence[str]) -> list[Node]:
+    """The nodes of these ids."""
+    return [nodes[i] for i in ids]

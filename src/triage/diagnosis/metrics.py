@@ -1,0 +1,297 @@
+"""Figures of a Summary: counts, rates over time, HTTP, latencies, exits and crash loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from triage.report import Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
+from triage.summary import LATENCY_BASE, LATENCY_MIN_MS, Summary
+
+SLICES = 60
+WALLS_S = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 100, 120, 180, 230, 240, 300, 600, 900, 1800, 3600)
+WALL_SLACK = 0.02  # a request that hits a limit ends at most so much behind it
+PROXIES = ("nginx", "apache", "haproxy", "envoy", "traefik", "caddy", "alb", "elb")
+FRONT = (
+    "gateway",
+    "ingress",
+    "proxy",
+    "edge",
+    "nginx",
+    "traefik",
+    "haproxy",
+    "envoy",
+    "caddy",
+    "apache",
+    "lb",
+    "router",
+)
+
+
+def window(summary: Summary) -> Window | None:
+    """First and last time stamp seen, or None without any."""
+    sources = summary["sources"]
+    first, last = sources["first"].min(), sources["last"].max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return None
+    return Window(first, last)
+
+
+def inputs(summary: Summary) -> tuple[Input, ...]:
+    """What was read, input by input."""
+    rows = summary["sources"].sort("source").iter_rows(named=True)
+    return tuple(
+        Input(r["source"], r["format"] or "text", r["why"] or "", r["bytes"], r["lines"], r["records"]) for r in rows
+    )
+
+
+def intake(summary: Summary) -> Intake:
+    """The ledger over all inputs."""
+    s = summary["sources"]
+    total = {
+        n: int(s[n].sum()) for n in ("lines", "records", "blank", "rejected", "continuation", "undated", "disorder")
+    }
+    notices = [
+        f"{n['source']}: {n['notice']}" + (f" ({n['count']}×)" if n["count"] > 1 else "")
+        for n in summary["notices"].iter_rows(named=True)
+    ]
+    return Intake(
+        lines=total["lines"], records=total["records"], blank=total["blank"], rejected=total["rejected"],
+        continuation=total["continuation"], undated=total["undated"], out_of_order=total["disorder"], notices=tuple(notices),
+    )  # fmt: skip
+
+
+def counts(summary: Summary) -> Counts:
+    """Records, errors (ERROR and above, and crash dumps without a level), warnings."""
+    volume = summary["volume"]
+    records = int(summary["sources"]["records"].sum())
+    errors = int(volume.filter(pl.col("level") >= "ERROR")["count"].sum()) + int(volume["crashes"].sum())
+    warnings = int(volume.filter(pl.col("level") == "WARNING")["count"].sum())
+    return Counts(records, errors, warnings, errors / records if records else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Whose requests count: of several servers that log the same request, the outermost."""
+
+    kind: str
+    services: tuple[str | None, ...]
+    name: str
+
+    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a table with kind and service that belong to the layer."""
+        return rows.filter((pl.col("kind") == self.kind) & pl.col("service").is_in(self.services, nulls_equal=True))
+
+
+def layer(summary: Summary) -> Layer | None:
+    """The outermost layer that logs requests: the platform's edge, else a proxy, else the applications."""
+    seen = (
+        summary["requests"]
+        .group_by("kind", "service")
+        .agg(pl.col("count").sum(), pl.col("format").min(), pl.col("timed").sum())
+    )
+    if len(seen) == 0:
+        return None
+    edge = seen.filter(pl.col("kind") == "request")
+    if len(edge):
+        return Layer("request", tuple(edge["service"].sort()), "edge")
+    rows = seen.sort("count", "service", descending=[True, False]).iter_rows(named=True)
+    servers = list(rows)
+    fronts = [s for s in servers if _is_front(s["service"], s["format"])]
+    if fronts and len(servers) > len(fronts):
+        best = fronts[0]
+        return Layer(best["kind"], (best["service"],), best["service"] or "proxy")
+    kind = servers[0]["kind"]
+    services = tuple(sorted((s["service"] for s in servers if s["kind"] == kind), key=lambda s: s or ""))
+    return Layer(kind, services, (services[0] or "access log") if len(services) == 1 else "access logs")
+
+
+def _is_front(service: str | None, fmt: str | None) -> bool:
+    words = (service or "").lower().replace("_", "-").split("-")
+    return any(w in FRONT for w in words) or (fmt or "").startswith(PROXIES)
+
+
+def http(summary: Summary, chosen: Layer | None) -> Http | None:
+    """Requests of the chosen layer: statuses, 5xx rate, latencies, routes."""
+    if chosen is None:
+        return None
+    rows = chosen.of(summary["requests"])
+    steps = chosen.of(summary["latency"])
+    requests, errors = int(rows["count"].sum()), int(rows.filter(pl.col("status") >= 500)["count"].sum())
+    by_status = rows.group_by("status").agg(pl.col("count").sum()).sort("status")
+    routes = []
+    grouped = rows.with_columns(failed=pl.when(pl.col("status") >= 500).then("count").otherwise(0))
+    table = (
+        grouped.group_by("service", "method", "route")
+        .agg(pl.col("count").sum(), pl.col("failed").sum(), pl.col("max_ms").max())
+        .sort(
+            ["failed", "count", "route", "method", "service"],
+            descending=[True, True, False, False, False],
+            nulls_last=True,
+        )
+    )
+    for r in table.head(25).iter_rows(named=True):
+        mine = steps.filter(
+            pl.col("service").eq_missing(r["service"])
+            & pl.col("method").eq_missing(r["method"])
+            & pl.col("route").eq_missing(r["route"])
+        )
+        p50, p95 = _percentiles(mine, (50, 95))
+        routes.append(
+            Route(
+                r["service"],
+                r["method"],
+                r["route"] or "?",
+                r["count"],
+                r["failed"],
+                r["failed"] / r["count"],
+                p50,
+                p95,
+                r["max_ms"],
+            )
+        )
+    return Http(
+        requests=requests, errors=errors, error_rate=errors / requests if requests else 0.0,
+        status={str(s): int(c) for s, c in by_status.iter_rows()},
+        latency_ms=_latency(rows, steps), routes=tuple(routes), layer=chosen.name,
+    )  # fmt: skip
+
+
+def _latency(rows: pl.DataFrame, steps: pl.DataFrame) -> Latency | None:
+    timed = int(rows["timed"].sum())
+    if not timed:
+        return None
+    p50, p90, p95, p99 = _percentiles(steps, (50, 90, 95, 99))
+    top = float(rows["max_ms"].max())  # type: ignore[arg-type]
+    low = float(rows["min_ms"].min())  # type: ignore[arg-type]
+    mean = int(rows["total_us"].sum()) / 1000 / timed
+    p50, p90, p95, p99 = (round(min(max(p or 0.0, low), top), 3) for p in (p50, p90, p95, p99))
+    return Latency(timed, round(mean, 3), p50, p90, p95, p99, top, _wall(top, steps))
+
+
+def _percentiles(steps: pl.DataFrame, wanted: Sequence[int]) -> list[float | None]:
+    """Percentiles in ms by nearest rank, from counts per log-spaced bucket (at most 1 % wide), at the bucket's middle."""
+    spread = steps.group_by("step").agg(pl.col("count").sum()).sort("step")
+    total = int(spread["count"].sum())
+    if not total:
+        return [None for _ in wanted]
+    running = spread["count"].cum_sum()
+    found: list[float | None] = []
+    for percent in wanted:
+        rank = max(1, math.ceil(total * percent / 100))
+        step = spread["step"][int((running < rank).sum())]
+        found.append(round(LATENCY_MIN_MS * LATENCY_BASE ** (step + 0.5), 4))
+    return found
+
+
+def _wall(top: float, steps: pl.DataFrame) -> float | None:
+    """The time-out limit that requests run into: a round number just below the maximum, in ms, with a crowd at it."""
+    for wall in WALLS_S:
+        limit = wall * 1000.0
+        if limit * 0.999 <= top <= limit * (1 + WALL_SLACK):
+            at_wall = _count_from(steps, limit * 0.99)
+            below = _count_from(steps, limit * 0.9) - at_wall
+            return (
+                limit
+                if (at_wall >= 3 and at_wall > below) or (at_wall >= 1 and wall >= 30 and top - limit <= 50)
+                else None
+            )
+    return None
+
+
+def _count_from(steps: pl.DataFrame, ms: float) -> int:
+    step = math.log(ms / LATENCY_MIN_MS) / math.log(LATENCY_BASE)
+    return int(steps.filter(pl.col("step") >= math.floor(step))["count"].sum())
+
+
+def exits(summary: Summary, onset: datetime | None = None) -> Exits:
+    """Exit codes, signals, restarts and crash loops. `starts` and `ready` count from `onset` on."""
+    ended = summary["exits"].filter(pl.col("mark") == "exit")
+    if len(ended) == 0:
+        ended = summary["exits"].filter(pl.col("mark") == "worker_exit")
+    codes = ended.drop_nulls("code").group_by("code").agg(pl.col("count").sum()).sort("code")
+    signals = ended.drop_nulls("signal").group_by("signal").agg(pl.col("count").sum()).sort("signal")
+    bad = ended.filter(pl.col("code").fill_null(1) != 0)
+    loops = []
+    per = bad.group_by("service", "code", "signal").agg(
+        pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()
+    )
+    for r in per.sort("count", "service", "code", descending=[True, False, False], nulls_last=True).iter_rows(
+        named=True
+    ):
+        if r["count"] >= 3:
+            span = (r["last"] - r["first"]).total_seconds() if r["first"] is not None else None
+            interval = round(span / (r["count"] - 1), 3) if span else None
+            loops.append(Loop(r["service"], r["signal"] or str(r["code"]), r["count"], interval))
+    marks = summary["marks"]
+    if onset is not None:
+        marks = marks.filter(pl.col("at") >= onset)
+    tally = {m: int(marks.filter(pl.col("mark") == m)["count"].sum()) for m in ("start", "ready")}
+    died = int(bad["count"].sum())
+    return Exits(
+        codes={str(c): int(n) for c, n in codes.iter_rows()},
+        signals={str(s): int(n) for s, n in signals.iter_rows()},
+        restarts=died, loops=tuple(loops), starts=max(tally["start"], died), ready=tally["ready"],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """The log's window in equal slices: start in microseconds since 1970, width in microseconds, how many."""
+
+    start: int
+    width: int
+    count: int
+
+    def at(self, index: int) -> datetime:
+        """When slice `index` begins."""
+        return from_us(self.start + index * self.width)
+
+    def index(self, column: str = "bucket") -> pl.Expr:
+        """The slice of each bucket."""
+        return ((pl.col(column) - self.start) // self.width).clip(0, self.count - 1)
+
+    def spread(self, rows: pl.DataFrame, value: str = "count") -> tuple[int, ...]:
+        """Sum of `value` in each slice, of rows with a `bucket`."""
+        sums = dict(rows.group_by(self.index().alias("slice")).agg(pl.col(value).sum()).iter_rows())
+        return tuple(int(sums.get(i, 0)) for i in range(self.count))
+
+
+def slices(span: Window | None) -> Slices | None:
+    """The window cut into at most 60 slices of a width that reads well (1 s, 5 s, 1 min, 5 min, 1 h ...)."""
+    if span is None:
+        return None
+    seconds = (span.end - span.start).total_seconds()
+    nice = (0.001, 0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+    width = next((w for w in nice if seconds / w <= SLICES), 86400 * math.ceil(seconds / 86400 / SLICES))
+    start = to_us(span.start) // int(width * 1e6) * int(width * 1e6)
+    return Slices(start, int(width * 1e6), int((to_us(span.end) - start) // int(width * 1e6)) + 1)
+
+
+def rates(summary: Summary, chosen: Layer | None, cut: Slices | None) -> tuple[Rate, ...]:
+    """Records, errors, warnings and requests in each slice."""
+    if cut is None:
+        return ()
+    volume = summary["volume"].drop_nulls("bucket")
+    bad = volume.with_columns(
+        errors=pl.when(pl.col("level") >= "ERROR").then("count").otherwise("crashes"),
+        warnings=pl.when(pl.col("level") == "WARNING").then("count").otherwise(0),
+    )
+    columns = [cut.spread(bad, n) for n in ("count", "errors", "warnings")]
+    traffic = chosen.of(summary["traffic"]) if chosen is not None else summary["traffic"].clear()
+    columns += [cut.spread(traffic, n) for n in ("requests", "failed")]
+    return tuple(Rate(cut.at(i), *(c[i] for c in columns)) for i in range(cut.count))
+
+
+def to_us(at: datetime) -> int:
+    """Microseconds since 1970."""
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def from_us(us: int) -> datetime:
+    """The time, in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

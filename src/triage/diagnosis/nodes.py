@@ -1,0 +1,285 @@
+"""Nodes of the causal graph: every failure of a Summary with its figures, its place in a chain and what is known of it."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from triage.diagnosis.knowledge import Rule, Rules
+from triage.diagnosis.metrics import Layer, to_us
+from triage.schema import LEVELS
+from triage.summary import Summary, http_id
+
+# Where a role stands between a cause and what the user sees. Links run from low to high.
+LADDER: Mapping[str, int] = {
+    "precursor": 0,
+    "cause": 1,
+    "timeout": 2,
+    "wrapper": 3,
+    "exit": 4,
+    "proxy": 5,
+    "http": 6,
+    "client": 7,
+}
+WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
+MOST = 400  # nodes that take part in the search for causes: the weightiest
+
+Place = tuple[str | None, str | None]  # service, instance
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One failure. `times` holds when it was seen, in microseconds, sorted, by service and instance."""
+
+    id: str
+    kind: str
+    exception: str | None
+    message: str
+    template: str
+    count: int
+    first: datetime | None
+    last: datetime | None
+    services: tuple[str, ...]
+    level: int
+    stacks: int
+    frame: str | None
+    frames: tuple[str, ...]
+    clusters: tuple[str, ...]
+    marks: frozenset[str]
+    rule: Rule | None
+    role: str
+    inner: bool  # the innermost exception of its stacks, or a text that stands alone
+    times: Mapping[Place, tuple[int, ...]]
+
+    @property
+    def text(self) -> str:
+        """What rules and people read."""
+        return (
+            f"{self.exception}: {self.message}" if self.exception and self.message else self.exception or self.message
+        )
+
+    @property
+    def step(self) -> int:
+        """The rung of the ladder."""
+        return LADDER.get(self.role, 1)
+
+    @property
+    def severe(self) -> bool:
+        """At ERROR or above, a crash, or an effect that users or the platform saw."""
+        return (
+            self.level >= ERROR
+            or self.stacks > 0
+            or self.role in ("exit", "http", "client", "proxy")
+            or "oom" in self.marks
+        )
+
+    @property
+    def all_times(self) -> list[int]:
+        """All times, sorted."""
+        return sorted(t for times in self.times.values() for t in times)
+
+
+def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node]:
+    """All failures by id; HTTP failures as the chosen layer saw them."""
+    failing = _of_layer(summary["failures"], layer)
+    activity = _of_layer(summary["activity"], layer)
+    total = (
+        failing.group_by("failure")
+        .agg(
+            pl.col("count").sum(), pl.col("first").min(), pl.col("last").max(), pl.col("level").max(), pl.col("stacks").sum(),
+            services=pl.col("service").drop_nulls().unique().sort(),
+        )
+        .sort(["count", "failure"], descending=[True, False])
+    )  # fmt: skip
+    named = {r["id"]: r for r in summary["nodes"].iter_rows(named=True)}
+    marks: dict[str, set[str]] = {}
+    for failure, mark in summary["marked"].select("failure", "mark").iter_rows():
+        marks.setdefault(failure, set()).add(mark)
+    clusters: dict[str, list[str]] = {}
+    for signature, failure in summary["members"].select("signature", "failure").iter_rows():
+        clusters.setdefault(failure, []).append(signature)
+    codes = _codes(summary)
+    effects = set(summary["links"].filter(pl.col("kind") != "wraps")["effect"])
+    kept = _weightiest(total, marks)
+    times: dict[str, dict[Place, list[int]]] = {}
+    for f, service, instance, bucket in (
+        activity.filter(pl.col("failure").is_in(kept)).select("failure", "service", "instance", "bucket").iter_rows()
+    ):
+        times.setdefault(f, {}).setdefault((service, instance), []).append(bucket)
+    found: dict[str, Node] = {}
+    for r in total.iter_rows(named=True):
+        about = named.get(r["failure"]) or _http_node(r["failure"])
+        if about is None:
+            continue
+        text = f"{about['exception']}: {about['message']}" if about["exception"] else about["message"] or ""
+        mine = frozenset(marks.get(r["failure"], ()))
+        code, signal = codes.get(r["failure"], (None, None))
+        known = _recognise(rules, text, about, code, signal)
+        found[r["failure"]] = Node(
+            id=r["failure"], kind="exit" if "exit" in mine else about["kind"], exception=about["exception"], message=about["message"] or "",
+            template=about["template"] or "", count=r["count"], first=r["first"], last=r["last"], services=tuple(r["services"]),
+            level=r["level"] if r["level"] is not None else -1, stacks=r["stacks"], frame=about["frame"], frames=tuple(about["frames"] or ()),
+            clusters=tuple(sorted(clusters.get(r["failure"], ()))), marks=mine, rule=known,
+            role=_role(about["kind"], mine, known, r["level"], code, signal, inner=r["failure"] not in effects),
+            inner=r["failure"] not in effects,
+            times={p: tuple(sorted(t)) for p, t in times.get(r["failure"], {}).items()},
+        )  # fmt: skip
+    return found
+
+
+def _weightiest(total: pl.DataFrame, marks: Mapping[str, set[str]]) -> list[str]:
+    """Failures that may matter for causes: all that are marked, then the severe, then the many."""
+    ranked = total.with_columns(
+        marked=pl.col("failure").is_in(list(marks)), severe=pl.col("level").fill_null(0) >= ERROR
+    ).sort(["marked", "severe", "count", "failure"], descending=[True, True, True, False])
+    return ranked.head(MOST)["failure"].to_list()
+
+
+def _of_layer(rows: pl.DataFrame, layer: Layer | None) -> pl.DataFrame:
+    """Rows without the HTTP failures that other layers logged for the same requests."""
+    https = list(_HTTP)
+    own = layer.of(rows.filter(pl.col("failure").is_in(https))) if layer is not None else rows.clear()
+    return pl.concat([rows.filter(~pl.col("failure").is_in(https)), own])
+
+
+_HTTP = {http_id(status): status for status in range(500, 600)}
+
+
+def _http_node(failure: str) -> dict[str, Any] | None:
+    status = _HTTP.get(failure)
+    if status is None:
+        return None
+    text = f"HTTP {status}"
+    return {"kind": "http", "exception": None, "message": text, "template": text, "frame": None, "frames": None}
+
+
+def _codes(summary: Summary) -> dict[str, tuple[int | None, str | None]]:
+    rows = summary["exits"].drop_nulls("failure").sort("count", "code", "signal", nulls_last=True)
+    return {r["failure"]: (r["code"], r["signal"]) for r in rows.iter_rows(named=True)}
+
+
+def _recognise(rules: Rules, text: str, about: Mapping[str, Any], code: int | None, signal: str | None) -> Rule | None:
+    kind, exception = about["kind"], about["exception"]
+    status = int(text.removeprefix("HTTP ")) if kind == "http" else None
+    found = rules.recognise(
+        text,
+        kind=str(kind),
+        exception=str(exception) if exception else None,
+        exit_code=code,
+        signal=signal,
+        status=status,
+    )
+    return found[0] if found else None
+
+
+def _role(
+    kind: str,
+    marks: frozenset[str],
+    rule: Rule | None,
+    level: int | None,
+    code: int | None,
+    signal: str | None,
+    *,
+    inner: bool,
+) -> str:
+    if kind == "http":
+        return "http"
+    if "exit" in marks:
+        return "lifecycle" if code in (0, 143) or signal == "SIGTERM" else "exit"
+    if "oom" in marks:
+        return "cause"
+    if "worker_exit" in marks:
+        return "exit"
+    if marks & {"stop", "start", "ready", "deploy", "listen", "config"}:
+        return "lifecycle"
+    if kind == "exception" and not inner:
+        return "wrapper"
+    if rule is not None:
+        role = rule.role
+        return "cause" if role == "exit" and kind == "exception" else role
+    if kind == "exception":
+        return "cause"
+    return "cause" if (level or 0) >= ERROR else "precursor"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """How `b` follows `a`: share of b's moments with an a in the same cycle before it, median lag, lag over a's own pace."""
+
+    share: float
+    lag_s: float
+    pace: float
+    scope: str  # instance, service, any
+
+
+def follow(a: Node, b: Node, slack_us: int) -> Follow | None:
+    """Order of two failures in time, in the narrowest scope they share; None when b was never behind an a."""
+    for scope, pairs in _scopes(a, b):
+        lags: list[int] = []
+        total = 0
+        gaps: list[int] = []
+        for times_a, times_b in pairs:
+            total += len(times_b)
+            gaps += [y - x for x, y in itertools.pairwise(times_a)]
+            for t in times_b:
+                place = bisect_right(times_a, t + slack_us)
+                if place:
+                    lags.append(max(0, t - times_a[place - 1]))
+        if not lags:
+            continue
+        pace = median(gaps) if gaps else 0
+        within = [x for x in lags if not pace or x <= max(1.5 * pace, slack_us)] or lags
+        lag = median(within)
+        return Follow(len(within) / total, lag / 1e6, lag / pace if pace else 0.0, scope)
+    return None
+
+
+def _scopes(a: Node, b: Node) -> list[tuple[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]]:
+    scopes = []
+    same = [p for p in a.times if p in b.times and p[1] is not None]
+    covered = sum(len(b.times[p]) for p in same)
+    if same and covered * 2 >= sum(len(t) for t in b.times.values()):
+        scopes.append(("instance", [(a.times[p], b.times[p]) for p in same]))
+    shared = {p[0] for p in a.times} & {p[0] for p in b.times}
+    if shared:
+        scopes.append(
+            ("service", [(_of_service(a, s), _of_service(b, s)) for s in sorted(shared, key=lambda s: s or "")])
+        )
+    scopes.append(("any", [(tuple(a.all_times), tuple(b.all_times))]))
+    return scopes
+
+
+def _of_service(node: Node, service: str | None) -> tuple[int, ...]:
+    return tuple(sorted(t for p, times in node.times.items() if p[0] == service for t in times))
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The log's window cut into equal slices, to ask whether two failures were active together."""
+
+    start: int
+    width: int
+    count: int
+
+    @staticmethod
+    def over(first: datetime, last: datetime, count: int = 240) -> Clock:
+        start, end = to_us(first), to_us(last)
+        return Clock(start, max(1, -(-(end - start + 1) // count)), count)
+
+    def active(self, node: Node) -> frozenset[int]:
+        """Slices in which the node was seen."""
+        return frozenset((t - self.start) // self.width for t in node.all_times)
+
+    def together(self, a: frozenset[int], b: frozenset[int]) -> float:
+        """Share of b's slices in which, or next to which, a was active too."""
+        if not b:
+            return 0.0
+        wide = a | {s - 1 for s in a} | {s + 1 for s in a}
+        return len(b & wide) / len(b)

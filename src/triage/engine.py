@@ -1,0 +1,228 @@
+"""From inputs to a Summary, a Report or the frame of records: the pipeline, end to end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from triage.errors import TriageError
+from triage.grouping.signature import sign
+from triage.intake.decode import Batch, ReadOptions, decode
+from triage.intake.formats import Catalog, load_catalog
+from triage.intake.sources import Source, open_sources
+from triage.intake.traces import Assembled, assemble
+from triage.packs import pattern_dirs
+from triage.report import Report
+from triage.schema import SIGNED
+from triage.summary import Summary, merge_all
+
+_AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
+_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to read and what to keep. Times are ISO 8601, or "30m": that long before the log's end is `since`."""
+
+    patterns: tuple[Path, ...] = ()
+    tz: str = "UTC"
+    input_format: str | None = None
+    level_map: Mapping[str, str] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    services: tuple[str, ...] = ()
+    title: str | None = None
+    repo: Path | None = None
+    with_fields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), records so far in all inputs."""
+
+    name: str
+    bytes_read: int
+    bytes_total: int | None
+    records: int
+
+
+def summarize(
+    inputs: Sequence[str],
+    options: Options | None = None,
+    *,
+    stdin: BinaryIO | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Read all inputs (files, globs, folders, "-") in flat memory into one Summary.
+
+    Raises TriageError for what the user can put right: no such file, a bad pattern file, a time that is none.
+    """
+    options = options or Options()
+    catalog = load_catalog(pattern_dirs(options.patterns))
+    options = _dated(inputs, catalog, options)
+    sources = open_sources(inputs, stdin=stdin)
+    return merge_all(part for source in sources for part in _parts(source, catalog, options, progress))
+
+
+def analyze(
+    inputs: Sequence[str] | str | Path,
+    options: Options | None = None,
+    *,
+    stdin: BinaryIO | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Read all inputs and find out what happened."""
+    from triage.diagnosis.diagnose import diagnose
+
+    options = options or Options()
+    summary = summarize(_names(inputs), options, stdin=stdin, progress=progress)
+    return diagnose(summary, title=options.title, patterns=options.patterns, repo=options.repo)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some inputs, read when asked for."""
+
+    inputs: tuple[str, ...]
+    options: Options
+    stdin: BinaryIO | None = None
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Frames of records in input order: the columns of `triage records`."""
+        catalog = load_catalog(pattern_dirs(self.options.patterns))
+        options = _dated(self.inputs, catalog, self.options)
+        for source in open_sources(self.inputs, stdin=self.stdin):
+            for assembled, _ in _events(source, catalog, options):
+                if len(assembled.events):
+                    signed, _ = sign(assembled.events, every=True)
+                    yield _columns(signed)
+
+    def collect(self) -> pl.DataFrame:
+        """All records in one frame."""
+        frames = list(self.batches())
+        return pl.concat(frames) if frames else _columns(pl.DataFrame(schema=SIGNED))
+
+
+def read(
+    inputs: Sequence[str] | str | Path, options: Options | None = None, *, stdin: BinaryIO | None = None
+) -> Records:
+    """The records of the inputs, one row for each thing that the program logged."""
+    return Records(tuple(_names(inputs)), options or Options(), stdin)
+
+
+def moment(text: str, end: datetime | None = None) -> datetime:
+    """A point in time from ISO 8601 or a span such as "30m" before `end`; TriageError when it is neither."""
+    if found := _AGO.match(text.strip()):
+        if end is None:
+            raise TriageError(
+                f"{text!r} is a span, and here a point in time is needed", hint="write it like 2026-03-02T10:14:07Z"
+            )
+        return end - timedelta(seconds=float(found[1]) * _UNIT[found[2]])
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise TriageError(
+            f"{text!r} is no time", hint="write it like 2026-03-02T10:14:07Z, or a span like 30m"
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options:
+    """The options with spans such as "30m" turned into times, counted back from the log's end: that takes a look at all of it."""
+    spans = [t for t in (options.since, options.until) if t and _AGO.match(t.strip())]
+    if not spans:
+        return options
+    if "-" in inputs:
+        raise TriageError(
+            f"{spans[0]!r} counts from the log's end, which a pipe does not know",
+            hint="write the time: 2026-03-02T10:14:07Z",
+        )
+    ends = [
+        last
+        for source in open_sources(inputs)
+        for batch in decode(source, catalog, ReadOptions(tz=options.tz, input_format=options.input_format))
+        if isinstance(last := batch.rows["at"].max(), datetime)
+    ]
+    end = max(ends, default=None)
+    since, until = (moment(t, end).isoformat() if t else None for t in (options.since, options.until))
+    return replace(options, since=since, until=until)
+
+
+def _names(inputs: Sequence[str] | str | Path) -> list[str]:
+    return [str(inputs)] if isinstance(inputs, str | Path) else [str(i) for i in inputs]
+
+
+def _columns(signed: pl.DataFrame) -> pl.DataFrame:
+    return signed.select(
+        "source", "line", "lines", "at", "level", "service", "instance", "deployment", "trace", "logger", "message", "stack",
+        "exception", "template", "signature", pl.col("signature").alias("cluster"),
+        "method", "route", "status", "latency_ms", "exit_code", "fields",
+    )  # fmt: skip
+
+
+def _parts(
+    source: Source, catalog: Catalog, options: Options, progress: Callable[[Progress], None] | None
+) -> Iterator[Summary]:
+    read_bytes = records = 0
+    last: datetime | None = None
+    for assembled, newest_first in _events(source, catalog, options):
+        disorder, last = _disorder(assembled.events, last, newest_first)
+        signed, nodes = sign(assembled.events)
+        yield Summary.of(signed, nodes, assembled.intake, disorder=disorder)
+        if progress is not None:
+            read_bytes += int(assembled.intake["bytes"].sum())
+            records += len(signed)
+            progress(Progress(source.name, read_bytes, source.size, records))
+
+
+def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tuple[Assembled, bool]]:
+    """The events of one source, filtered as asked, and whether the source has the newest first."""
+    reading = ReadOptions(
+        tz=options.tz, input_format=options.input_format, level_map=options.level_map, with_fields=options.with_fields
+    )
+    batches = decode(source, catalog, reading)
+    first = next(batches, None)
+    if first is None:
+        return
+    newest_first = _descends(first.rows)
+
+    def all_batches() -> Iterator[Batch]:
+        yield first
+        yield from batches
+
+    since, until = (moment(t) if t else None for t in (options.since, options.until))
+    for assembled in assemble(all_batches(), newest_first=newest_first):
+        events = assembled.events
+        if since is not None:
+            events = events.filter(pl.col("at") >= since)
+        if until is not None:
+            events = events.filter(pl.col("at") <= until)
+        if options.services:
+            events = events.filter(pl.col("service").is_in(options.services))
+        yield Assembled(events, assembled.intake), newest_first
+
+
+def _descends(rows: pl.DataFrame) -> bool:
+    """Whether the rows run from new to old: nine of ten steps in time go back."""
+    steps = rows["at"].drop_nulls().diff().drop_nulls()
+    moved = steps.filter(steps != timedelta(0))
+    return len(moved) > 0 and (moved < timedelta(0)).sum() > 0.9 * len(moved)
+
+
+def _disorder(events: pl.DataFrame, last: datetime | None, newest_first: bool) -> tuple[int, datetime | None]:
+    """How many events are dated before the one in front of them, and the time to compare the next batch with."""
+    at = events["at"].drop_nulls()
+    if len(at) == 0:
+        return 0, last
+    if newest_first:
+        return 0, at[-1]
+    steps = at.diff().drop_nulls()
+    count = int((steps < timedelta(0)).sum())
+    first, end = at[0], at[-1]
+    return count + (last is not None and first < last), end

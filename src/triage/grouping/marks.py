@@ -1,0 +1,210 @@
+"""Lines that say what happened to a process or a deployment: starts, stops, exits, kills, deploys, lost lines."""
+
+from __future__ import annotations
+
+import signal as signals
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from triage.errors import PackError
+from triage.grouping.masks import check_regex
+from triage.packs import pattern_dirs, read_pack
+
+NAMES = ("start", "ready", "stop", "exit", "worker_exit", "oom", "deploy", "loss", "listen", "config")
+
+MARKS: dict[str, pl.DataType] = {
+    # One row per event that says such a thing, in order of the rows.
+    "row": pl.Int64(),  # index of the event in the frame, from 0
+    "mark": pl.String(),  # one of NAMES
+    "exit_code": pl.Int64(),  # of exit and worker_exit; 128 + n for a signal n
+    "signal": pl.String(),  # "SIGKILL"; null when the process ended by itself
+    "address": pl.String(),  # of ready and listen: "host:port", ":port" when only the port is told
+    "revision": pl.String(),  # of deploy: commit, release or revision, where it is told
+    "count": pl.Int64(),  # of loss: how many lines, where it is told
+}
+
+_FIELDS = {"name", "mark", "needs", "pattern", "signal", "kinds", "examples", "counter"}
+_GROUPS = ("exit_code", "signal", "name", "number", "address", "host", "port", "revision", "count", "command")
+_LONGEST = 500  # characters of the first line that are looked at
+_NUMBERS = {s.value: s.name for s in signals.Signals if s.value < 32}
+_WORDS = {"killed": "SIGKILL", "segmentation fault": "SIGSEGV", "aborted": "SIGABRT"}
+_SHELL = {129, 130, 131, 132, 134, 135, 136, 137, 139, 141, 143}  # exit codes that mean 128 + signal
+_FACTS = {n: t for n, t in MARKS.items() if n != "row"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One entry of marks.yaml."""
+
+    name: str
+    mark: str
+    needs: tuple[str, ...]
+    pattern: str
+    signal: str | None = None
+    kinds: tuple[str, ...] = ()
+    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    counter: tuple[str, ...] = ()
+
+
+def load_marks(dirs: Sequence[Path] | None = None) -> tuple[Sign, ...]:
+    """The entries in the order they are tried; PackError for one that cannot be used. The first folder with a file wins."""
+    folders = tuple(dirs) if dirs is not None else pattern_dirs()
+    path = next((p for p in (folder / "marks.yaml" for folder in folders) if p.is_file()), None)
+    if path is None:
+        path = pattern_dirs()[-1] / "marks.yaml"
+    entries = read_pack(path).get("marks")
+    if not isinstance(entries, list) or not entries:
+        raise PackError(f"{path}: no marks", hint="give it a list called marks:")
+    return tuple(_read(path, entry) for entry in entries)
+
+
+def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.DataFrame:
+    """MARKS of EVENTS: one row for each event that says something of the life of a process or a deployment.
+
+    Only the first line of a message is looked at; a structured entry with an exit code of its own is an exit.
+    """
+    table, literals = _table(dirs)
+    message = pl.col("message")
+    hits = (
+        events.lazy()
+        .select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "message", "kind", "exit_code")
+        .filter(message.str.contains_any(pl.lit(literals)) | pl.col("exit_code").is_not_null())
+        .with_columns(message.str.extract(r"^\s*([^\r\n]*)").str.head(_LONGEST).alias("text"))
+        .collect()
+    )
+    if hits.is_empty():
+        return pl.DataFrame(schema=MARKS)
+    texts = hits.select("text", kind=pl.col("kind").cast(pl.String())).filter(pl.col("text").is_not_null()).unique()
+    facts = _read_texts(texts, table)
+    told = pl.col("mark").is_not_null() & (pl.col("mark") != "none")
+    silent = pl.col("mark").is_null() & pl.col("own").is_not_null()
+    code = pl.coalesce(pl.col("exit_code"), pl.when(pl.col("mark").is_in(["exit", "worker_exit"])).then(pl.col("own")))
+    return (
+        hits.rename({"exit_code": "own"})
+        .with_columns(pl.col("kind").cast(pl.String()))
+        .join(facts, on=["text", "kind"], how="left", nulls_equal=True, maintain_order="left")
+        .filter(told | silent)
+        .with_columns(pl.col("mark").fill_null("exit"))
+        .with_columns(exit_code=code)
+        .with_columns(
+            signal=pl.when(pl.col("mark").is_in(["exit", "worker_exit"])).then(
+                pl.coalesce(
+                    pl.col("signal"),
+                    pl.col("exit_code").replace_strict(
+                        {c: _NUMBERS[c - 128] for c in sorted(_SHELL)}, default=None, return_dtype=pl.String()
+                    ),
+                )
+            )
+        )
+        .select(MARKS.keys())
+        .sort("row")
+    )
+
+
+def _read_texts(texts: pl.DataFrame, table: Sequence[Sign]) -> pl.DataFrame:
+    """Facts of distinct (text, kind); the first entry that matches a text speaks for it."""
+    literals = sorted({n for sign in table for n in sign.needs})
+    held = texts["text"].str.extract_many(literals, overlapping=True).explode().unique()
+    present = set(held.drop_nulls().to_list())
+    left = texts
+    found: list[pl.DataFrame] = []
+    for sign in table:
+        if present.isdisjoint(sign.needs):
+            continue
+        here = left.filter(_any_literal(sign.needs))
+        if sign.kinds:
+            here = here.filter(pl.col("kind").is_in(list(sign.kinds)))
+        if here.is_empty():  # compiling a regex costs more than running it on so few texts
+            continue
+        here = here.filter(pl.col("text").str.contains(sign.pattern))
+        if here.is_empty():
+            continue
+        found.append(
+            here.select("text", "kind", pl.col("text").str.extract_groups(_named(sign.pattern)).alias("groups")).select(
+                "text", "kind", *_facts(sign)
+            )
+        )
+        left = left.join(here, on=["text", "kind"], how="anti", nulls_equal=True)
+    if not found:
+        return pl.DataFrame(schema={"text": pl.String(), "kind": pl.String(), **_FACTS})
+    return pl.concat(found)
+
+
+def _named(pattern: str) -> str:
+    return pattern if "(?P<" in pattern else f"(?P<command>{pattern})"
+
+
+def _facts(sign: Sign) -> list[pl.Expr]:
+    names = _group_names(_named(sign.pattern))
+
+    def group(word: str) -> pl.Expr:
+        own = [pl.col("groups").struct.field(n) for n in names if n.rstrip("0123456789") == word]
+        return pl.coalesce(*own) if own else pl.lit(None, dtype=pl.String())
+
+    number = group("number").cast(pl.Int64, strict=False)
+    signal = pl.coalesce(
+        group("signal"),
+        number.replace_strict(_NUMBERS, default=None, return_dtype=pl.String()),
+        group("name").replace_strict(_WORDS, default=None, return_dtype=pl.String()),
+        pl.lit(sign.signal, dtype=pl.String()),
+    )
+    by_signal = 128 + signal.replace_strict({n: v for v, n in _NUMBERS.items()}, default=None, return_dtype=pl.Int64())
+    place = pl.coalesce(group("host"), pl.lit("")) + ":" + group("port")
+    return [
+        pl.lit(sign.mark).alias("mark"),
+        pl.coalesce(group("exit_code").cast(pl.Int64, strict=False), by_signal).alias("exit_code"),
+        signal.alias("signal"),
+        pl.coalesce(group("address"), place).alias("address"),
+        group("revision").alias("revision"),
+        group("count").cast(pl.Int64, strict=False).alias("count"),
+    ]
+
+
+def _group_names(pattern: str) -> list[str]:
+    return [part.split(">", 1)[0] for part in pattern.split("(?P<")[1:]]
+
+
+def _any_literal(literals: Sequence[str]) -> pl.Expr:
+    return pl.any_horizontal(pl.col("text").str.contains(n, literal=True) for n in literals)
+
+
+@cache
+def _table(dirs: tuple[Path, ...] | None) -> tuple[tuple[Sign, ...], list[str]]:
+    table = load_marks(dirs)
+    for sign in table:
+        check_regex(sign.pattern, f"mark {sign.name!r}")
+    return table, sorted({n for sign in table for n in sign.needs})
+
+
+def _read(path: Path, entry: Any) -> Sign:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise PackError(f"{path}: an entry without a name", hint="give each entry name:, mark:, needs: and pattern:")
+    name = entry["name"]
+    if unknown := set(entry) - _FIELDS:
+        raise PackError(f"{path}: {name!r} has {sorted(unknown)}", hint=f"known: {', '.join(sorted(_FIELDS))}")
+    kind = entry.get("mark")
+    if kind != "none" and kind not in NAMES:
+        raise PackError(f"{path}: {name!r} has mark {kind!r}", hint=f"known: none, {', '.join(NAMES)}")
+    needs = tuple(str(n) for n in entry.get("needs") or ())
+    if not needs or not all(needs):
+        raise PackError(f"{path}: {name!r} has no needs", hint="name a literal that every such line holds")
+    if not isinstance(entry.get("pattern"), str):
+        raise PackError(f"{path}: {name!r} has no pattern", hint="give it a Rust regex")
+    for group in _group_names(entry["pattern"]):
+        if group.rstrip("0123456789") not in _GROUPS:
+            raise PackError(f"{path}: {name!r} has a group {group!r}", hint=f"known: {', '.join(_GROUPS)}")
+    return Sign(
+        name,
+        str(kind),
+        needs,
+        entry["pattern"],
+        entry.get("signal"),
+        tuple(str(k) for k in entry.get("kinds") or ()),
+        entry.get("examples") or {},
+        tuple(str(t) for t in entry.get("counter") or ()),
+    )

@@ -1,0 +1,191 @@
+"""What varies in a text replaced by a word for it, so that texts that say the same become equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from triage.errors import PackError
+from triage.packs import pattern_dirs, read_pack
+
+KEPT = "\x1a"  # stands before a number that stays; the masks for numbers refuse it as their left neighbour
+_VALUE = "-?[0-9]{1,6}"
+_FIELDS = {"name", "pattern", "replacement", "keep", "needs", "examples", "unchanged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One entry of masks.yaml. `head` is None for a mask; for a kept number it is the text before it."""
+
+    name: str
+    pattern: str
+    replacement: str
+    needs: tuple[str, ...] = ()
+    examples: Mapping[str, str] = field(default_factory=dict)
+    unchanged: tuple[str, ...] = ()
+    head: str | None = None
+    value: str = _VALUE
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One regex to run, of one mask or of several neighbours."""
+
+    pattern: str
+    replacement: str
+    needs: tuple[str, ...]
+
+
+def load_masks(dirs: Sequence[Path] | None = None) -> tuple[Mask, ...]:
+    """The masks in the order they run; PackError for an entry that cannot be used. The first folder with a file wins."""
+    folders = tuple(dirs) if dirs is not None else pattern_dirs()
+    path = next((p for p in (folder / "masks.yaml" for folder in folders) if p.is_file()), None)
+    if path is None:
+        path = pattern_dirs()[-1] / "masks.yaml"
+    entries = read_pack(path).get("masks")
+    if not isinstance(entries, list) or not entries:
+        raise PackError(f"{path}: no masks", hint="give it a list called masks:")
+    return tuple(_read(path, entry) for entry in entries)
+
+
+def compile_masks(masks: Sequence[Mask]) -> tuple[Step, ...]:
+    """The regexes that do it, neighbours with one effect joined; PackError for a pattern that is no Rust regex."""
+    for one in masks:
+        check_regex(one.pattern, f"mask {one.name!r}")
+    return tuple(_join(masks))
+
+
+def mask(texts: pl.Series, *, dirs: tuple[Path, ...] | None = None) -> pl.Series:
+    """The texts with everything that varies replaced, same length, name and order; nulls stay null.
+
+    Masking twice equals masking once. Equal texts are masked once.
+    """
+    distinct = texts.drop_nulls().unique()
+    masked = _mask_distinct(distinct, _steps(dirs))
+    return _look_up(texts, distinct, masked)
+
+
+def route_template(paths: pl.Series) -> pl.Series:
+    """Paths with the segments that are ids as {id}; host, query and fragment dropped; same length, name and order."""
+    distinct = paths.drop_nulls().unique()
+    out = distinct
+    for pattern, replacement in _ROUTE:
+        out = out.str.replace_all(pattern, replacement)
+    return _look_up(paths, distinct, out)
+
+
+def check_regex(pattern: str, what: str) -> None:
+    """PackError when polars cannot compile the pattern."""
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.ComputeError as problem:
+        reason = " ".join(line.strip() for line in str(problem).splitlines()[-2:])
+        raise PackError(f"{what}: not a Rust regex: {reason}", hint="no look-around, no back-references") from None
+
+
+# Slashes are doubled first, so that neighbouring segments do not share one: no pattern can look ahead.
+_ROUTE = (
+    (r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", ""),
+    (r"[?#;].*$", ""),
+    (r"/", "//"),
+    (r"/[0-9]+(?P<end>/|$)", "/{id}${end}"),
+    (r"/[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<end>[/T]|$)", "/{id}${end}"),
+    (r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", "{id}"),
+    (
+        r"(?P<left>[/._-])(?:[0-9][0-9a-fA-F]{7,}|[a-fA-F]{1,2}[0-9][0-9a-fA-F]{5,}|[a-fA-F]{3,5}[0-9][0-9a-fA-F]{3,}"
+        r"|[a-fA-F]{6,}[0-9][0-9a-fA-F]*)(?P<end>[/._-]|$)",
+        "${left}{id}${end}",
+    ),
+    (r"/[^/@]+@[^/@]+\.[^/@]+(?P<end>/|$)", "/{id}${end}"),
+    (r"/[A-Za-z_-]*[0-9]+[A-Za-z_-]+[0-9]+[A-Za-z_-]+[0-9]+[\w=-]*(?P<end>[/.]|$)", "/{id}${end}"),
+    (r"/[A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]{23,}(?P<end>/|$)", "/{id}${end}"),
+    (r"/(?P<word>[A-Za-z]+[_-])[0-9]+(?P<end>[/.]|$)", "/${word}{id}${end}"),
+    (r"/[0-9]+(?P<end>\.[A-Za-z]+(?:/|$))", "/{id}${end}"),
+    (r"//", "/"),
+)
+
+
+def _mask_distinct(texts: pl.Series, steps: Sequence[Step]) -> pl.Series:
+    out = texts.str.replace_all(KEPT, "", literal=True)
+    for step in steps:
+        if not step.needs:
+            out = out.str.replace_all(step.pattern, step.replacement)
+            continue
+        hit = out.str.contains(step.needs[0], literal=True)
+        for literal in step.needs[1:]:
+            hit = hit | out.str.contains(literal, literal=True)
+        at = hit.arg_true()
+        if len(at) == len(out):
+            out = out.str.replace_all(step.pattern, step.replacement)
+        elif len(at):
+            out = out.clone().scatter(at, out.gather(at).str.replace_all(step.pattern, step.replacement))
+    return out.str.replace_all(KEPT, "", literal=True)
+
+
+def _look_up(texts: pl.Series, distinct: pl.Series, masked: pl.Series) -> pl.Series:
+    if len(distinct) == len(texts):  # nothing repeats, yet unique() need not keep the order
+        table = pl.DataFrame({"text": distinct, "masked": masked})
+    else:
+        table = pl.DataFrame({"text": distinct, "masked": masked})
+    joined = texts.rename("text").to_frame().join(table, on="text", how="left", maintain_order="left")
+    return joined["masked"].rename(texts.name)
+
+
+@cache
+def _steps(dirs: tuple[Path, ...] | None) -> tuple[Step, ...]:
+    return compile_masks(load_masks(dirs))
+
+
+def _join(masks: Sequence[Mask]) -> Iterator[Step]:
+    for _, run in groupby(masks, key=_effect):
+        group = list(run)
+        first = group[0]
+        if len(group) == 1:
+            yield Step(first.pattern, first.replacement, first.needs)
+        elif first.head is not None:
+            heads = "|".join(f"(?:{m.head})" for m in group)
+            yield Step(_keep(heads, first.value, ""), first.replacement, ())
+        else:
+            yield Step("|".join(f"(?:{m.pattern})" for m in group), first.replacement, ())
+
+
+def _effect(one: Mask) -> tuple[str, ...]:
+    alone = ("alone", one.name)
+    if one.needs:
+        return alone
+    if one.head is not None:
+        return ("keep", one.value) if one.head and not one.tail else alone
+    return ("mask", one.replacement) if "$" not in one.replacement else alone
+
+
+def _keep(head: str, value: str, tail: str) -> str:
+    left = f"(?P<head>{head})" if head else r"(?P<head>^|[^\w.\x1a])"
+    end = f"(?P<tail>{tail})" if tail else r"(?P<tail>\b)"
+    return f"{left}(?P<value>{value}){end}"
+
+
+def _read(path: Path, entry: Any) -> Mask:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise PackError(f"{path}: a mask without a name", hint="give each entry name:, pattern: and replacement:")
+    name = entry["name"]
+    if unknown := set(entry) - _FIELDS:
+        raise PackError(f"{path}: mask {name!r} has {sorted(unknown)}", hint=f"known: {', '.join(sorted(_FIELDS))}")
+    needs = tuple(str(n) for n in entry.get("needs", ()))
+    examples = {str(k): str(v) for k, v in (entry.get("examples") or {}).items()}
+    unchanged = tuple(str(t) for t in entry.get("unchanged") or ())
+    keep = entry.get("keep")
+    if isinstance(keep, dict):
+        head, value, tail = str(keep.get("head", "")), str(keep.get("value", _VALUE)), str(keep.get("tail", ""))
+        pattern = _keep(head, value, tail)
+        replacement = "${head}" + KEPT + "${value}${tail}"
+        return Mask(name, pattern, replacement, needs, examples, unchanged, head, value, tail)
+    if not isinstance(entry.get("pattern"), str) or not isinstance(entry.get("replacement"), str):
+        raise PackError(f"{path}: mask {name!r} lacks pattern or replacement", hint="or say keep: with head and value")
+    return Mask(name, entry["pattern"], entry["replacement"], needs, examples, unchanged)

@@ -1,0 +1,202 @@
+"""Blocks of a source to ROWS: envelopes unwrapped, times and levels normalised, every line accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from triage.errors import TriageError
+from triage.intake.detection import Reading, study
+from triage.intake.formats import Catalog, Detection
+from triage.intake.framing import Piece, pieces
+from triage.intake.jsonrows import Entries, frames_of, read_lines, read_one
+from triage.intake.levels import read_level
+from triage.intake.rows import Tally, blank_rows
+from triage.intake.sources import Source
+from triage.intake.textrows import read_texts
+from triage.intake.times import Clock
+from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
+
+HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
+_LOSSES = {
+    r"Messages dropped: ?(\d+)": "dropped by the platform's rate limit",
+    r"[Ss]uppressed (\d+) messages": "suppressed by the journal",
+    r"(\d+) callbacks suppressed": "suppressed by the kernel",
+    r"imuxsock(?:\[.*?\])? (?:begins to drop|lost (\d+)) messages": "lost by rsyslog",
+    r"Error L1[0-5] \(.*?(\d+) ?messages? dropped": "dropped by the log drain",
+    r"(\d+) log (?:lines|messages) (?:were )?dropped": "dropped by the platform",
+}
+_LOSS = r"Messages dropped|[Ss]uppressed \d+ messages|callbacks suppressed|imuxsock.{0,40}(?:drop|lost)|Error L1[0-5] |log (?:lines|messages) (?:were )?dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes."""
+
+    tz: str = "UTC"
+    input_format: str | None = None
+    level_map: Mapping[str, str] = field(default_factory=dict)
+    with_fields: bool = False
+    block_bytes: int = 8 << 20
+    batch_bytes: int = 8 << 20
+    year: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.tz)
+        except (KeyError, ValueError, OSError):
+            raise TriageError(f"no time zone called {self.tz!r}", hint="use a name like Europe/Berlin or UTC") from None
+        for word, level in self.level_map.items():
+            if level.upper() not in LEVELS and read_level(level) is None:
+                raise TriageError(f"{level!r} is no level for {word!r}", hint=f"one of {', '.join(LEVELS).lower()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """ROWS of a part of a source, and the one INTAKE row that accounts for it."""
+
+    rows: pl.DataFrame
+    intake: pl.DataFrame
+
+
+def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None) -> Iterator[Batch]:
+    """The rows of a source in input order, batch by batch.
+
+    Over all batches: lines = sum of rows' lines + blank + rejected. A broken JSON line is kept as a row with its raw
+    text, lines 0, and counted in rejected. A line that is empty is a row with the message "" (the assembler, which may
+    need it inside a stack, counts it as blank); `blank` here are only lines that hold nothing but JSON punctuation.
+    """
+    options = options or ReadOptions()
+    stream = source.open()
+    reading = study(stream, catalog, options.input_format, options.level_map)
+    clock = Clock(options.tz, source.modified, options.year)
+    tally = Tally()
+    notices = list(reading.notices)
+    held = b""
+    waiting: Piece | None = None
+    for piece in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
+        part, last = piece
+        if held and waiting is not None:
+            part = replace(part, data=held + part.data, line=waiting.line, lines=part.lines + waiting.lines, bytes=part.bytes + len(held))
+            held, waiting = b"", None
+        rows, rejected, blank, pending = _read(part, reading, options, clock, tally, last=last or len(part.data) > HELD_CAP + options.block_bytes)
+        if pending is not None and part.data and not last:
+            cut = _offset(part.data, part.lines - (pending - part.line))
+            if len(part.data) - cut <= HELD_CAP:
+                held = part.data[cut:]
+                lines = part.line + part.lines - pending
+                waiting = replace(part, data=held, line=pending, lines=lines)
+                part = replace(part, data=part.data[:cut], lines=part.lines - lines, bytes=cut)
+                rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
+        yield _batch(rows, replace(part, blank=part.blank + blank), rejected, source, reading.detection, [*notices, *part.notices])
+        notices = []
+    final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
+    if final:
+        yield _batch(empty_rows(), Piece(0, 0, 0), 0, source, reading.detection, final)
+
+
+def empty_rows() -> pl.DataFrame:
+    """ROWS work frame without rows."""
+    return blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))
+
+
+def _with_last(parts: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
+    """Each piece and whether it is the last one."""
+    before = next(parts, None)
+    while before is not None:
+        after = next(parts, None)
+        yield before, after is None
+        before = after
+
+
+def _offset(data: bytes, lines_from_end: int) -> int:
+    """Where the last `lines_from_end` lines of the data start."""
+    at = len(data) - data.endswith(b"\n")
+    for _ in range(lines_from_end):
+        at = data.rfind(b"\n", 0, at)
+        if at < 0:
+            return 0
+    return at + 1
+
+
+def _read(piece: Piece, reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool) -> tuple[pl.DataFrame, int, int, int | None]:
+    """Rows of a piece, how many of its lines were rejected and blank, and the line from which on it waits for more."""
+    rejected = blank = 0
+    if piece.objects is not None or reading.json_first:
+        entries = Entries()
+        if piece.objects is not None:
+            _read_objects(piece, reading, entries)
+        else:
+            read_lines(piece.data, piece.line, reading.typed if not options.with_fields else None, entries)
+        frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
+        rejected, blank = entries.rejected, entries.blank
+        frame = pl.concat(frames).sort("i", maintain_order=True) if frames else empty_rows()
+    else:
+        frame = _lines_frame(piece)
+    read = read_texts(frame, reading.layers, clock, tally, last=last, with_fields=options.with_fields)
+    return read.rows, rejected, blank, read.pending
+
+
+def _read_objects(piece: Piece, reading: Reading, entries: Entries) -> None:
+    for body, line, lines in piece.objects or ():
+        read_one(body, line, lines, reading.typed, entries)
+
+
+def _lines_frame(piece: Piece) -> pl.DataFrame:
+    text = piece.data.decode("utf-8", "replace")
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    text = text.removesuffix("\n")
+    lines = pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode()) if piece.lines else pl.DataFrame({"message": pl.Series([], dtype=pl.String)})
+    number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64)
+    message = pl.col("message")
+    if "\r" in text:
+        message = message.str.strip_suffix("\r")
+    return blank_rows(lines.select(message, i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
+
+
+def _batch(rows: pl.DataFrame, piece: Piece, rejected: int, source: Source, detection: Detection, notices: list[str]) -> Batch:
+    rows = rows.with_columns(pl.lit(source.name).alias("source"))
+    if source.service_hint is not None and rows["service"].null_count():
+        hinted = pl.col("service").is_null()
+        rows = rows.with_columns(
+            pl.col("service").fill_null(source.service_hint),
+            pl.when(hinted).then(pl.col("instance").fill_null(pl.lit(source.instance_hint, dtype=pl.String))).otherwise("instance").alias("instance"),
+        )
+    ledger = {
+        "source": [source.name],
+        "format": [detection.chain],
+        "why": [detection.why],
+        "bytes": [piece.bytes],
+        "lines": [piece.lines],
+        "blank": [piece.blank],
+        "rejected": [rejected],
+        "notices": [notices + _losses(rows, source.name)],
+    }
+    return Batch(conform(rows, ROWS) if len(rows) else empty(ROWS), pl.DataFrame(ledger, schema=INTAKE))
+
+
+def _losses(rows: pl.DataFrame, name: str) -> list[str]:
+    """Sentences about lines that the log itself says are missing from it."""
+    hits = rows.filter(pl.col("message").str.contains(_LOSS)) if len(rows) else rows
+    said: list[str] = []
+    for row in hits.select("line", "message").head(20).iter_rows(named=True):
+        for regex, what in _LOSSES.items():
+            found = pl.Series([row["message"]]).str.extract_groups(regex).struct.unnest()
+            if found.width and pl.Series([row["message"]]).str.contains(regex)[0]:
+                count = found.to_series(0)[0]
+                said.append(f"{name}: {count + ' ' if count else ''}messages were {what} (line {row['line']})")
+                break
+    return said
+
+
+def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:
+    said = []
+    if tally.zone:
+        said.append(f"{source.name}: {tally.zone:,} stamps name no time zone; {options.tz} was assumed (--tz sets it)")
+    if tally.year:
+        said.append(f"{source.name}: {tally.year:,} stamps name no year; the one in which the log was written was assumed")
+    return said

@@ -1,0 +1,177 @@
+"""Which formats a source speaks: its head is read with the whole catalogue, and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from triage.intake.formats import Catalog, Detection, Format
+from triage.intake.framing import framing, pieces
+from triage.intake.jsonrows import Entries, Entry, Typed, enabled, explode, frames_of, read_lines, read_one, speaks, typed_decoder
+from triage.intake.levels import read_level
+from triage.intake.rows import Tally, blank_rows
+from triage.intake.sources import Stream
+from triage.intake.textrows import Layers, read_texts
+from triage.intake.times import Clock
+from triage.schema import LEVELS
+
+HEAD_LINES = 400
+_JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is read: fixed by its head, so that every later line means the same in any block."""
+
+    framing: str
+    json_first: bool
+    typed: Typed | None
+    json: tuple[Format, ...]
+    layers: Layers
+    detection: Detection
+    notices: tuple[str, ...] = ()
+
+
+def study(stream: Stream, catalog: Catalog, forced: str | None = None, level_map: Mapping[str, str] | None = None) -> Reading:
+    """How the source of this stream is read; looks at its head and consumes nothing."""
+    catalog = with_levels(catalog, level_map or {})
+    head = stream.head()
+    whole = head if stream.ended or b"\n" not in head else head[: head.rfind(b"\n") + 1]
+    how = framing(whole)
+    only = catalog[forced] if forced else None
+    entries = _head_entries(whole, how)
+    objects = entries.objects[:HEAD_LINES]
+    filled = len(objects) + sum(1 for t in entries.texts if t.strip())
+    json_first = how not in ("lines",) or (bool(objects) and len(objects) >= _JSON_SHARE * filled)
+    if only is not None:
+        json_first = only.kind == "json"
+    formats = enabled(catalog.json, objects) if only is None or only.kind == "text" else tuple(dict.fromkeys((only, catalog.json[-1])))
+    main = Counter(next((f.name for f in formats if speaks(o, f)), "") for o in objects).most_common(1)
+    best = catalog.formats.get(main[0][0]) if main else None
+    typed = typed_decoder(best) if best is not None and best.typed and how in ("lines", "rows") else None
+    layers = Layers(catalog, (), formats, only)
+    rows = _read_head(entries, formats, layers, json_first, whole)
+    seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
+    layers = replace(layers, first=tuple(f for f in catalog.text if f.name in seen))
+    notices = ()
+    if _is_binary(whole):
+        notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
+    return Reading("lines" if only is not None and only.kind == "text" else how, json_first, typed, formats, layers, _conclude(rows), notices)
+
+
+def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
+    """The catalogue whose formats read these words as these levels, before their own."""
+    if not level_map:
+        return catalog
+    meant = {w.strip().lower(): (v.upper() if v.upper() in LEVELS else read_level(v) or "INFO") for w, v in level_map.items()}
+    mapped = {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()}
+    return replace(catalog, formats=mapped, text=tuple(mapped[f.name] for f in catalog.text), json=tuple(mapped[f.name] for f in catalog.json))
+
+
+def detect_lines(lines: Sequence[str], catalog: Catalog) -> Detection:
+    """Which formats these lines speak."""
+    import io
+
+    stream = Stream("-", io.BytesIO("\n".join(lines).encode("utf-8", "replace")))
+    return study(stream, catalog).detection
+
+
+def read_sample(text: str, entry: Format, catalog: Catalog) -> dict[str, Any]:
+    """What the catalogue reads in one sample of a format, as a plain row; times as ISO 8601 with Z."""
+    rows = _sample_rows(text, catalog)
+    if not len(rows):
+        return {}
+    row = rows.row(0, named=True)
+    if row["at"] is not None:
+        row["at"] = row["at"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return row
+
+
+def _sample_rows(text: str, catalog: Catalog) -> pl.DataFrame:
+    from datetime import UTC, datetime
+
+    clock = Clock(written=datetime(2026, 12, 31, tzinfo=UTC))
+    tally = Tally()
+    if text.startswith("{"):
+        value = msgspec.json.decode(text)
+        formats = enabled(catalog.json, [value])
+        entries = Entries()
+        for one in explode(value):
+            entries.objects.append(one)
+            entries.objects_at.append((1, 1))
+        frame = pl.concat(frames_of(entries, None, formats, False, clock, tally))
+    else:
+        formats = catalog.json
+        lines = text.split("\n")
+        number = pl.int_range(1, len(lines) + 1, dtype=pl.Int64, eager=True)
+        frame = blank_rows(pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+    return read_texts(frame, Layers(catalog, (), formats), clock, tally, last=True).rows
+
+
+def _head_entries(head: bytes, how: str) -> Entries:
+    entries = Entries()
+    if how in ("pretty", "scan"):
+        import io
+
+        for piece in pieces(Stream("-", io.BytesIO(head)), how, 1 << 20):
+            for body, line, lines in piece.objects or ():
+                if len(entries.objects) < HEAD_LINES:
+                    read_one(body, line, lines, None, entries)
+        return entries
+    lines = head.split(b"\n", HEAD_LINES)[:HEAD_LINES]
+    read_lines(b"\n".join(lines) + b"\n" if lines else b"", 1, None, entries)
+    return entries
+
+
+def _read_head(entries: Entries, formats: tuple[Format, ...], layers: Layers, json_first: bool, head: bytes) -> pl.DataFrame:
+    clock, tally = Clock(), Tally()
+    if json_first:
+        frames = frames_of(entries, None, formats, False, clock, tally)
+        frame = pl.concat(frames) if frames else blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))
+    else:
+        lines = head.decode("utf-8", "replace").split("\n", HEAD_LINES)[:HEAD_LINES]
+        number = pl.int_range(1, len(lines) + 1, dtype=pl.Int64, eager=True)
+        frame = blank_rows(pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+    return read_texts(frame, layers, clock, tally, last=True).rows
+
+
+def _conclude(rows: pl.DataFrame) -> Detection:
+    filled = rows.filter(pl.col("message").str.strip_chars() != "")
+    chains = Counter(c for c in filled["chain"].to_list() if c)
+    tried, matched = len(filled), sum(chains.values())
+    if not matched:
+        return Detection("text", (), 0, tried, f"none of the first {tried} lines has a known header" if tried else "the input is empty")
+    outer = Counter[str]()
+    inner = Counter[str]()
+    for chain, count in chains.items():
+        names = chain.split(" > ")
+        outer[" > ".join(names[:-1])] += count
+        inner[names[-1]] += count
+    leaves = [n for n, _ in sorted(inner.items(), key=lambda item: (-item[1], item[0]))]
+    envelopes = [e for e, _ in sorted(outer.items(), key=lambda item: (-item[1], item[0])) if e]
+    envelope = envelopes[0] if envelopes else ""
+    inside = [n for n in leaves if n not in envelope.split(" > ")][:4]
+    chain = " > ".join(filter(None, (envelope, ", ".join(inside)))) or leaves[0]
+    why = f"{matched} of the first {tried} entries have a known header: {', '.join(f'{n} {inner[n]}' for n in leaves[:4])}"
+    return Detection(chain, tuple(sorted({n for c in chains for n in c.split(" > ")})), matched, tried, why)
+
+
+def _is_binary(head: bytes) -> bool:
+    sample = head[:4096]
+    if not sample:
+        return False
+    odd = sum(sample.count(bytes([b])) for b in (*range(9), *range(14, 27), *range(28, 32)))
+    return odd > 0.1 * len(sample) and sample.count(0) != len(sample)
+
+
+def objects_of(lines: Sequence[bytes]) -> list[Entry]:
+    """The JSON objects among the lines."""
+    entries = Entries()
+    for n, raw in enumerate(lines, 1):
+        read_one(raw, n, 1, None, entries)
+    return entries.objects

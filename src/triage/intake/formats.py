@@ -1,0 +1,288 @@
+"""The catalogue of log formats: one YAML file each, compiled, ordered, tested by its own samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from triage.errors import PackError, TriageError
+from triage.intake.levels import SCALES
+from triage.packs import packs
+from triage.schema import KINDS, LEVELS
+
+# Fields that a pattern's named groups and a JSON format's paths can fill. `part` is a tag that says whether more follows.
+FIELDS = (
+    *("at", "level", "stream", "service", "instance", "deployment", "trace", "logger", "message", "inner"),
+    *("method", "route", "status", "latency", "exit_code", "exception", "part"),
+)
+MACROS = {
+    "STAMP": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?(?: (?:UTC|GMT)\b)?",
+    "LEVEL": r"(?i:trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|severe|emerg(?:ency)?|verbose)|PANIC|ALERT",
+}
+# Unicode classes make the automata of the regex engine an order of magnitude larger; headers are ASCII.
+_ASCII = {r"\d": "[0-9]", r"\w": "[A-Za-z0-9_]", r"\s": r"[ \t\r\n]", r"\S": r"[^ \t\r\n]"}
+UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "m": 60_000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Path_:
+    """A place in a JSON entry: keys from the outside in, and what to cut out of the text found there."""
+
+    keys: tuple[str, ...]
+    extract: str | None = None
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class KindRule:
+    """When an entry is of another kind than its format's: the place (a JSON path or a group) holds a match."""
+
+    kind: str
+    path: Path_
+    matches: str | None = None
+    level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A line of the format and the fields that it must yield."""
+
+    text: str
+    expect: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One log format. Text formats have a `pattern` of what stands before the message; JSON formats have `fields`."""
+
+    name: str
+    title: str
+    kind: str
+    order: int
+    row: str = "app"
+    pattern: str = ""
+    groups: tuple[str, ...] = ()
+    message: str = "rest"  # rest: what follows the pattern; all: the whole text; else: filled by the group `message`
+    also: Mapping[str, str] = field(default_factory=dict)  # field -> regex with one group, searched in the whole text
+    joins: tuple[str, str] | None = None  # a first line and the next one that are one record
+    keys: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    head: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Path_, ...]] = field(default_factory=dict)
+    structured: tuple[str, ...] = ()  # places that make the entry a structured one; "*" always, "+" any further key
+    known: frozenset[str] = frozenset()
+    flatten: str | None = None  # a list of {name, value} that becomes an object
+    times: tuple[str, ...] = ()
+    levels: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[KindRule, ...] = ()
+    unwraps: bool = False
+    header: str = "own"  # own: opens a record; plain: does unless the text looks like a continuation; no: never
+    transport_level: str | None = None
+    latency: str = "ms"
+    whole: int = 0  # a message that is this long and has no newline at its end goes on in the next entry
+    typed: bool = False
+    samples: tuple[Sample, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All formats, text and JSON, in the order in which they are tried."""
+
+    formats: Mapping[str, Format]
+    text: tuple[Format, ...]
+    json: tuple[Format, ...]
+    opens: str  # one regex that every text format's lines match
+
+    def __getitem__(self, name: str) -> Format:
+        """The format of that name; TriageError with the known ones when there is none."""
+        try:
+            return self.formats[name]
+        except KeyError:
+            raise TriageError(f"no format called {name!r}", hint=f"known: {', '.join(sorted(self.formats))}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Which formats a source speaks. `chain` joins envelopes and what they hold by " > "; matched of tried lines."""
+
+    chain: str
+    formats: tuple[str, ...]
+    matched: int
+    tried: int
+    why: str
+
+
+def load_catalog(dirs: Sequence[Path]) -> Catalog:
+    """The catalogue of the `formats` folders in `dirs`, first of a name wins.
+
+    PackError with the file when one does not follow the rules or has a regex that polars refuses.
+    """
+    formats = [_format(path, content) for path, content in packs("formats", dirs)]
+    if not formats:
+        raise PackError("no log formats found", hint="a pattern folder has formats/*.yaml")
+    return make_catalog(formats)
+
+
+def make_catalog(formats: Sequence[Format]) -> Catalog:
+    """The catalogue of these formats."""
+    ordered = sorted(formats, key=lambda f: (f.order, f.name))
+    text = tuple(f for f in ordered if f.kind == "text")
+    opens = "|".join(f"(?:{anonymous(f.pattern)})" for f in text) or "$^"
+    return Catalog({f.name: f for f in ordered}, text, tuple(f for f in ordered if f.kind == "json"), f"^(?:{opens})")
+
+
+def anonymous(pattern: str) -> str:
+    """The pattern with its groups unnamed."""
+    return re.sub(r"\(\?P?<\w+>", "(?:", pattern)
+
+
+def check_samples(catalog: Catalog) -> list[str]:
+    """What is wrong with the samples: fields that differ, and formats that steal the lines of others."""
+    from triage.intake.detection import read_sample
+
+    problems: list[str] = []
+    for name, entry in catalog.formats.items():
+        if len(entry.samples) < 2:
+            problems.append(f"{name}: needs at least 2 samples, has {len(entry.samples)}")
+        for n, sample in enumerate(entry.samples, 1):
+            got = read_sample(sample.text, entry, catalog)
+            chain = str(got.get("chain") or "")
+            if name not in chain.split(" > "):
+                problems.append(f"{name}: sample {n} is read as {chain or 'plain text'}")
+                continue
+            for key, want in sample.expect.items():
+                if not _same(got.get(key), want):
+                    problems.append(f"{name}: sample {n}: {key} is {got.get(key)!r}, expected {want!r}")
+    return problems
+
+
+def detect(head: bytes | Sequence[str], catalog: Catalog) -> Detection:
+    """Which formats the first lines of an input speak, and why that is believed."""
+    from triage.intake.detection import detect_lines
+
+    lines = head.decode("utf-8", "replace").splitlines() if isinstance(head, bytes) else list(head)
+    return detect_lines(lines, catalog)
+
+
+def _same(got: Any, want: Any) -> bool:
+    if isinstance(want, float) and isinstance(got, int | float):
+        return abs(got - want) < 1e-6
+    return bool(got == want or (want is not None and got is not None and str(got) == str(want)))
+
+
+def _format(path: Path, content: dict[str, Any]) -> Format:
+    def fail(what: str, hint: str = "compare with the formats that come with triage") -> PackError:
+        return PackError(f"{path}: {what}", hint=hint)
+
+    unknown = set(content) - _KEYS
+    if unknown:
+        raise fail(f"unknown key {sorted(unknown)[0]!r}", f"known: {', '.join(sorted(_KEYS))}")
+    name, kind = content.get("name", path.stem), content.get("kind", "text")
+    if kind not in ("text", "json"):
+        raise fail(f"kind is {kind!r}", "kind: text or kind: json")
+    if (row := content.get("row", "app")) not in KINDS:
+        raise fail(f"row is {row!r}", f"one of {', '.join(KINDS)}")
+    levels = content.get("levels", {})
+    if isinstance(levels, str):
+        if levels not in SCALES:
+            raise fail(f"no level scale {levels!r}", f"known: {', '.join(SCALES)}")
+        levels = SCALES[levels]
+    levels = {str(k).lower(): str(v) for k, v in levels.items()}
+    if bad := [v for v in levels.values() if v not in LEVELS]:
+        raise fail(f"unknown level {bad[0]!r}", f"one of {', '.join(LEVELS)}")
+    pattern = expand(content.get("pattern", ""))
+    groups = tuple(re.findall(r"\(\?P?<(\w+)>", pattern))
+    if kind == "text" and not pattern:
+        raise fail("a text format needs a pattern")
+    if odd := [g for g in groups if g not in FIELDS and not g.endswith("_")]:
+        raise fail(f"unknown group {odd[0]!r}", f"known: {', '.join(FIELDS)}; end others with _")
+    joins = content.get("joins")
+    also = {k: expand(v) for k, v in content.get("also", {}).items()}
+    kinds = tuple(
+        KindRule(str(k["kind"]), _path(k.get("path", k.get("has"))), expand(k["matches"]) if k.get("matches") else None, k.get("level")) for k in content.get("kinds", ())
+    )
+    regexes = {"pattern": pattern, **also, **content.get("head", {}), **{f"kinds[{n}]": k.matches or "" for n, k in enumerate(kinds)}}
+    if joins:
+        regexes |= {"joins.first": joins["first"], "joins.next": joins["next"]}
+    fields = {f: tuple(_path(p) for p in paths) for f, paths in content.get("fields", {}).items()}
+    if odd := [f for f in (*fields, *also) if f not in FIELDS]:
+        raise fail(f"unknown field {odd[0]!r}", f"known: {', '.join(FIELDS)}")
+    regexes |= {f"{f}[{n}]": p.extract or "" for f, paths in fields.items() for n, p in enumerate(paths)}
+    for where, regex in regexes.items():
+        if problem := _refusal(regex):
+            raise fail(f"{where}: polars refuses the regex: {problem}", "Rust regexes have no look-around and no back-references")
+    return Format(
+        name=name,
+        title=content.get("title", name),
+        kind=kind,
+        order=int(content.get("order", 50)),
+        row=row,
+        pattern=pattern,
+        groups=tuple(g for g in groups if g in FIELDS),
+        message="group" if "message" in groups or "inner" in groups else content.get("message", "rest"),
+        also=also,
+        joins=(expand(joins["first"]), expand(joins["next"])) if joins else None,
+        keys=tuple(content.get("keys", ())),
+        any_of=tuple(content.get("any", ())),
+        head=content.get("head", {}),
+        fields=fields,
+        structured=tuple(content.get("structured", ())),
+        known=frozenset(content.get("known", ())),
+        flatten=content.get("flatten"),
+        times=tuple([times] if isinstance(times := content.get("times", ()), str) else times),
+        levels=levels,
+        kinds=kinds,
+        unwraps=bool(content.get("unwraps", False)),
+        header=content.get("header", "no" if content.get("unwraps") else "own"),
+        transport_level=content.get("transport_level"),
+        latency=content.get("latency", "ms"),
+        whole=int(content.get("whole", 0)),
+        typed=bool(content.get("typed", False)),
+        samples=tuple(Sample(str(s["text"]), s.get("expect", {})) for s in content.get("samples", ())),
+        file=path,
+    )
+
+
+_KEYS = frozenset(
+    "name title kind order row pattern message also joins keys any head fields structured known flatten times levels kinds unwraps "
+    "header transport_level latency whole typed samples".split()
+)
+
+
+def _path(spec: Any) -> Path_:
+    if isinstance(spec, dict):
+        return Path_(_path(spec["path"]).keys, expand(spec["extract"]))
+    if isinstance(spec, list):
+        return Path_(tuple(str(s) for s in spec))
+    return Path_(tuple(str(spec).split(".")) if spec else ())
+
+
+def expand(pattern: str | Sequence[str]) -> str:
+    """A pattern as polars runs it: pieces joined, %{STAMP} and %{LEVEL} spelled out, classes cut down to ASCII."""
+    text = pattern.strip("\n") if isinstance(pattern, str) else "".join(pattern)
+    for name, meaning in MACROS.items():
+        text = text.replace(f"%{{{name}}}", f"(?:{meaning})")
+    return re.sub(r"\\\\|\\[dwsS]", lambda found: _ASCII.get(found[0], found[0]), text)
+
+
+def _refusal(regex: str) -> str:
+    try:
+        pl.Series(["", "x"]).str.contains(f"^(?P<head_>{regex})" if regex else "", strict=True)
+    except pl.exceptions.ComputeError as problem:
+        return " ".join(str(problem).split())[-160:]
+    return ""
+
+
+def to_json(value: Any) -> str:
+    """The value as compact JSON."""
+    return msgspec.json.encode(value).decode("utf-8", "replace")

@@ -1,0 +1,190 @@
+"""What a format found in entries becomes columns: the step that text and JSON formats share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from triage.intake.formats import UNITS_MS, Format
+from triage.intake.levels import read_levels
+from triage.intake.times import Clock, read_times
+from triage.schema import KIND, KINDS, LEVEL, ROWS
+
+# ROWS while they are being read: `i` orders, `open` says that the message may hold another layer, `part` that the
+# entry goes on in the next one, `chain` names the formats that read it, outermost first.
+WORK: dict[str, pl.DataType] = {
+    "i": pl.Int64(),
+    **{n: t for n, t in ROWS.items() if n != "source"},
+    "open": pl.Boolean(),
+    "part": pl.Boolean(),
+    "chain": pl.String(),
+}
+CONTINUES = (
+    r"^(?:[ \t\u{a0}]|Traceback \(most recent call last\)|Caused by: |\.\.\. [0-9]+ (?:more|common)|During handling of the above|"
+    r"The above exception was|at [\w.$<>/]+\(|\^+$|[)\]}]+[,;]?$|$)"
+)
+_MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
+_NIL = ("-", "", "null", "undefined")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What had to be assumed or was lost while a source was read; the one thing here that changes."""
+
+    zone: int = 0
+    year: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+def blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with all columns of WORK, those it lacks empty."""
+    have = frame.columns
+    empty = {"kind": pl.lit("app", dtype=KIND), "header": pl.lit(False), "open": pl.lit(True), "part": pl.lit(False), "chain": pl.lit("")}
+    return frame.with_columns(
+        empty.get(name, pl.lit(None, dtype=dtype)).alias(name) for name, dtype in WORK.items() if name not in have
+    ).select(list(WORK))
+
+
+def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.DataFrame:
+    """WORK rows with what `entry` found in them (columns g_FIELD and k_N of the frame) put in its place.
+
+    Times come from the outermost layer that has one, levels and texts from the innermost, names from the outermost.
+    """
+    have = set(frame.columns)
+    new: dict[str, pl.Expr | pl.Series] = {}
+    structured = pl.col("g_structured") if "g_structured" in have else pl.lit(False)
+
+    kind: pl.Expr = pl.lit(entry.row)
+    if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and not entry.kinds:
+        kind = pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null())).then(pl.lit("access")).otherwise(kind)
+    for n, rule in reversed(list(enumerate(entry.kinds))):
+        if f"k_{n}" in have:
+            kind = pl.when(pl.col(f"k_{n}")).then(pl.lit(rule.kind)).otherwise(kind)
+    frame = frame.with_columns(kind.cast(KIND).alias("kind"), structured.alias("g_structured"))
+    own = pl.col("kind") == "app"
+
+    if "g_at" in have and (missing := frame["at"].null_count()):
+        text = frame["g_at"] if missing == len(frame) else frame["g_at"].zip_with(frame["at"].is_null(), pl.Series([None], dtype=pl.String))
+        stamps = read_times(text, entry.times, clock=clock)
+        tally.zone += stamps.zone_assumed
+        tally.year += stamps.year_assumed
+        new["at"] = pl.coalesce("at", stamps.at.alias("g_time")) if missing < len(frame) else stamps.at.alias("at")
+    if "g_level" in have:
+        words = frame["g_level"]
+        level: pl.Expr = pl.lit(read_levels(words, entry.levels).alias("g_read"))
+        if entry.transport_level == "stream":
+            mirrored = own & ~pl.col("g_structured") & pl.col("g_level").str.to_lowercase().is_in(_MIRRORS)
+            level = pl.when(~mirrored).then(level)
+        elif entry.transport_level == "journal":
+            level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.col("g_level") == "6"))).then(level)
+        new["level"] = pl.coalesce(level, "level")
+    for name in ("service", "instance", "deployment"):
+        if f"g_{name}" in have:
+            new[name] = pl.coalesce(name, _named(f"g_{name}"))
+    for name in ("trace", "logger", "method", "stream"):
+        if f"g_{name}" in have:
+            new[name] = pl.coalesce(_named(f"g_{name}"), name)
+    if entry.transport_level == "journal" and "g_stream" in have:
+        new["stream"] = pl.when(pl.col("g_stream") == "stdout").then(pl.lit("stdout"))
+    if "g_route" in have:
+        route = pl.col("g_route").str.extract(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)", 1)
+        new["route"] = pl.coalesce(pl.when(route == "").then(pl.lit("/")).otherwise(route), "route")
+    if "g_status" in have:
+        status = pl.col("g_status").str.extract(r"^(\d{3})(?:\.0)?$", 1).cast(pl.Int64)
+        new["status"] = pl.coalesce(pl.when(status.is_between(100, 599)).then(status), "status")
+    if "g_latency" in have:
+        new["latency_ms"] = pl.coalesce(_milliseconds(entry.latency), "latency_ms")
+    if "g_exit_code" in have:
+        new["exit_code"] = pl.coalesce(pl.col("g_exit_code").cast(pl.Int64, strict=False), "exit_code")
+    if "g_fields" in have:
+        new["fields"] = pl.coalesce("g_fields", "fields")
+    new["message"] = _message(entry, have)
+    frame = frame.with_columns(**{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()})
+
+    if entry.whole:
+        cut = (pl.col("g_message").str.len_bytes() >= entry.whole) & ~pl.col("g_message").str.ends_with("\n")
+        frame = frame.with_columns(cut.alias("part"), pl.col("message").str.strip_suffix("\n"))
+    elif "g_part" in have:
+        frame = frame.with_columns((pl.col("g_part") == "P").alias("part"))
+    if entry.kind == "json":
+        frame = frame.with_columns(_fallback_message(pl.col("message")).alias("message"))
+    return frame.with_columns(
+        (~own | structured_header(entry) | _opens(entry)).alias("header"),
+        (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
+        pl.lit(entry.name).alias("format"),
+        pl.when(pl.col("chain") == "").then(pl.lit(entry.name)).otherwise(pl.col("chain") + f" > {entry.name}").alias("chain"),
+    ).select(list(WORK))
+
+
+def structured_header(entry: Format) -> pl.Expr:
+    """Whether the entry is a structured record of its own."""
+    return pl.col("g_structured")
+
+
+def _opens(entry: Format) -> pl.Expr:
+    if entry.header == "own" and entry.kind == "text":
+        return pl.lit(True)
+    if entry.header == "plain":
+        return ~pl.col("message").str.contains(CONTINUES)
+    if entry.header == "journal":
+        return (pl.col("stream").is_null()) & ~pl.col("message").str.contains(CONTINUES)
+    return pl.col("header")
+
+
+def _message(entry: Format, have: set[str]) -> pl.Expr:
+    if "g_message" in have:
+        text = pl.col("g_message")
+        if entry.kind == "text" and "message" in entry.also:
+            text = pl.coalesce(_unquoted("g_message"), "message")
+    elif "g_inner" in have:
+        text = pl.col("g_inner")
+    elif entry.kind == "text" and entry.message == "rest":
+        text = pl.col("message").str.strip_prefix(pl.col("g_head"))
+    else:
+        text = pl.col("message")
+    if "g_exception" not in have:
+        return text
+    exception = _unquoted("g_exception") if entry.kind == "text" else pl.col("g_exception").str.strip_chars_end("\n")
+    text = pl.when(text.str.len_bytes() > 0).then(text)
+    joint = pl.when(exception.str.contains("\n", literal=True)).then(pl.lit("\n")).otherwise(pl.lit(": "))
+    return (
+        pl.when(exception.is_null() | (exception == ""))
+        .then(text)
+        .when(text.is_null())
+        .then(exception)
+        .when(text.str.contains(exception, literal=True))
+        .then(text)
+        .otherwise(text + joint + exception)
+    )
+
+
+def _fallback_message(text: pl.Expr) -> pl.Expr:
+    """What stands in for a message that an entry does not have: the request, else nothing."""
+    request = pl.concat_str(pl.col("method"), pl.col("route"), pl.col("status"), separator=" ", ignore_nulls=True)
+    return pl.when(text.is_null() | ((text == "") & (pl.col("kind") != "app"))).then(request).otherwise(text).fill_null("")
+
+
+def _named(name: str) -> pl.Expr:
+    text = pl.col(name).str.replace(r"\[\d+\]$", "") if name == "g_service" else pl.col(name)
+    return pl.when(~pl.col(name).is_in(_NIL)).then(text)
+
+
+def _unquoted(name: str) -> pl.Expr:
+    column = pl.col(name)
+    inner = column.str.slice(1, column.str.len_chars() - 2)
+    plain = inner.str.replace_all(r'\"', '"', literal=True).str.replace_all(r"\n", "\n", literal=True).str.replace_all(r"\t", "\t", literal=True)
+    return pl.when(column.str.starts_with('"')).then(plain).otherwise(column)
+
+
+def _milliseconds(unit: str) -> pl.Expr:
+    number = pl.col("g_latency").str.extract(r"^(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", 1).cast(pl.Float64, strict=False)
+    named = pl.col("g_latency").str.extract(r"\d ?(ns|us|µs|ms|s|m)$", 1).replace("µs", "us")
+    factor = named.fill_null(unit).replace_strict(UNITS_MS, default=None, return_dtype=pl.Float64)
+    return number * factor
+
+
+def check_schema() -> None:
+    """Keep the kinds and levels that this module writes in step with the schema."""
+    assert {"app", "access"} <= set(KINDS)
+    assert LEVEL.categories is not None

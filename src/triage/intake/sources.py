@@ -1,0 +1,390 @@
+"""Names given by the user to blocks of whole lines: files, globs, folders, pipes, decompressed by content."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from triage.errors import TriageError
+
+STDIN = "-"
+LINE_CAP = 16 << 20  # bytes of one line that are kept
+BLOCK_BYTES = 8 << 20
+HEAD_BYTES = 256 << 10
+_READ = 1 << 20
+
+_LOG_SUFFIXES = (".log", ".txt", ".json", ".jsonl", ".ndjson", ".out", ".err")
+_PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+_ROTATED = re.compile(r"[.-](?:\d{1,4}|\d{4}-?\d\d-?\d\d(?:[T_-]?\d{2,6})?)$")
+_CRI_NAME = re.compile(r"^(?P<pod>[a-z0-9][a-z0-9.-]*)_(?P<namespace>[a-z0-9-]+)_(?P<container>[a-z0-9-]+?)(?:-[0-9a-f]{64})?$")
+_DOCKER_NAME = re.compile(r"^(?:.*[._-])?[0-9a-f]{12,64}-(?P<name>[A-Za-z0-9][\w.-]*)$")
+_NOT_A_SERVICE = frozenset(
+    "all access combined console current data error errors events export http https json log logs message messages "
+    "out output request requests stderr stdout syslog txt".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of bytes; `line` is the number of the first, `lines` how many there are.
+
+    Only the last line of the input may lack its newline. `notices` tell what was lost on the way.
+    """
+
+    data: bytes
+    line: int
+    lines: int
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input: `name` as the user gave it, `size` in bytes or None, and how to open it.
+
+    `service_hint` and `instance_hint` come from the file's name; `modified` is when it was last written (for a pipe:
+    when it was opened) and tells the year of stamps that name none.
+    """
+
+    name: str
+    size: int | None
+    modified: datetime
+    opener: Callable[[], BinaryIO]
+    service_hint: str | None = None
+    instance_hint: str | None = None
+
+    def open(self) -> Stream:
+        """The input from its start, decompressed, as UTF-8 bytes."""
+        return Stream(self.name, self.opener())
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[Block]:
+        """The whole input as blocks of whole lines of about `size` bytes."""
+        return self.open().blocks(size)
+
+
+class Stream:
+    """One reading of a source: look at its head first, then take blocks or chunks, once."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self.name = name
+        self.notices: list[str] = []
+        self._chunks = _as_utf8(_unpack(file, name, self.notices))
+        self._seen: list[bytes] = []
+        self.ended = False
+
+    def head(self, size: int = HEAD_BYTES) -> bytes:
+        """The first bytes, at least one line of them and up to about `size`; nothing is consumed.
+
+        On a pipe it is what has arrived once there is a line; it never waits for more than that.
+        """
+        have = sum(map(len, self._seen))
+        while have < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self.ended = True
+                break
+            self._seen.append(chunk)
+            have += len(chunk)
+            if len(chunk) < _READ // 16 and b"\n" in chunk:  # a slow pipe: what there is must do
+                break
+        self._seen = [b"".join(self._seen)]
+        return self._seen[0][:size]
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, in pieces of any size."""
+        yield from self._seen
+        self._seen = []
+        yield from self._chunks
+
+    def take_notices(self) -> tuple[str, ...]:
+        """What was lost since the last call, as sentences."""
+        taken = tuple(self.notices)
+        self.notices.clear()
+        return taken
+
+    def blocks(self, size: int = BLOCK_BYTES, cap: int = LINE_CAP) -> Iterator[Block]:
+        """Blocks of whole lines of about `size` bytes; lines longer than `cap` keep their first part."""
+        line, pending, held = 1, list[bytes](), 0
+        over = 0  # bytes dropped from the line that is being read
+        for chunk in self.chunks():
+            if over or (held + len(chunk) > cap and b"\n" not in chunk):  # inside one huge line
+                cut = chunk.find(b"\n")
+                part = chunk if cut < 0 else chunk[:cut]
+                keep = max(0, cap - held) if not over else 0
+                pending.append(part[:keep])
+                held += min(keep, len(part))
+                over += len(part) - min(keep, len(part))
+                if cut < 0:
+                    continue
+                if over:
+                    self.notices.append(f"{self.name}: line {line + b''.join(pending).count(10)} is too long: {over:,} bytes of it were dropped")
+                over, chunk = 0, chunk[cut:]
+            pending.append(chunk)
+            held += len(chunk)
+            if b"\n" in chunk and (held >= size or len(chunk) < _READ // 16):
+                data = b"".join(pending)
+                end = data.rfind(b"\n") + 1
+                rest = data[end:]
+                pending, held = [rest] if rest else [], len(rest)
+                for block in _cut(data[:end], line, size):
+                    line = block.line + block.lines
+                    yield replace(block, notices=self.take_notices())
+        if over:
+            self.notices.append(f"{self.name}: the last line is too long: {over:,} bytes of it were dropped")
+        data = b"".join(pending)
+        notices = self.take_notices()
+        if data or notices:
+            for block in _cut(data, line, size) or [Block(b"", line, 0)]:
+                yield replace(block, notices=notices)
+                notices = ()
+
+
+def _cut(data: bytes, line: int, size: int) -> list[Block]:
+    """Blocks of about `size` bytes out of whole lines."""
+    blocks, start = [], 0
+    while start < len(data):
+        end = len(data) if len(data) - start <= size + size // 4 else data.rfind(b"\n", start, start + size) + 1
+        if end <= start:
+            end = data.find(b"\n", start) + 1 or len(data)
+        part = data[start:end] if (start, end) != (0, len(data)) else data
+        lines = part.count(b"\n") + (not part.endswith(b"\n"))
+        blocks.append(Block(part, line, lines))
+        line, start = line + lines, end
+    return blocks
+
+
+def open_sources(names: Sequence[str], *, stdin: BinaryIO | None = None) -> list[Source]:
+    """The inputs that the names stand for: files, globs, folders (searched for log-like files) and "-" for `stdin`.
+
+    A file that several names reach is taken once. TriageError when a name leads nowhere.
+    """
+    found: dict[str, Source] = {}
+    for name in names or ([STDIN] if stdin is not None else []):
+        for source in _resolve(name, stdin):
+            key = STDIN if source.name == STDIN else os.path.realpath(source.name)
+            found.setdefault(key, source)
+    if not found:
+        raise TriageError("no input", hint="name a log file, or pipe one in")
+    return _hint_services(list(found.values()))
+
+
+def _resolve(name: str, stdin: BinaryIO | None) -> Iterator[Source]:
+    path = Path(name)
+    if name == STDIN:
+        if stdin is None:
+            raise TriageError("nothing is piped in for -", hint="pipe a log in, or name a file")
+        yield Source(STDIN, None, datetime.now(UTC), lambda: stdin)
+    elif path.is_dir():
+        files = [p for p in sorted(path.rglob("*")) if p.is_file() and _looks_like_a_log(p)]
+        if not files:
+            raise TriageError(f"no log files in {name}", hint=f"known there: {' '.join(_LOG_SUFFIXES + _PACKED_SUFFIXES)}; name others directly")
+        yield from (_file(os.fspath(p)) for p in files)
+    elif path.exists():
+        yield _file(name)
+    elif has_magic(name):
+        hits = [p for p in sorted(glob(name, recursive=True)) if not Path(p).is_dir()]
+        if not hits:
+            raise TriageError(f"no file matches {name}", hint="check the pattern; ** reaches into folders")
+        yield from (_file(p) for p in hits)
+    else:
+        raise TriageError(f"no such file: {name}", hint=_nearby(path))
+
+
+def _file(name: str) -> Source:
+    path = Path(name)
+    try:
+        stat = path.stat()
+        with path.open("rb"):
+            pass
+    except OSError as problem:
+        raise TriageError(f"cannot read {name}: {problem.strerror}", hint="check that you may read it") from None
+    regular = path.is_file()
+    return Source(name, stat.st_size if regular else None, datetime.fromtimestamp(stat.st_mtime, UTC), lambda: path.open("rb", buffering=0))
+
+
+def _nearby(path: Path) -> str:
+    import difflib
+
+    folder = path.parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / close[0]}?" if close else "check the name; globs and folders work too"
+
+
+def _looks_like_a_log(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith("."):
+        return False
+    stem = _bare(name)
+    return stem != name or name.endswith(_LOG_SUFFIXES)
+
+
+def _bare(name: str) -> str:
+    """The name without what rotation, packing and log suffixes add."""
+    while True:
+        cut = name
+        for suffix in (*_PACKED_SUFFIXES, "-json.log", *_LOG_SUFFIXES):
+            if cut.lower().endswith(suffix) and len(cut) > len(suffix):
+                cut = cut[: -len(suffix)]
+                break
+        else:
+            cut = _ROTATED.sub("", cut) if re.search(r"\.(?:log|txt|jsonl?|ndjson|out|err)\b", cut.lower()) or _ROTATED.search(cut) else cut
+        if cut == name:
+            return name
+        name = cut
+
+
+def _hint_services(sources: list[Source]) -> list[Source]:
+    stems = {s.name: _bare(Path(s.name).name) for s in sources if s.name != STDIN}
+    tokens = {stem: re.split(r"(?<=[._-])", stem) for stem in set(stems.values())}
+    several = len(tokens) > 1
+    prefix = _common(list(tokens.values())) if several else 0
+    suffix = _common([t[prefix:][::-1] for t in tokens.values()]) if several else 0
+    hinted = []
+    for source in sources:
+        stem = stems.get(source.name)
+        if stem is None:
+            hinted.append(source)
+            continue
+        middle = "".join(tokens[stem][prefix : len(tokens[stem]) - suffix]).strip("._-")
+        service, instance = _name_service(stem, middle, "".join(tokens[stem][:prefix]).strip("._-"), several)
+        hinted.append(replace(source, service_hint=service, instance_hint=instance))
+    return hinted
+
+
+def _name_service(stem: str, middle: str, shared: str, several: bool) -> tuple[str | None, str | None]:
+    for text in (middle, stem):
+        if found := _CRI_NAME.match(text):
+            return found["container"], found["pod"]
+        if found := _DOCKER_NAME.match(text):
+            return found["name"], None
+    if not several:
+        return None, None
+    if middle.isdigit():
+        return (shared if _is_service(shared) else None), stem
+    return (middle if _is_service(middle) else None), None
+
+
+def _is_service(text: str) -> bool:
+    return bool(re.search(r"[A-Za-z]", text)) and text.lower() not in _NOT_A_SERVICE
+
+
+def _common(lists: list[list[str]]) -> int:
+    """How many leading tokens all lists share, so that each keeps its last one's worth."""
+    count = 0
+    for tokens in zip(*lists, strict=False):
+        if len(set(tokens)) > 1:
+            break
+        count += 1
+    return count
+
+
+def _unpack(file: BinaryIO, name: str, notices: list[str]) -> Iterator[bytes]:
+    """The plain bytes of a file that may be packed; closes the file (never standard input's)."""
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    try:
+        first = read(_READ)
+        while first and len(first) < 6:
+            more = read(_READ)
+            if not more:
+                break
+            first += more
+        for magic, (kind, make) in _PACKERS.items():
+            if first.startswith(magic):
+                yield from _inflate(first, read, make, f"{name}: the {kind} data", notices)
+                return
+        while first:
+            yield first
+            first = read(_READ) or b""
+    finally:
+        if name != STDIN:
+            file.close()
+
+
+def _zstd() -> Any:
+    import zstandard
+
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
+_PACKERS: dict[bytes, tuple[str, Callable[[], Any]]] = {
+    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(31)),
+    b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
+    b"BZh": ("bzip2", bz2.BZ2Decompressor),
+    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
+}
+_DAMAGE: tuple[type[Exception], ...] = (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, gzip.BadGzipFile)
+
+
+def _inflate(first: bytes, read: Callable[[int], bytes], make: Callable[[], Any], what: str, notices: list[str]) -> Iterator[bytes]:
+    """Every member of a packed file; what is cut or damaged ends it with a notice."""
+    damage = (*_DAMAGE, _zstd_error()) if "zstd" in what else _DAMAGE
+    unpacker, data = make(), first
+    while True:
+        try:
+            if isinstance(unpacker, bz2.BZ2Decompressor | lzma.LZMADecompressor):
+                out = unpacker.decompress(data, 4 * _READ)
+                data = b""
+                more = not unpacker.needs_input and not unpacker.eof
+            elif hasattr(unpacker, "unconsumed_tail"):
+                out = unpacker.decompress(data, 4 * _READ)
+                data = unpacker.unconsumed_tail
+                more = bool(data) or len(out) >= 4 * _READ
+            else:
+                out, data, more = unpacker.decompress(data), b"", False
+        except damage:
+            notices.append(f"{what} is damaged: it ends early, what could be read was kept")
+            return
+        if out:
+            yield out
+        if more and not unpacker.eof:
+            continue
+        if unpacker.eof:
+            data = unpacker.unused_data or (read(_READ) or b"")
+            data = data.lstrip(b"\0") if not data.strip(b"\0") else data
+            if not data:
+                return
+            unpacker = make()
+        else:
+            data = read(_READ) or b""
+            if not data:
+                notices.append(f"{what} ends early, what could be read was kept")
+                return
+
+
+def _zstd_error() -> type[Exception]:
+    import zstandard
+
+    error: type[Exception] = zstandard.ZstdError
+    return error
+
+
+def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks without a byte order mark; UTF-16 becomes UTF-8. Other bytes pass as they are."""
+    first = b""
+    for chunk in chunks:
+        first += chunk
+        if len(first) >= 3:
+            break
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and first[2:4] != b"\0\0":
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield decoder.decode(first).encode("utf-8", "replace")
+        for chunk in chunks:
+            yield decoder.decode(chunk).encode("utf-8", "replace")
+        tail = decoder.decode(b"", final=True).encode("utf-8", "replace")
+        if tail:
+            yield tail
+        return
+    if first := first.removeprefix(codecs.BOM_UTF8):
+        yield first
+    yield from chunks

@@ -1,0 +1,212 @@
+"""Text rows to rows with fields: layer by layer, each line read by the first format that fits it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import msgspec
+import polars as pl
+
+from triage.intake.formats import Catalog, Format, anonymous
+from triage.intake.jsonrows import Entry, known_object, object_frames
+from triage.intake.rows import WORK, Tally, fill
+from triage.intake.times import Clock
+
+DEPTH = 5  # layers that are unwrapped
+ANSI = r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """How the texts of a source are read: the formats of its head first, then all others, in the catalogue's order."""
+
+    catalog: Catalog
+    first: tuple[Format, ...]
+    json: tuple[Format, ...]
+    forced: Format | None = None
+
+    def cascade(self, depth: int) -> tuple[Format, ...]:
+        """Text formats in the order in which they are tried at a depth."""
+        if self.forced is not None and self.forced.kind == "text" and depth == 0:
+            return (self.forced,)
+        return self.first + tuple(f for f in self.catalog.text if f not in self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Rows that are done, and the line from which on the next block is needed to go on (None: none is)."""
+
+    rows: pl.DataFrame
+    pending: int | None = None
+
+
+def read_texts(frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, *, last: bool, with_fields: bool = False) -> Read:
+    """Every open row of a WORK frame read as deep as formats go; a row's result depends on nothing but its text.
+
+    Split entries are put together; when the rest of one is not there yet and this is not the `last` block,
+    `pending` names its first line.
+    """
+    done: list[pl.DataFrame] = []
+    pending: int | None = None
+    for depth in range(DEPTH):
+        is_open = frame["open"]
+        if not is_open.any():
+            break
+        if not is_open.all():
+            done.append(frame.filter(~is_open))
+            frame = frame.filter(is_open)
+        frame, waits = _join_pairs(_tidy(frame), layers.catalog, last)
+        pending = _earlier(pending, waits)
+        pieces = _unwrap_objects(frame, layers, with_fields, clock, tally)
+        rest = pieces.pop()
+        pieces += _cascade(rest, layers.cascade(depth), layers, depth, clock, tally)
+        frame = pl.concat(pieces)
+        if frame["part"].any():
+            frame, waits = _rejoin(frame.sort("i", maintain_order=True), last)
+            pending = _earlier(pending, waits)
+    if done:
+        frame = pl.concat([*done, frame])
+    if not frame["i"].is_sorted():
+        frame = frame.sort("i", maintain_order=True)
+    return Read(frame, pending)
+
+
+def _earlier(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
+    """Messages without colour codes, with plain line ends inside."""
+    text = frame["message"]
+    fixed = text
+    if fixed.str.contains("\x1b", literal=True).any():
+        fixed = fixed.str.replace_all(ANSI, "")
+    if fixed.str.contains("\r", literal=True).any():
+        inside = fixed.str.strip_chars_end("\r\n").str.contains("\r", literal=True)
+        lambda_text = fixed.str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)
+        fixed = fixed.str.strip_suffix("\r").zip_with(~inside, lambda_text.str.replace_all("\u00a0", " ", literal=True).str.strip_chars_end("\n"))
+    if fixed.str.ends_with("\n").any():
+        fixed = fixed.str.strip_chars_end("\n") if frame["chain"].str.contains("docker-json", literal=True).not_().all() else fixed.str.strip_suffix("\n")
+    return frame if fixed is text else frame.with_columns(fixed.alias("message"))
+
+
+def _unwrap_objects(frame: pl.DataFrame, layers: Layers, with_fields: bool, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+    """Frames of the rows whose text is a JSON entry, then the frame of all others."""
+    text = frame["message"]
+    looks = text.str.starts_with("{") & text.str.contains(r"\}\s*$")
+    if not looks.any() or (layers.forced is not None and layers.forced.kind == "text" and not layers.forced.unwraps):
+        return [frame]
+    objects: list[Entry] = []
+    rows: list[int] = []
+    for n in looks.arg_true().to_list():
+        try:
+            value = msgspec.json.decode(text[n])
+        except msgspec.MsgspecError:
+            continue
+        if isinstance(value, dict) and known_object(value, layers.json):
+            objects.append(value)
+            rows.append(n)
+    if not rows:
+        return [frame]
+    inner = pl.concat(object_frames(objects, [(n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)).sort("i")
+    outer = frame[rows]
+    merged = outer.with_columns(
+        *(pl.coalesce(outer[c], inner[c]).alias(c) for c in ("at", "service", "instance", "deployment")),
+        *(pl.coalesce(inner[c], outer[c]).alias(c) for c in ("level", "stream", "trace", "logger", "method", "route", "status", "latency_ms", "exit_code", "fields")),
+        *(inner[c] for c in ("kind", "header", "message", "format", "open", "part")),
+        chain=pl.when(outer["chain"] == "").then(inner["chain"]).otherwise(outer["chain"] + " > " + inner["chain"]),
+    ).select(list(WORK))
+    others = pl.Series([True]).new_from_index(0, len(frame)).scatter(rows, False)
+    return [merged, frame.filter(others)]
+
+
+def _cascade(frame: pl.DataFrame, formats: tuple[Format, ...], layers: Layers, depth: int, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+    closed = pl.lit(False).alias("open")
+    pieces: list[pl.DataFrame] = []
+    if len(formats) > 1:
+        may = frame["message"].str.contains(layers.catalog.opens)
+        if not may.all():
+            pieces.append(frame.filter(~may).with_columns(closed))
+            frame = frame.filter(may)
+    for entry in formats:
+        if frame.is_empty():
+            break
+        groups = frame["message"].str.extract_groups(_compiled(entry)).struct.unnest()
+        hit = groups["g_head"].is_not_null()
+        if not hit.any():
+            continue
+        everything = hit.all()
+        matched = frame if everything else frame.filter(hit)
+        found = groups if everything else groups.filter(hit)
+        extra = [pl.col("message").str.extract(regex, 1).alias(f"g_{name}") for name, regex in entry.also.items()]
+        rules = [
+            pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}") for n, rule in enumerate(entry.kinds)
+        ]
+        pieces.append(fill(matched.hstack(found).with_columns(*extra, *rules), entry, clock, tally))
+        frame = frame.filter(~hit) if not everything else frame.clear()
+    if not frame.is_empty():
+        pieces.append(frame.with_columns(closed))
+    return pieces or [frame]
+
+
+@cache
+def _compiled_pattern(pattern: str) -> str:
+    named = re.sub(r"\(\?P?<(\w+)>", r"(?P<g_\1>", pattern)
+    return f"^(?P<g_head>{named})"
+
+
+def _compiled(entry: Format) -> str:
+    return _compiled_pattern(entry.pattern if entry.message != "group" else _dotted(entry.pattern))
+
+
+def _dotted(pattern: str) -> str:
+    """A pattern whose dots match newlines: its message group holds all lines of the text."""
+    return f"(?s:{pattern})"
+
+
+def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.DataFrame, int | None]:
+    """Records that take two rows (a head and the line behind it) as one row each, stream by stream."""
+    pairs = [f.joins for f in catalog.text if f.joins]
+    if not pairs:
+        return frame, None
+    firsts = "|".join(anonymous(first) for first, _ in pairs)
+    if not frame["message"].str.contains(firsts).any():
+        return frame, None
+    frame = frame.sort("i", maintain_order=True).with_columns(_stream_key())
+    joined = frame.with_columns(pl.col("message").shift(-1).over("key").alias("next"), pl.col("lines").shift(-1).over("key").alias("next_lines"))
+    heads = pl.any_horizontal(pl.col("message").str.contains(first) & pl.col("next").str.contains(following) for first, following in pairs)
+    joined = joined.with_columns(heads.fill_null(False).alias("head"))
+    joined = joined.with_columns(pl.col("head").shift(1, fill_value=False).over("key").alias("tail"))
+    waits = None
+    if not last:
+        open_end = joined.filter(pl.col("next").is_null() & pl.col("message").str.contains(firsts))
+        waits = open_end["line"].min()
+    joined = joined.with_columns(
+        pl.when("head").then(pl.col("message") + "\n" + pl.col("next")).otherwise("message").alias("message"),
+        pl.when("head").then(pl.col("lines") + pl.col("next_lines")).otherwise("lines").alias("lines"),
+    ).filter(~pl.col("tail"))
+    return joined.select(list(WORK)), waits if isinstance(waits, int) else None
+
+
+def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
+    """Entries that the transport split as one row each, stream by stream."""
+    frame = frame.with_columns(_stream_key())
+    frame = frame.with_columns(((~pl.col("part")).shift(1, fill_value=False).cum_sum().over("key")).alias("group"))
+    split = frame.filter(pl.col("part").any().over("key", "group"))
+    whole = frame.filter(~pl.col("part").any().over("key", "group"))
+    waits = None
+    if not last:
+        waits = split.group_by("key", "group").agg(pl.col("line").min(), pl.col("part").last()).filter("part")["line"].min()
+    first = [c for c in WORK if c not in ("message", "lines", "part")]
+    glued = split.group_by("key", "group", maintain_order=True).agg(
+        *(pl.col(c).first() for c in first), pl.col("message").str.join(""), pl.col("lines").sum(), part=pl.lit(False)
+    )
+    return pl.concat([whole.select(list(WORK)), glued.select(list(WORK)).cast(dict(frame.select(list(WORK)).schema))]).sort("i", maintain_order=True), (
+        waits if isinstance(waits, int) else None
+    )
+
+
+def _stream_key() -> pl.Expr:
+    return pl.concat_str(pl.col("instance", "service", "stream"), separator="\x1f", ignore_nulls=True).fill_null("").alias("key")

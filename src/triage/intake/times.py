@@ -1,0 +1,136 @@
+"""Stamps of every shape to UTC times in microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from triage.schema import TIME
+
+# Shapes that are tried when a format names none of its own, most frequent first.
+ISO = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S,%3f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f %#z",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f UTC",
+    "%Y-%m-%d %H:%M:%S%.f GMT",
+    "%Y-%m-%dT%H:%M:%S,%3f%#z",
+    "%Y-%m-%dT%H:%M:%S,%3f",
+    "%Y-%m-%d %H:%M:%S,%3f %#z",
+    "%Y-%m-%d %H:%M:%S,%3f%#z",
+    "%Y-%m-%d %H:%M:%S,%6f",
+    "%Y-%m-%d %H:%M:%S%.f %z UTC",
+    "%Y-%m-%d %H:%M:%S:%3f",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%Y/%m/%d %H:%M:%S,%3f",
+    "%Y/%m/%d %H:%M:%S%.f %#z",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%d/%b/%Y:%H:%M:%S%.f",
+    "%d/%b/%Y %H:%M:%S",
+    "%d %b %Y %H:%M:%S%.f",
+    "%d-%b-%Y %H:%M:%S%.f",
+    "%a %b %e %H:%M:%S%.f %Y",
+    "%b %e, %Y %I:%M:%S %p",
+    "%b %e, %Y @ %H:%M:%S%.f",
+    "%a, %d %b %Y %H:%M:%S %#z",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y-%m-%d %H:%M",
+)
+EPOCH = "epoch"
+_UTC_WORDS = (" UTC", " GMT")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What stamps leave out: the zone of those without one, and when the log was last written, for the year."""
+
+    zone: str = "UTC"
+    written: datetime | None = None
+    year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Times read, and how many of them had to assume a zone or a year."""
+
+    at: pl.Series
+    zone_assumed: int = 0
+    year_assumed: int = 0
+
+
+def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> Stamps:
+    """UTC times of stamps as text, null where a stamp cannot be read. Digits behind the microsecond are cut.
+
+    `shapes` are chrono formats; those without a year get the clock's, "epoch" reads numbers (s, ms, us or ns).
+    """
+    at = pl.Series(text.name, [None] * len(text), dtype=TIME)
+    zone_assumed = year_assumed = 0
+    if text.null_count() == len(text):
+        return Stamps(at)
+    left = text
+    for shape in _order(text, tuple(shapes) or (*ISO, EPOCH)):
+        found, assumed, guessed = _read_shape(left, shape, clock)
+        got = len(found) - found.null_count()
+        if not got:
+            continue
+        at = found if at.null_count() == len(at) else at.zip_with(at.is_not_null(), found)
+        zone_assumed += got if assumed else 0
+        year_assumed += got if guessed else 0
+        if at.null_count() == text.null_count():
+            break
+        left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
+    return Stamps(at.rename(text.name), zone_assumed, year_assumed)
+
+
+def _order(text: pl.Series, shapes: tuple[str, ...]) -> list[str]:
+    """The shapes, those that read the first stamps in front; the rest keep their order."""
+    probe = text.drop_nulls().head(1)
+    clock = Clock()
+    good = next((s for s in shapes if _read_shape(probe, s, clock)[0].null_count() == 0), None)
+    return list(shapes) if good is None else [good, *(s for s in shapes if s != good)]
+
+
+def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, bool, bool]:
+    if shape == EPOCH:
+        return _read_epoch(text), False, False
+    yearless = "%Y" not in shape and "%y" not in shape
+    if yearless:
+        year = clock.year or (clock.written.year if clock.written else 1970)
+        text, shape = pl.select(pl.concat_str(pl.lit(f"{year} "), text)).to_series(), f"%Y {shape}"
+    zoned = "z" in shape.replace("%Z", "")
+    try:
+        found = text.str.to_datetime(shape, time_unit="us", strict=False, ambiguous="earliest")
+    except pl.exceptions.PolarsError:
+        return pl.Series([None] * len(text), dtype=TIME), False, False
+    if yearless and clock.year is None and clock.written is not None:
+        latest = clock.written.replace(tzinfo=None) + timedelta(days=1)
+        found = pl.select(pl.when(found.dt.replace_time_zone(None) > latest).then(found.dt.offset_by("-1y")).otherwise(found)).to_series()
+    utc = shape.endswith(_UTC_WORDS)
+    if zoned:
+        found = found.dt.convert_time_zone("UTC")
+    else:
+        found = found.dt.replace_time_zone("UTC" if utc else clock.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+    return found.cast(TIME), not zoned and not utc, yearless
+
+
+def _read_epoch(text: pl.Series) -> pl.Series:
+    """Seconds (also with a fraction), milli-, micro- or nanoseconds since 1970, told apart by size; years 1990 to 2100."""
+    number = text.cast(pl.Float64, strict=False)
+    whole = text.cast(pl.Int64, strict=False)
+    micros = pl.select(
+        pl.when(number.is_between(6e8, 4.2e9))
+        .then(pl.coalesce(whole * 1_000_000, (number * 1e6).round(0).cast(pl.Int64, strict=False)))
+        .when(number.is_between(6e11, 4.2e12))
+        .then(pl.coalesce(whole * 1_000, (number * 1e3).cast(pl.Int64, strict=False)))
+        .when(number.is_between(6e14, 4.2e15))
+        .then(whole)
+        .when(number.is_between(6e17, 4.2e18))
+        .then(whole // 1_000)
+    ).to_series()
+    return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").rename(text.name)

@@ -1,0 +1,585 @@
+"""Rows to records: continuation lines join their record, and tracebacks are put together.
+
+Every row gets a letter for what it is; a record is then what one regular expression over those letters matches.
+A capital letter is a row that cannot continue anything: too long after the row before it, or another writer's.
+
+    h  header of level WARNING or above, or of unknown level       i  header of level INFO or below
+    t  opens a traceback whose exception comes last                o  opens a crash, exception on the same line
+    p  opens a crash, exception on the lines below                 e  exception headline ("KeyError: 'x'")
+    s  sentence that chains two tracebacks                         q  cause with its headline ("Caused by: ...")
+    f  frame                                                       k  another line of a trace, by its words
+    n  indented text                                               m  detail of an exception's message
+    y  may be a headline ("Boom: x")                               x  other text
+    w  x, and v  y, where nothing says that they belong to the line above: no header yet and no times
+    b  blank
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from triage.intake.stacks import LINE_CLASSES, Traces, default_traces
+from triage.schema import EVENTS, INTAKE, LEVEL, conform
+
+GAP_US = 2_000_000  # lines of one record come at most this far apart
+REACH = 50_000  # rows of the whole input between two rows of one record
+LINE_CAP = 1_000
+BYTE_CAP = 256 * 1024
+_LONG = 3_000  # rows of an open record from which on its middle is dropped while it waits for its end
+_ENDS = 600
+
+
+class Rows(Protocol):
+    """A batch as decode makes it."""
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """ROWS in input order."""
+
+    @property
+    def intake(self) -> pl.DataFrame:
+        """INTAKE rows that account for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Records of a part of the input: EVENTS, and the INTAKE rows that account for them."""
+
+    events: pl.DataFrame
+    intake: pl.DataFrame
+
+
+def assemble(
+    batches: Iterable[Rows], *, newest_first: bool = False, traces: Traces | None = None
+) -> Iterator[Assembled]:
+    """Records of the rows, each as soon as its end is certain; where the batches were cut changes no record.
+
+    `newest_first` says that the input runs backwards in time: records come out in order of time within each batch.
+    Rows of kind access, request and platform are records of their own. Blank rows outside of traces are dropped and
+    counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
+    """
+    work = _Assembler(traces or default_traces(), newest_first)
+    for batch in batches:
+        yield work.take(batch.rows, batch.intake)
+    rest = work.finish()
+    if rest.events.height or rest.intake.height:
+        yield rest
+
+
+# ------------------------------------------------------------------------------------------------------- the grammar
+
+_MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+_BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
+_CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
+_TAIL = rf"(?:b{{0,64}}[fnkm]|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
+_RECORD = re.compile(
+    "|".join(
+        (
+            # a header that may announce a trace: its text, one trace, and what goes on after it
+            rf"h(?:b{{0,9}}[xymnkvwf])*(?:b{{0,9}}(?:t{_BODY}|[poe]))?"
+            rf"(?:b{{0,64}}[fnkqxymvw]|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
+            r"i(?:b{0,64}[xymnkvwfq])*",
+            rf"[tT]{_BODY}{_TAIL}",
+            rf"[oO](?:t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP](?:b{{0,3}}[xyvwem])?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[eEqQ]{_MESSAGE}{_TAIL}",
+            rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
+            r"[bB]",
+            rf"[^bB]{_TAIL}",
+        )
+    )
+)
+# the end of what is known, when a line to come may still change where the last records start
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmne]{1,47}$")
+_WINDOW = 48
+# in the letters of one record, where its trace starts
+_OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|f|q"
+_LAST_HEADLINE = r"^(.*[fnktx]b{0,9})[eyv]"
+_CUT = r"t[^eyv]*$"
+
+
+def _patterns(traces: Traces) -> dict[str, str]:
+    """One anchored Rust regex for each class of line."""
+    return {
+        kind: _to_ascii("^(?:" + "|".join(f"(?:{p})" for p in traces.lines(kind)) + ")")
+        for kind in LINE_CLASSES
+        if traces.lines(kind)
+    }
+
+
+def _to_ascii(pattern: str) -> str:
+    """The same pattern with ASCII classes, whose automata are small and fast."""
+    for short, long in ((r"\d", "[0-9]"), (r"\w", "[A-Za-z0-9_]"), (r"\s", r"[ \t\r\n\u{a0}]"), (r"\S", r"[^ \t\r\n]")):
+        pattern = pattern.replace(short, long)
+    return pattern
+
+
+_LETTERS = (  # specific before general: the first class that a line matches is its own
+    ("t", "traceback"),
+    ("p", "report"),
+    ("o", "crash"),
+    ("s", "chain"),
+    ("q", "cause"),
+    ("f", "frame"),
+    ("k", "more"),
+    ("m", "detail"),
+    ("e", "headline"),
+)
+_INDENTED = ("t", "s", "q", "f", "k", "e")
+_PLAUSIBLE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*(?::.*)?$"
+
+
+def _classify(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
+    """The letter of every line by its text alone."""
+    frame = pl.DataFrame({"line": lines}).with_row_index("n")
+    text = pl.col("line")
+    blank = text.str.strip_chars() == ""
+    indented = text.str.contains(r"^[ \t\u00a0]")
+    frame = frame.with_columns(blank=blank, indented=indented)
+    parts = []
+    for inner, kinds in ((True, _INDENTED), (False, tuple(letter for letter, _ in _LETTERS))):
+        part = frame.filter(~pl.col("blank") & (pl.col("indented") == inner))
+        if part.height == 0:
+            continue
+        if inner:
+            fallback: pl.Expr = pl.lit("n")
+        else:
+            fallback = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
+        for letter, kind in reversed(_LETTERS):
+            if letter not in kinds or kind not in patterns:
+                continue
+            pattern = patterns[kind]
+            if inner and letter == "e":  # " NoMethodError (...)": one blank, as Rails prints it
+                matches = text.str.contains(r"^ [A-Z]") & text.str.contains(pattern)
+            else:
+                matches = text.str.contains(pattern)
+            fallback = pl.when(matches).then(pl.lit(letter)).otherwise(fallback)
+        parts.append(part.select("n", letter=fallback))
+    parts.append(frame.filter("blank").select("n", letter=pl.lit("b")))
+    return pl.concat(parts).sort("n")["letter"]
+
+
+# --------------------------------------------------------------------------------------------------------- the work
+
+# What is known of a row beside its text: its place, whether a complete row of its stream is directly before or behind
+# it, whether rows were dropped in front of it and how many lines with them, whether its stream had a header before it.
+_STATE = ("_pos", "_after", "_done", "_joined", "_left", "_headed")
+_KEYS = ("source", "service", "instance", "stream")
+
+
+class _Assembler:
+    """What waits for its end between two batches."""
+
+    def __init__(self, traces: Traces, newest_first: bool) -> None:
+        self._patterns = _patterns(traces)
+        self._newest_first = newest_first
+        self._count = 0
+        self._held: pl.DataFrame | None = None
+        self._headed: set[int] = set()  # streams in which a header was seen
+
+    def take(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
+        """Records that are complete with this batch."""
+        height = rows.height
+        if self._newest_first:
+            rows = rows.reverse()
+        first = -(self._count + height) if self._newest_first else self._count
+        self._count += height
+        rows = rows.with_columns(
+            _pos=pl.int_range(first, first + height, dtype=pl.Int64),
+            _after=pl.lit(False),
+            _done=pl.lit(False),
+            _joined=pl.lit(False),
+            _left=pl.lit(0, dtype=pl.Int64),
+            _headed=pl.lit(None, dtype=pl.Boolean),
+        )
+        if self._held is not None and self._held.height:
+            rows = pl.concat([rows, self._held] if self._newest_first else [self._held, rows])
+        return self._advance(rows, intake, end=False)
+
+    def finish(self) -> Assembled:
+        """The records that were still open."""
+        held = self._held
+        self._held = None
+        none = pl.DataFrame(schema=INTAKE)
+        if held is None or held.height == 0:
+            return Assembled(pl.DataFrame(schema=EVENTS), none)
+        return self._advance(held, none, end=True)
+
+    def _advance(self, rows: pl.DataFrame, intake: pl.DataFrame, *, end: bool) -> Assembled:
+        if rows.height == 0:
+            return Assembled(pl.DataFrame(schema=EVENTS), intake)
+        sequence, lines = self._read(rows)
+        if not end:
+            rows, sequence, lines = self._hold(rows, sequence, lines)
+        else:
+            self._held = None
+        events, extra = _build(rows, sequence, lines)
+        return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
+
+    def _read(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """One line per row that can take part in a record, ordered by stream; and the lines of those that do.
+
+        The sequence has `row` (index in rows), `key`, `start` (it starts a record), `blank`; the lines have `row`,
+        `line`, `letter`, `own` (the letter by text) and `record` (the row that starts it), in the same order.
+        """
+        complete = (pl.col("kind") != "app").fill_null(False)
+        bare = ~pl.col("header").fill_null(False)
+        broken = pl.col("message").str.contains("\n", literal=True).fill_null(False)
+        light = rows.select(
+            "at",
+            "level",
+            *_STATE,
+            row=pl.int_range(pl.len(), dtype=pl.Int64),
+            key=self._key(rows),
+            complete=complete,
+            bare=bare & ~complete,
+            broken=broken,
+        )
+        if light["key"].n_unique() > 1:
+            light = light.sort("key", maintain_order=True)
+        same_key = pl.col("key") == pl.col("key").shift(1)
+        if light["complete"].any():
+            before = (pl.col("complete").shift(1) & same_key).fill_null(False)
+            behind = (pl.col("complete").shift(-1) & (pl.col("key") == pl.col("key").shift(-1))).fill_null(False)
+            light = light.with_columns(_after=pl.col("_after") | before, _done=pl.col("_done") | behind)
+            alone = light.filter(pl.col("complete") & pl.col("broken"))
+            light = light.filter(~pl.col("complete"))
+        else:
+            alone = light.clear()
+        following = pl.col("key") == pl.col("key").shift(-1)
+        light = light.with_columns(
+            new=(~same_key).fill_null(True),
+            wanted=pl.col("bare") | pl.col("broken") | (pl.col("bare").shift(-1) & following).fill_null(False),
+            gap=(
+                (~same_key).fill_null(True)
+                | (
+                    (
+                        ((pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() > GAP_US).fill_null(False)
+                        | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH)
+                    )
+                    & ~pl.col("_joined")
+                )
+            ).fill_null(True),
+            _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
+        )
+        light = self._note_headers(light)
+        if not light["wanted"].any() and not alone.height:
+            return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
+        return self._tokenize(rows, light, alone)
+
+    def _key(self, rows: pl.DataFrame) -> pl.Expr:
+        """A number for the stream of lines that a row belongs to."""
+        stream = pl.when(pl.col("stream").is_in(["stdout", "stderr"])).then(pl.col("stream"))
+        parts = [pl.col(name) for name in _KEYS[:3]]
+        firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
+        varied = rows.select(
+            (part.ne_missing(part.first())).any().alias(name)
+            for name, part in zip(_KEYS, (*parts, stream), strict=True)
+        ).row(0)
+        if not any(varied):
+            return pl.lit(firsts.item(), dtype=pl.UInt64)
+        return pl.struct(*parts, stream.alias("stream")).hash()
+
+    def _note_headers(self, light: pl.DataFrame) -> pl.DataFrame:
+        """Mark the rows whose stream has shown a header before, and remember which streams did."""
+        if self._newest_first:
+            return light.with_columns(_headed=pl.lit(True))
+        heads = light.filter(~pl.col("bare"))["key"].unique().to_list()
+        if light["wanted"].any():
+            seen = pl.col("key").is_in(list(self._headed)) if self._headed else pl.lit(False)
+            here = (~pl.col("bare")).cum_max()
+            here = here.over("key") if light["key"].n_unique() > 1 else here
+            light = light.with_columns(_headed=pl.coalesce("_headed", seen | here))
+        self._headed.update(heads)
+        return light
+
+    def _tokenize(
+        self, rows: pl.DataFrame, light: pl.DataFrame, alone: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        wanted = pl.concat([light.filter("wanted"), *([_lone(alone, light)] if alone.height else [])])
+        lines = wanted.with_columns(
+            line=rows["message"].gather(wanted["row"]).fill_null("").str.strip_chars_end("\r\n")
+        )
+        if wanted["broken"].any():
+            lines = lines.with_columns(pl.col("line").str.split("\n")).explode(
+                "line", empty_as_null=False, keep_nulls=False
+            )
+            lines = lines.with_columns(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
+        else:
+            lines = lines.with_columns(lead=pl.lit(True))
+        lines = lines.with_columns(own=_classify(lines["line"], self._patterns))
+        own = pl.col("own")
+        quiet = pl.col("level").cast(pl.String).is_in(["TRACE", "DEBUG", "INFO"]).fill_null(False)
+        letter = (
+            pl.when(~pl.col("lead"))
+            .then(own)
+            .when(~pl.col("bare"))
+            .then(pl.when(quiet).then(pl.lit("i")).otherwise(pl.lit("h")))
+            .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
+            .then(own.str.to_uppercase())
+            .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
+            .then(pl.lit("w"))
+            .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "y"))
+            .then(pl.lit("v"))
+            .otherwise(own)
+        )
+        lines = lines.with_columns(letter=letter)
+        word = lines["letter"].str.join("").item()
+        starts = [match.start() for match in _RECORD.finditer(word)]
+        mask = pl.Series("start", [False]).extend_constant(False, lines.height - 1).scatter(starts, True)
+        lines = lines.with_columns(start=mask & lines["lead"])
+        # a row whose first line goes on a record belongs to it as a whole
+        lines = lines.with_columns(
+            record=pl.when(pl.col("start")).then(pl.col("row")).forward_fill(),
+            blank=pl.col("start") & pl.col("letter").is_in(["b", "B"]),
+        )
+        heads = lines.filter(pl.col("lead")).select("row", "start", "blank")
+        light = light.join(heads, on="row", how="left", maintain_order="left").with_columns(
+            pl.col("start").fill_null(True), pl.col("blank").fill_null(False)
+        )
+        return light, lines.select("row", "key", "line", "letter", "own", "record", "blank", "_left")
+
+    # ------------------------------------------------------------------------------------------------------ holding
+
+    def _hold(
+        self, rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None
+    ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+        """Keep back the rows that lines to come may still join; the rest of each of the three."""
+        place = sequence.with_columns(order=pl.int_range(pl.len(), dtype=pl.Int64))
+        if self._newest_first:
+            certain = ~pl.col("bare") | (pl.col("gap") & ~pl.col("new"))
+            border = pl.when(certain).then(pl.col("order")).min().over("key").fill_null(place.height)
+            far = pl.col("_pos").max().over("key") - pl.col("_pos").min().over("key") > REACH
+            waits = (pl.col("order") < border) & ~far
+        else:
+            solid = pl.col("start") & ~pl.col("blank")
+            limit = rows["_pos"][-1] - REACH
+            if place["key"].n_unique() > 1:
+                border = pl.when(solid).then(pl.col("order")).max().over("key")
+                near = pl.col("_pos").max().over("key") > limit
+            else:
+                border = pl.when(solid).then(pl.col("order")).max()
+                near = pl.col("_pos").max() > limit
+            waits = ((pl.col("order") >= border) & near).fill_null(False)
+        held = place.filter(waits)
+        if lines is not None and not self._newest_first and held.height:
+            earlier = self._unsure(lines, held)
+            if earlier is not None:
+                held = place.join(earlier, on="key", how="left", maintain_order="left").filter(
+                    waits | (pl.col("row") >= pl.col("from_row")).fill_null(False)
+                )
+        if held.height == 0:
+            self._held = rows.clear()
+            return rows, sequence, lines
+        numbers = held["row"]
+        kept = rows[numbers].with_columns(held.select("_after", "_done", "_joined", "_headed")).sort("_pos")
+        self._held = kept if self._newest_first else _shorten(kept, held)
+        gone = pl.DataFrame({"row": numbers})
+        out = pl.Series("out", [False]).extend_constant(False, rows.height - 1).scatter(numbers, True)
+        rows = rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.Int64)).filter(~out)
+        sequence = sequence.join(gone, on="row", how="anti", maintain_order="left")
+        if lines is not None:
+            lines = lines.join(gone, on="row", how="anti", maintain_order="left")
+        return rows, sequence, lines
+
+    def _unsure(self, lines: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame | None:
+        """For streams whose last lines may belong to a trace yet: the row from which on they wait."""
+        waiting = set(held["key"].to_list())
+        tails = lines.group_by("key", maintain_order=True).agg(
+            pl.col("letter").tail(_WINDOW).str.join("").alias("tail"), pl.col("record").tail(_WINDOW)
+        )
+        found: list[tuple[int, int]] = []
+        for key, tail, record in tails.iter_rows():
+            if key in waiting and (match := _UNSURE.search(tail)):
+                found.append((key, record[match.start()]))
+        if not found:
+            return None
+        return pl.DataFrame(found, schema={"key": pl.UInt64, "from_row": pl.Int64}, orient="row")
+
+
+def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
+    """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
+    return alone.with_columns(new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), bare=pl.lit(False)).select(
+        light.columns
+    )
+
+
+def _shorten(kept: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """The rows kept back, records of very many rows without their middle; its lines are counted where it was."""
+    sizes = held.group_by("key").agg(pl.len(), pl.col("_pos"))
+    for key, size, positions in sizes.filter(pl.col("len") > _LONG).select("key", "len", "_pos").iter_rows():
+        del key, size
+        head, tail = positions[_ENDS - 1], positions[-_ENDS]
+        middle = pl.col("_pos").is_in(positions[_ENDS:-_ENDS])
+        lost = (
+            kept.filter(middle).select(pl.col("lines").sum(), (pl.len() + pl.col("_left").sum()).alias("_left")).row(0)
+        )
+        kept = kept.filter(~middle).with_columns(
+            lines=pl.when(pl.col("_pos") == head).then(pl.col("lines") + lost[0]).otherwise("lines"),
+            _left=pl.when(pl.col("_pos") == head).then(pl.col("_left") + int(lost[1])).otherwise("_left"),
+            _joined=pl.col("_joined") | (pl.col("_pos") == tail),
+        )
+    return kept
+
+
+# ------------------------------------------------------------------------------------------------------- the records
+
+_WORDY = r"[A-Za-z](?:Error|Exception|Throwable|Panic|Fault)\b"
+_GROUP = r"(?m)^[ \t]*\|[ \t]+([A-Za-z_][A-Za-z0-9_.]*: .*\([0-9]+ sub-exceptions?\))[ \t]*$"
+_PREFIX = r'^Exception in thread "[^"]*" '
+
+
+def _build(rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """EVENTS of complete records in order of position, and an INTAKE row per source for blanks and cut records."""
+    index = "_row" if "_row" in rows.columns else None
+    if index is None:
+        rows = rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.Int64))
+    rows = rows.with_columns(stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False))
+    if lines is None or lines.height == 0:
+        return conform(rows, EVENTS), pl.DataFrame(schema=INTAKE)
+    blank = rows.join(lines.filter("blank").select(_row="row"), on="_row", how="semi")
+    size = pl.len().over("record") if lines.height else pl.lit(0)
+    several = lines.filter(~pl.col("blank")).filter(
+        (size > 1) | pl.col("own").first().over("record").is_in(list("top")) | (pl.col("_left") > 0)
+    )
+    made = _describe(several)
+    # rows that only continue or are blank are no events of their own
+    idle = sequence.filter(~pl.col("start") | pl.col("blank")).select(_row="row")
+    whole = lines.filter(~pl.col("blank")).select("row", "record").unique(maintain_order=True)
+    counts = (
+        whole.join(rows.select("_row", "lines", "line"), left_on="row", right_on="_row", how="inner")
+        .group_by("record")
+        .agg(pl.len().alias("n"), pl.col("lines").sum().alias("_lines"), pl.col("line").min().alias("_line"))
+        .filter(pl.col("n") > 1)
+        .drop("n")
+    )
+    events = rows.join(idle, on="_row", how="anti", maintain_order="left") if idle.height else rows
+    if made.height:
+        events = events.join(made, left_on="_row", right_on="record", how="left", maintain_order="left").with_columns(
+            message=pl.coalesce("_message", "message"),
+            stack=pl.col("_stack"),
+            truncated=pl.col("_cut").fill_null(False),
+        )
+        events = events.with_columns(
+            level=pl.when(pl.col("level").is_null() & pl.col("stack").is_not_null() & (pl.col("kind") == "app"))
+            .then(pl.lit("ERROR", dtype=LEVEL))
+            .otherwise("level")
+        )
+    if counts.height:
+        events = events.join(counts, left_on="_row", right_on="record", how="left", maintain_order="left").with_columns(
+            lines=pl.coalesce("_lines", "lines"), line=pl.coalesce("_line", "line")
+        )
+    return conform(events.sort("_pos"), EVENTS), _account(events, blank, made)
+
+
+def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """An INTAKE row for each source with dropped blanks or shortened records."""
+    blanks = blank.group_by("source").agg(pl.col("lines").sum().alias("blank"))
+    if made.height and made["_capped"].any():
+        cut = events.filter(pl.col("_capped").fill_null(False)).group_by("source").agg(pl.len().alias("n"))
+    else:
+        cut = pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
+    if blanks.height + cut.height == 0:
+        return pl.DataFrame(schema=INTAKE)
+    notice = pl.format("records longer than {} lines or {} KiB keep head and tail: {}", LINE_CAP, BYTE_CAP // 1024, "n")
+    both = blanks.join(cut, on="source", how="full", coalesce=True).sort("source")
+    return conform(
+        both.select(
+            "source",
+            bytes=pl.lit(0),
+            lines=pl.lit(0),
+            blank=pl.col("blank").fill_null(0),
+            rejected=pl.lit(0),
+            notices=pl.when(pl.col("n").is_null())
+            .then(pl.lit([], dtype=pl.List(pl.String)))
+            .otherwise(pl.concat_list(notice)),
+        ),
+        INTAKE,
+    )
+
+
+def _describe(lines: pl.DataFrame) -> pl.DataFrame:
+    """Message and stack of every record of several lines: record, _message, _stack, _cut, _capped."""
+    table = lines.group_by("record", maintain_order=True).agg(
+        pl.col("line").alias("text"),
+        pl.col("own").str.join("").alias("own"),
+        pl.col("_left").sum().alias("left"),
+    )
+    if table.height == 0:
+        return table.select(
+            "record",
+            _message=pl.lit(None, dtype=pl.String),
+            _stack=pl.lit(None, dtype=pl.String),
+            _cut=pl.lit(False),
+            _capped=pl.lit(False),
+        )
+    own, text = pl.col("own"), pl.col("text")
+    found = own.str.find(_OPENING).cast(pl.Int64)
+    named = text.list.get(found - 1, null_on_oob=True).str.contains(_WORDY)
+    table = table.with_columns(
+        # frames below a line that names an exception somewhere: that line is their headline
+        at=pl.when((found > 0) & (own.str.slice(found, 1) == "f") & named).then(found - 1).otherwise(found),
+        capped=(text.list.len() + pl.col("left") > LINE_CAP),
+    )
+    table = table.with_columns(trace=own.str.slice(pl.col("at")))
+    last = pl.col("trace").str.extract(_LAST_HEADLINE, 1).str.len_bytes().cast(pl.Int64)
+    opening = pl.col("trace").str.head(1)
+    first_e = pl.col("trace").str.find("e").cast(pl.Int64)
+    line = text.list.slice(pl.col("at"))
+    top = line.list.first().str.replace(_PREFIX, "").str.strip_chars()
+    joined = pl.concat_str([top, line.list.get(1, null_on_oob=True).fill_null("")], separator=" ").str.strip_chars()
+    python = pl.col("trace").str.contains("t", literal=True) | opening.is_in(["s"])
+    stack = (
+        pl.when(pl.col("capped"))
+        .then(_ends(line, pl.col("left")))
+        .otherwise(line.list.join("\n"))
+        .str.strip_chars_end("\n ")
+    )
+    head = text.list.head(pl.col("at"))
+    whole = pl.when(pl.col("capped")).then(_ends(text, pl.col("left"))).otherwise(text.list.join("\n"))
+    table = table.with_columns(
+        stack=stack,
+        headline=pl.when(python & last.is_not_null())
+        .then(line.list.get(last, null_on_oob=True))
+        .when(opening == "p")
+        .then(pl.when(first_e.is_not_null()).then(line.list.get(first_e, null_on_oob=True)).otherwise(joined))
+        .otherwise(top),
+        before=head.list.join("\n").str.strip_chars_end("\n "),
+        whole=whole.str.strip_chars_end("\n "),
+    ).with_columns(group=pl.when(python & last.is_null()).then(pl.col("stack").str.extract(_GROUP, 1)))
+    big = pl.col("stack").str.len_bytes().fill_null(0).ge(BYTE_CAP) | pl.col("whole").str.len_bytes().ge(BYTE_CAP)
+    incomplete = python & pl.col("trace").str.contains(_CUT) & pl.col("group").is_null()
+    return table.select(
+        "record",
+        _message=_fit(
+            pl.when(pl.col("at").is_null())
+            .then(pl.col("whole"))
+            .when(pl.col("before") != "")
+            .then(pl.col("before"))
+            .otherwise(pl.coalesce("group", "headline"))
+        ),
+        _stack=_fit(pl.when(pl.col("at").is_not_null()).then(pl.col("stack"))),
+        _cut=(incomplete.fill_null(False) | pl.col("capped") | big),
+        _capped=pl.col("capped") | big,
+    )
+
+
+def _ends(lines: pl.Expr, left: pl.Expr) -> pl.Expr:
+    """Head and tail of a long list of lines, as text."""
+    half = LINE_CAP // 2
+    gap = pl.format("... {} lines left out ...", (lines.list.len() + left - 2 * half).clip(0))
+    return pl.concat_str(
+        [lines.list.head(half).list.join("\n"), gap, lines.list.tail(half).list.join("\n")], separator="\n"
+    )
+
+
+def _fit(text: pl.Expr) -> pl.Expr:
+    """The text, or head and tail of one that is larger than the cap."""
+    half = BYTE_CAP // 2
+    long = pl.concat_str([text.str.head(half), pl.lit("\n... left out ...\n"), text.str.tail(half)])
+    return pl.when(text.str.len_bytes() > BYTE_CAP).then(long).otherwise(text)

@@ -1,0 +1,324 @@
+"""The report for a terminal: the verdict in five lines, then what it rests on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from triage.rendering import escaping, figures, story
+from triage.rendering.redaction import rewritten
+from triage.rendering.story import Case, Step, Story
+from triage.report import Report
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+WIDTH = 100
+_NARROWEST = 40
+_BADGES = {
+    "P0": "bold white on red",
+    "P1": "bold white on red",
+    "P2": "bold black on yellow",
+    "P3": "bold black on cyan",
+}
+_TONES = {"root": "bold red", "exit": "yellow", "effect": "cyan", "noise": "dim"}
+_MOST_STEPS = 9
+_MOST_CLUSTERS = 6
+_MOST_ACTIONS = 6
+_LABEL = 11  # columns that the names on the left take
+
+
+def terminal(report: Report, *, width: int | None = None, colour: bool = False) -> str:
+    """Lines of at most `width` columns (100 when None), with ANSI colours only where asked for."""
+    from rich.console import Console
+
+    told = story.tell(rewritten(report, escaping.visible))
+    columns = max(_NARROWEST, width or WIDTH)
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=columns,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        legacy_windows=False,
+        force_interactive=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ={},
+    )
+    for block in _blocks(told, columns):
+        for line in block:
+            console.print(line, soft_wrap=False)
+        console.print()
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n")) + "\n"
+
+
+def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
+    yield _verdict(told, columns)
+    for case in told.cases:
+        if len(case.steps) > 1:
+            yield _chain(case, columns)
+    if told.clusters and not told.report.healthy:
+        yield _clusters(told, columns)
+    rates = _rates(told, columns)
+    if rates:
+        yield rates
+    if told.actions:
+        yield _actions(told, columns)
+    yield _closing(told, columns)
+
+
+def _verdict(told: Story, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    report = told.report
+    badge = report.severity or ("OK" if report.healthy else "??")
+    head = Text(
+        f" {badge} ", style=_BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow")
+    )
+    head.append(" ")
+    head.append(escaping.shorten(_plain(report.headline), 3 * columns), style="bold")
+    lines = [_hang(head, columns, len(badge) + 3)]
+    for number, case in enumerate(told.cases, 1):
+        label = "root" if len(told.cases) == 1 else f"root {number}"
+        if not case.candidates:
+            lines.append(
+                _row(label, Text("not in this log; only its effects are: " + ", ".join(case.symptoms[:4])), columns, 2)
+            )
+            continue
+        best = case.candidates[0]
+        text = Text(escaping.shorten(best.name, 2 * columns), style="red")
+        if best.failure and best.failure.frame:
+            text.append(f"  at {best.failure.frame}", style="default")
+        text.append(
+            f"  {best.confidence}, {best.root.confidence:.2f}; explains {figures.about(best.root.explains)}",
+            style="dim",
+        )
+        lines.append(_row(label, text, columns, 3))
+    figures_of_impact = list(_impact(report))
+    if figures_of_impact:
+        lines.append(_row("impact", Text(" · ").join(figures_of_impact), columns, 2))
+    first = next(iter(told.actions), None)
+    if first:
+        lines.append(_row("do first", _prose(first.text), columns, 2))
+    lines.append(_row("when", Text(told.stamp, style="dim"), columns, 2))
+    return lines
+
+
+def _impact(report: Report) -> Iterable[Text]:
+    from rich.text import Text
+
+    http, exits = report.http, report.exits
+    if exits.starts:
+        yield Text.assemble(
+            (f"{figures.amount(exits.ready)} of {figures.amount(exits.starts)}", "bold"), " starts succeeded"
+        )
+    if http and http.requests:
+        failed = f"{figures.amount(http.errors)} of {figures.amount(http.requests)}"
+        yield Text.assemble((failed, "bold"), f" requests failed ({figures.share(http.error_rate)})")
+    if report.counts.records:
+        errors = f"{figures.amount(report.counts.errors)} of {figures.amount(report.counts.records)}"
+        yield Text.assemble((errors, "bold"), " records are errors")
+
+
+def _chain(case: Case, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    lines = [_heading(escaping.shorten(case.heading, columns - 2) if case.heading else "How it unfolds")]
+    shown = case.steps[:_MOST_STEPS]
+    levels: dict[str, int] = {}
+    for step in shown:
+        levels[step.node.key] = levels.get(step.via.cause, 0) + 1 if step.via else 0
+    lines += [_step(step, levels[step.node.key], columns) for step in shown]
+    if len(case.steps) > len(shown):
+        lines.append(Text(f"   … {figures.plural(len(case.steps) - len(shown), 'more step')}", style="dim"))
+    return lines
+
+
+def _step(step: Step, level: int, columns: int) -> Text:
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    text = Text("  ")
+    if step.via:
+        text.append("  " * min(level - 1, 6) + "└─ " + step.via.words + " → ", style="dim")
+    count = f"  {step.node.count}" if len(step.node.failures) <= 1 and step.node.count else ""
+    room = columns - text.cell_len - len(count) - 1
+    places = (step.node.where, step.node.where.split(" in ")[0])
+    where = next((f"  {p}" for p in places if p and cell_len(step.node.name + p) + 2 <= room), "")
+    text.append(_fit(step.node.name, max(16, room)), style=_TONES.get(step.node.tone, "default"))
+    text.append(count, style="bold")
+    text.append(where, style="dim")
+    return text
+
+
+def _clusters(told: Story, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    lines = [_heading("What failed")]
+    bars = 24 if columns >= 110 else 12
+    shown = told.clusters[:_MOST_CLUSTERS]
+    wide = max(len(figures.amount(c.count)) for c in shown)
+    for cluster in shown:
+        text = Text(f"  {figures.amount(cluster.count):>{wide}}  ", style="bold")
+        text.append(
+            f"{figures.sparkline(cluster.trend, most=bars):<{bars}}  ",
+            style="red" if cluster.level in ("ERROR", "CRITICAL") else "yellow",
+        )
+        first = figures.clock(cluster.first_seen) if cluster.first_seen else ""
+        last = figures.clock(cluster.last_seen) if cluster.last_seen else ""
+        name = story.cluster_name(cluster, 300)
+        if cluster.exception and cluster.exception not in name:
+            name = f"{name} · {cluster.exception.rsplit('.', 1)[-1]}"
+        seen = f"  {first}–{last}" if first else ""
+        text.append(_fit(name, columns - text.cell_len - len(seen) - 1))
+        text.append(seen, style="dim")
+        lines.append(text)
+    rest = len(told.clusters) - len(shown) + told.more_clusters
+    if rest:
+        lines.append(Text(f"  and {figures.plural(rest, 'smaller group')}", style="dim"))
+    return lines
+
+
+def _rates(told: Story, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    report, rows = told.report, []
+    bars = 60 if columns >= 110 else 30
+    trends = {name: figures.sparkline(values, most=bars) for name, values, _ in told.trends}
+    counts, http = report.counts, report.http
+    if counts.records:
+        errors = Text(
+            f"{figures.amount(counts.errors)} errors, {figures.amount(counts.warnings)} warnings in {figures.plural(counts.records, 'record')} ({figures.share(counts.error_rate)})"
+        )
+        rows.append(("records", errors, trends.get("errors", trends.get("records", ""))))
+    if http and http.requests:
+        text = Text(
+            f"{figures.amount(http.errors)} of {figures.amount(http.requests)} with 5xx ({figures.share(http.error_rate)})"
+        )
+        rows.append(("requests", text, trends.get("5xx", trends.get("requests", ""))))
+    if http and http.latency_ms and http.latency_ms.count:
+        latency = http.latency_ms
+        text = Text(
+            f"p50 {figures.millis(latency.p50)}  p95 {figures.millis(latency.p95)}  max {figures.millis(latency.max)}"
+        )
+        if latency.wall:
+            text.append(f"  (limit {figures.millis(latency.wall)})", style="yellow")
+        rows.append(("latency", text, ""))
+    for loop in report.exits.loops[:3]:
+        text = Text(
+            f"{escaping.shorten(loop.service, 40) + ': ' if loop.service else ''}{story.loop_words(loop)}",
+            style="yellow",
+        )
+        rows.append(("loop", text, ""))
+    if report.exits.restarts and not report.exits.loops:
+        rows.append(("restarts", Text(figures.amount(report.exits.restarts)), ""))
+    if not rows:
+        return []
+    lines = [_heading("Rates")]
+    wide = max(text.cell_len for _, text, bar in rows if bar) if any(bar for *_, bar in rows) else 0
+    for name, text, bar in rows:
+        if bar and _LABEL + 2 + wide + 2 + len(bar) < columns:
+            text.append(" " * (wide - text.cell_len + 2))
+            text.append(bar, style="red" if not report.healthy else "green")
+        lines.append(_row(name, text, columns, 2))
+    return lines
+
+
+def _actions(told: Story, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    lines = [_heading("Do")]
+    for action in told.actions[:_MOST_ACTIONS]:
+        text = Text(f"  {action.priority}  ", style="bold red" if action.priority == "P0" else "bold")
+        text.append_text(_prose(action.text))
+        lines.append(_hang(text, columns, 6, most=3))
+    if told.report.metrics:
+        text = Text("  Fixed when ", style="dim")
+        done = (f"{m.name} {m.target} (now {m.now})" for m in told.report.metrics)
+        text.append(_plain(" · ".join(done)), style="dim")
+        lines.append(_hang(text, columns, 2, most=4))
+    return lines
+
+
+def _closing(told: Story, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    report, lines = told.report, []
+    if told.noise:
+        groups = figures.plural(len(told.noise), "group")
+        words = f"Noise, there all along: {groups}, e.g. {story.cluster_name(told.noise[0], 60)}."
+        lines.append(_hang(Text(words, style="dim"), columns, 0, most=2))
+    if told.ruled_out:
+        categories = list(dict.fromkeys(r.category for r in report.ruled_out))
+        words = ("Checked" if report.healthy else "Ruled out") + f": {', '.join(categories)}."
+        lines.append(_hang(Text(words, style="dim"), columns, 0, most=2))
+    words = "Read: " + " ".join((story.ledger(report), *map(story.stopped, report.intake.notices[:3])))
+    lines.append(_hang(Text(words, style="dim"), columns, 0, most=3))
+    lines.append(Text("-o report.md writes the full report with its evidence", style="dim"))
+    return lines
+
+
+def _heading(words: str) -> Text:
+    from rich.text import Text
+
+    return Text(words, style="bold")
+
+
+def _row(label: str, text: Text, columns: int, most: int) -> Text:
+    from rich.text import Text
+
+    line = Text(f"  {label:<{_LABEL - 2}}", style="dim")
+    line.append_text(Text.assemble(text))
+    return _hang(line, columns, _LABEL, most=most)
+
+
+def _hang(text: Text, columns: int, indent: int, *, most: int = 4) -> Text:
+    """The text wrapped to the width, its further lines indented, at most that many, the cut marked."""
+    from rich.console import Console
+    from rich.text import Text
+
+    if text.cell_len < columns:
+        return text
+    console = Console(file=io.StringIO(), width=columns, _environ={})
+    first = text.divide([indent])
+    head, rest = (first[0], first[1]) if len(first) > 1 else (Text(""), text)
+    wrapped = rest.wrap(console, columns - indent - 1, overflow="fold")
+    lines = list(wrapped)
+    if len(lines) > most:
+        lines = lines[:most]
+        lines[-1].rstrip()
+        lines[-1].truncate(columns - indent - 3)
+        lines[-1].append(" …")
+    joined = head
+    for number, line in enumerate(lines):
+        line.rstrip()
+        if number:
+            joined.append("\n" + " " * indent)
+        joined.append_text(line)
+    return joined
+
+
+def _prose(text: str) -> Text:
+    """A sentence; what stands between two backticks is set apart."""
+    from rich.text import Text
+
+    parts = (Text(t, style="cyan" if is_code else "") for is_code, t in escaping.spans(escaping.one_line(text)))
+    return Text("").join(parts)
+
+
+def _plain(text: str) -> str:
+    return "".join(t for _, t in escaping.spans(escaping.one_line(text)))
+
+
+def _fit(text: str, cells: int) -> str:
+    """The text cut to that many columns of the terminal, wide characters counted as two."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = escaping.shorten(text, 400)
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, max(1, cells - 1)).rstrip() + "…"

@@ -1,0 +1,63 @@
+"""What the tests share: the program run inside this process, the project's folders, how golden files are renewed."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "sample_logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Program = Callable[..., Done]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew from what comes out now")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))
+
+
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def triage(monkeypatch: pytest.MonkeyPatch) -> Program:
+    """`triage("analyze", path, stdin=b"...")` runs the program in this process; without stdin, nothing is piped in."""
+
+    def run(*args: str | Path, stdin: bytes | None = None, terminal: bool = False) -> Done:
+        from triage import cli
+
+        window = _Terminal if terminal else io.TextIOWrapper
+        out, err = window(io.BytesIO(), encoding="utf-8"), io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        given = _Terminal(io.BytesIO()) if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", given)
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = cli.run([str(a) for a in args])
+            out.flush()
+            err.flush()
+        text = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined] # a BytesIO
+        return Done(code, *text)
+
+    return run

@@ -1,0 +1,148 @@
+"""The laws of a Summary: merging is exact, wherever the input was cut and whatever the order; and a plain loop agrees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from triage.errors import TriageError
+from triage.grouping.signature import sign
+from triage.schema import EVENTS, INTAKE, LEVELS, conform, empty
+from triage.summary import TABLES, Summary, http_id
+
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+MESSAGES = (
+    "payment 17 failed",
+    "ValueError: bad amount 3",
+    "Container called exit(3).",
+    "listening at http://10.0.0.1:8080",
+    "cache miss",
+    "connection to db-1 lost",
+)
+STACK = 'Traceback (most recent call last):\n  File "/app/pay.py", line 7, in pay\n    raise ValueError("bad")\nValueError: bad amount 3'
+
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "message": st.sampled_from(MESSAGES),
+            "level": st.sampled_from((*LEVELS, None)),
+            "kind": st.sampled_from(("app", "access", "request", "platform")),
+            "service": st.sampled_from(("api", "worker", None)),
+            "instance": st.sampled_from(("a", "b", None)),
+            "status": st.sampled_from((None, None, 200, 404, 500, 503)),
+            "latency_ms": st.sampled_from((None, 0.4, 12.5, 60001.0)),
+            "seconds": st.one_of(st.none(), st.floats(0, 4000, allow_nan=False)),
+            "stack": st.sampled_from((None, None, STACK)),
+            "trace": st.sampled_from((None, "t1", "t2")),
+        }
+    ),
+    max_size=30,
+)
+
+
+def events(listed: list[dict[str, Any]], *, first_line: int = 1) -> pl.DataFrame:
+    made = [
+        {
+            **{k: v for k, v in r.items() if k != "seconds"},
+            "source": "app.log",
+            "line": first_line + i,
+            "lines": 1,
+            "at": None if r["seconds"] is None else START + timedelta(seconds=r["seconds"]),
+            "route": "/pay/7" if r["status"] else None,
+            "method": "GET" if r["status"] else None,
+        }
+        for i, r in enumerate(listed)
+    ]
+    return conform(pl.DataFrame(made, schema_overrides=EVENTS), EVENTS) if made else empty(EVENTS)
+
+
+def summary(frame: pl.DataFrame) -> Summary:
+    signed, nodes = sign(frame)
+    intake = pl.DataFrame({"source": ["app.log"], "bytes": [len(frame)], "lines": [len(frame)], "blank": [0], "rejected": [0]})
+    return Summary.of(signed, nodes, conform(intake, INTAKE))
+
+
+def assert_same(a: Summary, b: Summary) -> None:
+    assert a.widths == b.widths
+    for name in TABLES:
+        assert_frame_equal(a[name], b[name])
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows, st.integers(0, 30), st.integers(0, 30))
+def test_cutting_the_input_anywhere_changes_nothing(listed: list[dict[str, Any]], x: int, y: int) -> None:
+    frame = events(listed)
+    low, high = sorted((min(x, len(frame)), min(y, len(frame))))
+    parts = [frame[:low], frame[low:high], frame[high:]]
+    whole = Summary.merge([summary(frame), summary(empty(EVENTS)), summary(empty(EVENTS))])
+    assert_same(Summary.merge(map(summary, parts)), whole)
+
+
+@settings(deadline=None, max_examples=15)
+@given(rows, rows, rows)
+def test_merging_is_associative_and_commutative_and_has_an_identity(a: Any, b: Any, c: Any) -> None:
+    x, y, z = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101), (c, 201)))
+    assert_same(Summary.merge([Summary.merge([x, y]), z]), Summary.merge([x, Summary.merge([z, y])]))
+    assert_same(Summary.merge([x, Summary.empty()]), x)
+
+
+@settings(deadline=None, max_examples=15)
+@given(rows, st.randoms(use_true_random=False))
+def test_shuffled_records_give_the_same_summary(listed: list[dict[str, Any]], random: Any) -> None:
+    frame = events(listed)
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    assert_same(summary(frame[order]), summary(frame))
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows)
+def test_a_plain_loop_counts_the_same(listed: list[dict[str, Any]]) -> None:
+    made = summary(events(listed))
+    levels = Counter(r["level"] for r in listed)
+    assert dict(made["volume"].group_by("level").agg(pl.col("count").sum()).iter_rows()) == levels
+    statuses = Counter(r["status"] for r in listed if r["status"])
+    assert dict(made["requests"].group_by("status").agg(pl.col("count").sum()).iter_rows()) == statuses
+    failed = Counter(r["status"] for r in listed if (r["status"] or 0) >= 500)
+    seen = made["failures"].filter(pl.col("failure").is_in([http_id(s) for s in (500, 503)]))
+    assert int(seen["count"].sum()) == failed.total()
+    timed = [r["latency_ms"] for r in listed if r["status"] and r["latency_ms"] is not None]
+    assert int(made["requests"]["total_us"].sum()) == sum(round(t * 1000) for t in timed)
+    weighty = [r for r in listed if r["level"] in ("WARNING", "ERROR", "CRITICAL") or r["stack"] or (r["status"] or 0) >= 500]
+    assert int(made["clusters"]["count"].sum()) >= len(weighty)
+
+
+def test_time_buckets_coarsen_until_the_table_is_small() -> None:
+    table = TABLES["volume"]
+    rows = pl.DataFrame({"bucket": [i * 1024 for i in range(40_000)], "count": [1] * 40_000}).with_columns(
+        service=pl.lit("api"), level=pl.lit("INFO", pl.Enum(LEVELS)), crashes=pl.lit(0, pl.Int64())
+    )
+    small, width = table.coarsen(conform(rows, table.schema), 1024)
+    assert len(small) <= table.bucket_rows
+    assert width == 4096
+    assert int(small["count"].sum()) == 40_000
+
+
+def test_a_saved_summary_loads_as_it_was(tmp_path: Path) -> None:
+    made = summary(events([{"message": "payment 17 failed", "level": "ERROR", "kind": "app", "service": "api", "instance": None,
+                            "status": None, "latency_ms": None, "seconds": 3.0, "stack": STACK, "trace": "t1"}]))  # fmt: skip
+    made.save(tmp_path / "a.summary")
+    made.save(tmp_path / "b.summary")
+    assert (tmp_path / "a.summary").read_bytes() == (tmp_path / "b.summary").read_bytes()
+    assert_same(Summary.load(tmp_path / "a.summary"), made)
+
+
+def test_a_file_that_is_no_summary_is_refused_with_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "x.summary").write_text("not a zip")
+    with pytest.raises(TriageError, match="is not a summary"):
+        Summary.load(tmp_path / "x.summary")
+    with pytest.raises(TriageError, match="no such file"):
+        Summary.load(tmp_path / "missing.summary")
