@@ -169,13 +169,13 @@ def test_hostile_text_cannot_leave_its_place(to: str) -> None:
 
 
 @given(text=NASTY)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_no_text_can_break_the_markdown(text: str) -> None:
     check_markdown(poisoned("x" + text))
 
 
 @given(text=NASTY)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_no_text_can_break_the_other_outputs(text: str) -> None:
     for to in ("html", "terminal", "json"):
         CHECKS[to](poisoned("x" + text))

@@ -250,6 +250,12 @@ def test_colours_are_there_only_when_asked_for() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == plain.split()
 
 
+def test_a_style_ends_where_its_words_end() -> None:
+    coloured = render(reports.crash_loop(), "terminal", colour=True)
+    assert "\x1b[1;37;41m P0 \x1b[0m \x1b[1mshop-staging has not" in coloured
+    assert "\x1b[1;31m  P0  \x1b[0mMake \x1b[36mledger_client\x1b[0m importable" in coloured
+
+
 def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = {c: render(reports.crash_loop(), "terminal", colour=c) for c in (True, False)}
     for name, value in (("NO_COLOR", "1"), ("FORCE_COLOR", "1"), ("COLUMNS", "20"), ("TERM", "dumb")):
@@ -280,6 +286,7 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         (figures.millis(28_500.0), "28.5 s"),
         (figures.size(999), "999 B"),
         (figures.size(14_112_000), "14.1 MB"),
+        (story.short_place("/srv/a/core/sockets.py:53 in load"), "core/sockets.py:53"),
         (figures.plural(1, "record"), "1 record"),
         (figures.plural(1290, "record"), "1,290 records"),
         (figures.confidence(0.97), "almost certain"),

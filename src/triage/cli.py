@@ -405,7 +405,6 @@ def detect(
 def _check_samples(extra: Sequence[Path]) -> list[str]:
     """What is wrong with the samples of all patterns, a sentence each."""
     from triage.diagnosis import knowledge
-    from triage.grouping import marks, masks
     from triage.intake import formats, stacks
     from triage.packs import pattern_dirs
 
@@ -413,9 +412,48 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
     return [
         *formats.check_samples(formats.load_catalog(dirs)),
         *stacks.check_samples(stacks.load_traces(dirs)),
-        *masks.check_samples(masks.load_masks(dirs)),
-        *marks.check_samples(marks.load_marks(dirs)),
+        *_check_masks(dirs),
+        *_check_marks(dirs),
         *knowledge.check_samples(knowledge.load_rules(dirs)),
+    ]
+
+
+def _check_masks(dirs: tuple[Path, ...]) -> list[str]:
+    import polars as pl
+
+    from triage.grouping.masks import load_masks, mask
+
+    masks = load_masks(dirs)
+    wanted = {text: text for one in masks for text in one.unchanged} | {
+        t: w for one in masks for t, w in one.examples.items()
+    }
+    came = mask(pl.Series("text", list(wanted), dtype=pl.String()), dirs=dirs)
+    pairs = zip(wanted.items(), came, strict=True)
+    return [f"masks: {text!r} becomes {got!r}, expected {want!r}" for (text, want), got in pairs if got != want]
+
+
+def _check_marks(dirs: tuple[Path, ...]) -> list[str]:
+    import polars as pl
+
+    from triage.grouping.marks import load_marks, mark
+    from triage.schema import EVENTS, conform
+
+    signs = load_marks(dirs)
+    texts = list(dict.fromkeys(text for sign in signs for text in (*sign.examples, *sign.counter)))
+    events = conform(pl.DataFrame({"message": texts}).with_columns(kind=pl.lit("app")), EVENTS)
+    rows = mark(events, dirs=dirs).to_dicts()
+    came = {texts[r.pop("row")]: {k: v for k, v in r.items() if v is not None} for r in rows}
+    none = {"mark": "none"}
+    return [
+        f"marks: {sign.name}: {text!r} gives {came.get(text, none)}, expected {dict(want)}"
+        for sign in signs
+        for text, want in sign.examples.items()
+        if came.get(text, none) != dict(want)
+    ] + [
+        f"marks: {sign.name}: {text!r} gives {sign.mark}, which it should not"
+        for sign in signs
+        for text in sign.counter
+        if came.get(text, none)["mark"] == sign.mark
     ]
 
 

@@ -19,7 +19,7 @@ from triage.intake.sources import Source, open_sources
 from triage.intake.traces import Assembled, assemble
 from triage.packs import pattern_dirs
 from triage.report import Report
-from triage.schema import SIGNED
+from triage.schema import SIGNED, TIME
 from triage.summary import Summary, merge_all
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
@@ -172,9 +172,11 @@ def _parts(
     read_bytes = records = 0
     last: datetime | None = None
     for assembled, newest_first in _events(source, catalog, options):
-        disorder, last = _disorder(assembled.events, last, newest_first)
-        signed, nodes = sign(assembled.events)
-        yield Summary.of(signed, nodes, assembled.intake, disorder=disorder)
+        undated = assembled.events["at"].null_count()
+        disorder, after = _disorder(assembled.events, last, newest_first)
+        signed, nodes = sign(_lend_times(assembled.events, last))
+        yield Summary.of(signed, nodes, assembled.intake, disorder=disorder, undated=undated)
+        last = after
         if progress is not None:
             read_bytes += int(assembled.intake["bytes"].sum())
             records += len(signed)
@@ -206,6 +208,13 @@ def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tupl
         if options.services:
             events = events.filter(pl.col("service").is_in(options.services))
         yield Assembled(events, assembled.intake), newest_first
+
+
+def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:
+    """Events without a time take that of the event in front of them, so that they have a place in the order of things."""
+    if not events["at"].null_count():
+        return events
+    return events.with_columns(pl.col("at").forward_fill().fill_null(pl.lit(last, TIME)).backward_fill())
 
 
 def _descends(rows: pl.DataFrame) -> bool:

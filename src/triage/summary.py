@@ -213,12 +213,21 @@ class Summary:
         return self.tables[name]
 
     @staticmethod
-    def of(signed: pl.DataFrame, nodes: pl.DataFrame, intake: pl.DataFrame, *, disorder: int = 0) -> Summary:
+    def of(
+        signed: pl.DataFrame,
+        nodes: pl.DataFrame,
+        intake: pl.DataFrame,
+        *,
+        disorder: int = 0,
+        undated: int | None = None,
+    ) -> Summary:
         """Summarize signed events (schema SIGNED), their NODES, and the INTAKE rows that account for them.
 
-        `disorder` is the number of these events that are dated before the one in front of them.
+        `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
+        of those that had no date of their own, where the reader lent them one.
         """
-        return _settle({name: [rows] for name, rows in _tabulate(signed, nodes, intake, disorder).items()}, {})
+        rows = _tabulate(signed, nodes, intake, disorder, undated)
+        return _settle({name: [table] for name, table in rows.items()}, {})
 
     @staticmethod
     def empty() -> Summary:
@@ -297,7 +306,7 @@ def http_id(status: int) -> str:
 
 
 def _tabulate(
-    signed: pl.DataFrame, nodes: pl.DataFrame, intake: pl.DataFrame, disorder: int
+    signed: pl.DataFrame, nodes: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None
 ) -> dict[str, pl.DataFrame]:
     """Rows for every table, not yet folded."""
     events = signed.with_row_index("row").with_columns(
@@ -310,7 +319,7 @@ def _tabulate(
     hot = events.filter(pl.col("signature").is_not_null() | pl.col("http").is_not_null())
     requests = events.filter(pl.col("status").is_not_null())
     out: dict[str, pl.DataFrame] = {"nodes": nodes}
-    out["sources"] = _sources(events, intake, disorder)
+    out["sources"] = _sources(events, intake, disorder, undated)
     out["notices"] = (
         intake.select("source", notice="notices", count=pl.lit(1, INT)).explode("notice").drop_nulls("notice")
     )
@@ -330,7 +339,7 @@ def _as(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return conform(rows, TABLES[name].schema)
 
 
-def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int) -> pl.DataFrame:
+def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.DataFrame:
     zero = pl.lit(0, INT)
     read = intake.select(
         "source", "format", "why", "bytes", "lines", "blank", "rejected", records=zero, continuation=zero, undated=zero, disorder=zero,
@@ -342,9 +351,10 @@ def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int) -> pl.Da
         disorder=zero, first=pl.col("at").min(), last=pl.col("at").max(),
     )  # fmt: skip
     rows = pl.concat([_as(read, "sources"), _as(seen, "sources")])
-    if disorder and len(seen):
-        source = seen["source"].sort()[0]
-        rows = pl.concat([rows, _as(pl.DataFrame({"source": [source], "disorder": [disorder]}), "sources")])
+    lent = 0 if undated is None else undated - int(events["at"].null_count())
+    if (disorder or lent) and len(seen):
+        more = pl.DataFrame({"source": [seen["source"].min()], "disorder": [disorder], "undated": [lent]})
+        rows = pl.concat([rows, _as(more, "sources").with_columns(pl.col(INT).fill_null(0))])
     return rows
 
 

@@ -11,6 +11,8 @@ from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow
 from triage.summary import Summary
 
 ENOUGH = 0.5  # a link of less evidence is not drawn
+ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
+SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
 RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
 SATURATION = {
@@ -128,12 +130,16 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     )
     _within_records(drawing, summary)
     _embeddings(drawing)
+    _echoes(drawing)
     _sequences(drawing)
     for role in ("timeout", "exit", "proxy", "http", "client"):
         _effects(drawing, role)
     _precursors(drawing)
     return Graph(
-        nodes, {k: tuple(v) for k, v in drawing.parents.items()}, tuple(drawing.edges), frozenset(drawing.labels)
+        {**nodes, **drawing.nodes},
+        {k: tuple(v) for k, v in drawing.parents.items()},
+        tuple(drawing.edges),
+        frozenset(drawing.labels),
     )
 
 
@@ -177,7 +183,8 @@ def _embeddings(drawing: _Drawing) -> None:
             lag = found.lag_s if found is not None else None
             if RETRY.search(outer.message) and (outer.first or datetime.max) <= (inner.first or datetime.max):
                 why = "each attempt logs the text of the exception that ends it"
-                drawing.draw(Edge(outer.id, inner.id, "precedes", min(outer.count, inner.count), lag, 0.75, why))
+                head = _innermost(drawing, inner.id)
+                drawing.draw(Edge(outer.id, head, "precedes", min(outer.count, inner.count), lag, 0.75, why))
             else:
                 why = f"its text holds “{_short(inner.message)}”"
                 drawing.draw(Edge(inner.id, outer.id, "wraps", min(outer.count, inner.count), lag, 0.95, why))
@@ -186,6 +193,14 @@ def _embeddings(drawing: _Drawing) -> None:
                 )
             break
     _order_embeddings(drawing)
+
+
+def _innermost(drawing: _Drawing, node: str) -> str:
+    """Where the exception chain begins that the node ends."""
+    for edge in drawing.parents.get(node, ()):
+        if edge.kind in ("raised_from", "while_handling"):
+            return _innermost(drawing, edge.cause)
+    return node
 
 
 def _order_embeddings(drawing: _Drawing) -> None:
@@ -272,6 +287,36 @@ def _sequences(drawing: _Drawing) -> None:
             drawing.draw(best[1])
 
 
+def _echoes(drawing: _Drawing) -> None:
+    """Several lines tell of one event (the kernel's kill, the supervisor's note of it): the first one speaks for all."""
+    causes = [
+        n
+        for n in _by_time(
+            drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.id not in drawing.parents
+        )
+    ]
+    for place, b in enumerate(causes):
+        for a in causes[:place]:
+            same = a.rule is not None and b.rule is not None and a.rule.category == b.rule.category
+            if not same or a.id in drawing.labels or min(a.count, b.count) < 0.9 * max(a.count, b.count):
+                continue
+            found = follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and found.pace < 0.3:
+                drawing.draw(
+                    Edge(
+                        a.id,
+                        b.id,
+                        "precedes",
+                        b.count,
+                        found.lag_s,
+                        0.8,
+                        f"tells of the same event {_lag(found)} later",
+                    )
+                )
+                drawing.labels.add(b.id)
+                break
+
+
 def _vague(node: Node) -> bool:
     return node.rule is None or node.rule.rank >= GENERIC_RANK
 
@@ -294,7 +339,7 @@ def _effects(drawing: _Drawing, role: str) -> None:
             ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
             key=lambda x: (-x[0][0], x[1].id),
         )
-        ranked = [x for x in ranked if x[0][0] >= ENOUGH]
+        ranked = [x for x in ranked if x[0][0] >= (ENOUGH_SEEN if role in ("http", "client") else ENOUGH)]
         if not ranked:
             continue
         (_, edge), main = ranked[0]
@@ -308,20 +353,18 @@ def _effects(drawing: _Drawing, role: str) -> None:
 
 
 def _may_cause(drawing: _Drawing, a: Node, b: Node) -> bool:
-    if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id) or a.role == "precursor":
-        return (
-            b.role == "timeout"
-            and a.role == "precursor"
-            and bool(drawing.names[b.id] & set(a.services))
-            and a.id != b.id
-        )
-    if _outer(drawing, a):
+    if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not _shares_service(a, b)
         slow = a.rule is not None and a.rule.category in SATURATION and _shares_service(a, b)
-        return a.role != "timeout" and a.step <= b.step and (other or slow)
-    return a.step < b.step
+        return (
+            not _outer(drawing, a)
+            and a.role != "timeout"
+            and a.step <= b.step
+            and (other or (slow and a.role != "precursor"))
+        )
+    return a.role != "precursor" and not _outer(drawing, a) and a.step < b.step
 
 
 def _own_share(drawing: _Drawing, a: Node, b: Node, main: Node) -> bool:
@@ -351,7 +394,7 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
             score += 0.15
             reasons.append(f"{_lag(found)} behind it each time")
             kind = "same_instance" if found.scope == "instance" else "precedes"
-    if same:
+    if same or set(a.services) <= SYSTEM:
         score += 0.15
     mine, theirs = drawing.traces.get(a.id, frozenset()), drawing.traces.get(b.id, frozenset())
     if len(mine & theirs) >= 2 or (mine and mine == theirs):
@@ -369,13 +412,14 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     ):
         score += 0.1
         kind = "rule" if kind == "precedes" else kind
-    if _kills(a, b):
-        score += 0.4
+    if _kills(a, b) and found is not None:
+        score += 0.4 if found.pace < 0.3 else 0.1
         kind = "rule"
         reasons.append("the kernel or platform killed it for memory")
     if not _before(a, b, drawing.slack):
         score -= 0.1 if b.step >= LADDER["proxy"] else 0.3
     score -= 0.04 * max(0, b.step - a.step - 1)
+    score += 0.01 * min(9, len(drawing.above(a.id)))
     if b.role == "http" and a.role in ("precursor",):
         score -= 0.3
     if not a.severe and b.severe:

@@ -202,6 +202,12 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
     causes = [graph.nodes[e.cause] for e in graph.parents.get(node.id, ())]
     if any(c.role != "precursor" for c in causes) or node.id in graph.labels:
         return False
+    if (
+        node.role == "precursor"
+    ):  # an early sign of slowness explains the callers that gave up; of other failures it is only a sign
+        return any(graph.nodes[e.effect].role == "timeout" for e in graph.children(node.id))
+    if any(_can_be_root(graph.nodes[e.cause], graph) for e in graph.parents.get(node.id, ())):
+        return False
     if node.role in ("cause", "timeout"):
         return node.severe or bool(graph.children(node.id))
     return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
@@ -330,26 +336,23 @@ def _height(path: tuple[str, ...], graph: Graph) -> int:
 def _impact(
     nodes: Sequence[Node], summary: Summary, layer: Layer | None, onset: datetime | None, end: datetime | None
 ) -> Impact:
+    died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks)
+    died = died or sum(n.count for n in nodes if n.role == "exit")
+    if onset is None or end is None:
+        return Impact(0, 0, died, 0, 0.0)
     requests = failed = 0
-    if onset is not None and end is not None and layer is not None and any(n.kind == "http" for n in nodes):
+    if layer is not None:
         low, high = to_us(onset) - summary.widths["traffic"], to_us(end)
         rows = layer.of(summary["traffic"]).filter(pl.col("bucket").is_between(low, high))
         hit = {s for n in nodes if n.kind == "http" for s in (p[0] for p in n.times)}
         if hit:
             rows = rows.filter(pl.col("service").is_in(list(hit), nulls_equal=True))
-        requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum())
-    died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks) or sum(
-        n.count for n in nodes if n.role == "exit"
-    )
-    ready = 0
-    if onset is not None and end is not None:
-        marks = summary["marks"].filter((pl.col("mark") == "ready") & pl.col("at").is_between(onset, end))
-        homes = {s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services}
-        ready = int(
-            marks.filter(pl.col("service").is_in(list(homes), nulls_equal=True) | pl.lit(not homes))["count"].sum()
-        )
-    minutes = (end - onset).total_seconds() / 60 if onset is not None and end is not None else 0.0
-    return Impact(requests, failed, died, ready, minutes)
+        requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum()) if hit else 0
+    marks = summary["marks"].filter((pl.col("mark") == "ready") & pl.col("at").is_between(onset, end))
+    homes = [s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services]
+    if homes:
+        marks = marks.filter(pl.col("service").is_in(homes))
+    return Impact(requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60)
 
 
 def _recovered(
@@ -379,7 +382,7 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
     if impact.failed >= 5 and impact.share >= 0.9:
         return "P0", f"{share}: nothing is served"
     looping = impact.exits >= 2 and impact.ready == 0
-    if looping and (impact.requests == impact.failed):
+    if looping and impact.requests - impact.failed <= 0.1 * impact.requests:
         return "P0", f"{impact.exits:,} exits and no start that got as far as serving" + (f"; {share}" if share else "")
     if impact.share >= 0.1:
         return "P1", share

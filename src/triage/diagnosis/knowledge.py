@@ -86,8 +86,9 @@ ROLES: Mapping[str, str] = {
     "noise": "harmless by itself",
 }
 
-_LONGEST = 4_000  # characters of one text that are looked at; a reason stands at its start or its very end
-_TAIL = 800
+_LONGEST = 2_000  # characters of one text that are looked at; a reason stands at its start or its very end
+_TAIL = 500
+_GRAM = 3  # letters under which a literal is filed; shorter literals say too little
 _VALUE = 120  # characters of a captured value that go into a sentence
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -169,12 +170,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class _Search:
+    """One pattern of the rule at `place`. Of each set in `needs` one literal is in every text that it fits."""
+
+    place: int
+    pattern: str
+    needs: tuple[frozenset[str], ...]  # the one that says most comes first
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All known failures, ready to be recognised; the most specific rules come first."""
 
     rules: tuple[Rule, ...]
-    _needles: Mapping[str, tuple[int, ...]] = field(repr=False)  # lower-case literal -> rules that need one of theirs
-    _always: frozenset[int] = field(repr=False)  # rules with a pattern that has no literal
+    _searches: tuple[_Search, ...] = field(repr=False)  # in the order of their rules
+    _grams: Mapping[str, tuple[str, ...]] = field(repr=False)  # three letters -> the literals that are filed under them
+    _literals: Mapping[str, tuple[int, ...]] = field(repr=False)  # literal -> the searches that it makes worth a try
+    _always: tuple[int, ...] = field(repr=False)  # searches without a literal
     _exit_codes: Mapping[int, tuple[int, ...]] = field(repr=False)
     _signals: Mapping[str, tuple[int, ...]] = field(repr=False)
     _statuses: Mapping[int, tuple[int, ...]] = field(repr=False)
@@ -183,19 +195,21 @@ class Rules:
     def of(cls, rules: Iterable[Rule]) -> Rules:
         """Rules in their order, with the tables that make recognition fast."""
         ordered = tuple(sorted(rules, key=lambda rule: (rule.rank, rule.name)))
-        needles: dict[str, set[int]] = {}
-        always: set[int] = set()
-        for place, rule in enumerate(ordered):
-            for pattern in rule.patterns:
-                literals = _literals(pattern)
-                if not literals:
-                    always.add(place)
-                for literal in literals:
-                    needles.setdefault(literal, set()).add(place)
+        searches = tuple(
+            _Search(place, pattern, _literals(pattern))
+            for place, rule in enumerate(ordered)
+            for pattern in rule.patterns
+        )
+        wanted: dict[str, list[int]] = {}
+        for number, search in enumerate(searches):
+            for literal in search.needs[0] if search.needs else ():
+                wanted.setdefault(literal, []).append(number)
         return cls(
             ordered,
-            {literal: tuple(sorted(places)) for literal, places in needles.items()},
-            frozenset(always),
+            searches,
+            _file(literal for search in searches for needed in search.needs for literal in needed),
+            {literal: tuple(numbers) for literal, numbers in wanted.items()},
+            tuple(number for number, search in enumerate(searches) if not search.needs),
             _index(rule.exit_codes for rule in ordered),
             _index(rule.signals for rule in ordered),
             _index(rule.statuses for rule in ordered),
@@ -238,11 +252,6 @@ class Rules:
         signal = numbers.signal if signal is None else name_signal(signal)
         status = numbers.status if status is None else status
 
-        lower = text.lower()
-        maybe = set(self._always)
-        for literal, places in self._needles.items():
-            if literal in lower:
-                maybe.update(places)
         sure: set[int] = set()
         if exit_code is not None:
             sure.update(self._exit_codes.get(exit_code, ()))
@@ -252,16 +261,29 @@ class Rules:
             sure.update(self._statuses.get(status, ()))
 
         found = []
-        for place in sorted(maybe | sure):
+        for place in sorted(sure | self._search(text)):
             rule = self.rules[place]
             if rule.kinds and kind not in rule.kinds:
-                continue
-            if place not in sure and not any(_compiled(p).search(text) for p in rule.patterns):
                 continue
             if any(_compiled(p).search(text) for p in rule.unless):
                 continue
             found.append(rule)
         return tuple(found)
+
+    def _search(self, text: str) -> set[int]:
+        """The places of all rules of which a pattern is found in the text."""
+        lower = text.lower()
+        grams = {lower[n : n + _GRAM] for n in range(len(lower) - _GRAM + 1)}
+        there = {literal for gram in self._grams.keys() & grams for literal in self._grams[gram] if literal in lower}
+        numbers = set(self._always).union(*(self._literals.get(literal, ()) for literal in there))
+        found: set[int] = set()
+        for number in numbers:
+            search = self._searches[number]
+            if search.place in found or any(needed.isdisjoint(there) for needed in search.needs):
+                continue
+            if _compiled(search.pattern).search(text):
+                found.add(search.place)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,7 +522,7 @@ _FOREIGN = re.compile(r"\(\?(?:[=!>(]|<[=!]|P[=>])|\\[1-9]|\\[GZz]|[+*?}]\+")
 def _check_pattern(pattern: str, rule: Rule) -> None:
     """PackError when a pattern does not compile or leaves what Python and Rust regexes have in common."""
     where = f"{rule.source}: rule {rule.name!r}"
-    foreign = _FOREIGN.search(_ESCAPED.sub("", pattern))
+    foreign = _FOREIGN.search(_ESCAPED.sub("a", pattern))
     if foreign is not None:
         raise PackError(
             f"{where}: {foreign.group()!r} in the pattern {pattern!r}",
@@ -544,72 +566,94 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
     return filled[:1].upper() + filled[1:]
 
 
-def _literals(pattern: str) -> frozenset[str]:
-    """Lower-case strings one of which is in every text that the pattern matches; empty when there is none."""
-    best, _ = _alternatives(pattern, 0)
-    return best or frozenset()
+def _file(literals: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Each literal under its first letters."""
+    filed: dict[str, list[str]] = {}
+    for literal in sorted(set(literals)):
+        filed.setdefault(literal[:_GRAM], []).append(literal)
+    return {gram: tuple(each) for gram, each in filed.items()}
 
 
-def _alternatives(pattern: str, at: int) -> tuple[frozenset[str] | None, int]:
-    """The literals of `a|b|...` from `at` up to its closing bracket, and where it ends."""
-    union: set[str] | None = set()
+def _literals(pattern: str) -> tuple[frozenset[str], ...]:
+    """Sets of lower-case strings: every text that the pattern fits holds at least one of each set."""
+    needs, _ = _alternatives(pattern, 0)
+    return tuple(sorted(needs, key=_worth, reverse=True))
+
+
+def _worth(needed: frozenset[str]) -> tuple[int, int]:
+    return min(map(len, needed)), -len(needed)
+
+
+def _alternatives(pattern: str, at: int) -> tuple[list[frozenset[str]], int]:
+    """What `a|b|...` from `at` up to its closing bracket needs, and where it ends."""
+    branches = []
     while True:
-        best, at = _sequence(pattern, at)
-        union = None if union is None or best is None else union | best
+        needs, at = _sequence(pattern, at)
+        branches.append(needs)
         if at >= len(pattern) or pattern[at] == ")":
-            return (None if union is None else frozenset(union)), at
+            break
         at += 1  # the bar
+    if len(branches) == 1:
+        return branches[0], at
+    if not all(branches):
+        return [], at
+    return [frozenset().union(*(max(needs, key=_worth) for needs in branches))], at
 
 
-def _sequence(pattern: str, at: int) -> tuple[frozenset[str] | None, int]:
-    found: list[frozenset[str]] = []
-    run = ""
-
-    def flush() -> None:
-        nonlocal run
-        if run:
-            found.append(frozenset({run.lower()}))
-        run = ""
-
+def _sequence(pattern: str, at: int) -> tuple[list[frozenset[str]], int]:
+    """What the atoms from `at` up to a bar or a closing bracket need, and where they end."""
+    needs: list[frozenset[str]] = []
+    run: list[str] = []
     size = len(pattern)
-    while at < size and pattern[at] not in "|)":
-        sign = pattern[at]
+    while True:
+        sign = pattern[at] if at < size else "|"
         literal: str | None = None
-        group: frozenset[str] | None = None
+        group: list[frozenset[str]] = []
+        if sign in "|)":
+            _end_run(run, needs)
+            return needs, at
         if sign == "\\":
-            follows = pattern[at + 1]
-            literal = None if follows.isalnum() else follows
+            literal = None if pattern[at + 1].isalnum() else pattern[at + 1]
             at += 2
         elif sign == "[":
-            at += 2 if pattern[at + 1] != "^" else 3  # a bracket that comes first is a member
-            while pattern[at] != "]":
-                at += 2 if pattern[at] == "\\" else 1
-            at += 1
+            closed = _CLASS.match(pattern, at)
+            at = closed.end() if closed else size
         elif sign == "(":
-            at += 1
-            if pattern.startswith("?", at):
-                at = min(n for n in (pattern.find(end, at) for end in (":", ">", ")")) if n >= 0)
-                at += pattern[at] != ")"
+            opened = _OPEN.match(pattern, at)
+            at = opened.end() if opened else at + 1
             group, at = _alternatives(pattern, at)
             at += 1
         elif sign in ".^$":
             at += 1
         else:
-            literal = sign
-            at += 1
-        times = _TIMES.match(pattern, at)
-        optional = times is not None and (times.group()[0] in "?*" or times["low"] == "0")
-        if literal is not None and not optional:
-            run += literal
-        if literal is None or times is not None:
-            flush()
-        if group is not None and not optional:
-            found.append(group)
-        if times is not None:
-            at = times.end()
-    flush()
-    worthy = [each for each in found if min(map(len, each), default=0) >= 3]
-    return max(worthy, key=lambda each: (min(map(len, each)), -len(each)), default=None), at
+            plain = _PLAIN.match(pattern, at)
+            literal = plain.group() if plain else sign
+            at += len(literal)
+        times = _TIMES.match(pattern, at) if at < size and pattern[at] in "*+?{" else None
+        if times is None:
+            if literal is None:
+                _end_run(run, needs)
+                needs += group
+            else:
+                run.append(literal)
+            continue
+        at = times.end()
+        optional = times.group()[0] in "?*" or times["low"] == "0"
+        if literal is not None:  # the sign repeats the last character only
+            run.append(literal[:-1] if optional else literal)
+        _end_run(run, needs)
+        if not optional:
+            needs += group
 
 
+def _end_run(run: list[str], needs: list[frozenset[str]]) -> None:
+    literal = "".join(run).lower()
+    run.clear()
+    if len(literal) >= _GRAM:
+        needs.append(frozenset({literal}))
+
+
+_PLAIN = re.compile(r"[\w :,;'\"=/<>!@#%&~`\-]+")
+_CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]")
+_OPEN = re.compile(r"\((?:\?(?:P<\w+>|[a-z]*:|[a-z]+(?=\))))?")
 _TIMES = re.compile(r"(?:[*+?]|\{(?P<low>\d+)(?:,\d*)?\})\??")

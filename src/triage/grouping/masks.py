@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,11 @@ import polars as pl
 from triage.errors import PackError
 from triage.packs import pattern_dirs, read_pack
 
-KEPT = "\x1a"  # stands before a number that stays; the masks for numbers refuse it as their left neighbour
+MARK = "\x1a"
+KEPT = MARK + "Z"  # glued to a number that stays: as part of a word it is no number for the masks
 _VALUE = "-?[0-9]{1,6}"
-_FIELDS = {"name", "pattern", "replacement", "keep", "needs", "examples", "unchanged"}
+_WORD_END = r"\b"
+_FIELDS = {"name", "pattern", "replacement", "keep", "needs", "digitless", "examples", "unchanged"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Mask:
     head: str | None = None
     value: str = _VALUE
     tail: str = ""
+    digitless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Step:
     pattern: str
     replacement: str
     needs: tuple[str, ...]
+    digitless: bool
 
 
 def load_masks(dirs: Sequence[Path] | None = None) -> tuple[Mask, ...]:
@@ -67,9 +71,9 @@ def mask(texts: pl.Series, *, dirs: tuple[Path, ...] | None = None) -> pl.Series
 
     Masking twice equals masking once. Equal texts are masked once.
     """
-    distinct = texts.drop_nulls().unique()
+    distinct = texts.drop_nulls().unique(maintain_order=True)
     masked = _mask_distinct(distinct, _steps(dirs))
-    return _look_up(texts, distinct, masked)
+    return masked if len(masked) == len(texts) else _look_up(texts, distinct, masked)
 
 
 def route_template(paths: pl.Series) -> pl.Series:
@@ -113,27 +117,35 @@ _ROUTE = (
 
 
 def _mask_distinct(texts: pl.Series, steps: Sequence[Step]) -> pl.Series:
-    out = texts.str.replace_all(KEPT, "", literal=True)
+    out = texts.str.replace_all(MARK, "", literal=True)
+    numbered = out.str.contains("[0-9]").arg_true()
+    plain = _run(out, [step for step in steps if step.digitless]) if len(numbered) < len(out) else out
+    if not len(numbered):
+        return plain
+    masked = _run(out.gather(numbered), steps).str.replace_all(KEPT, "", literal=True)
+    return masked if len(numbered) == len(out) else plain.clone().scatter(numbered, masked)
+
+
+def _run(texts: pl.Series, steps: Iterable[Step]) -> pl.Series:
+    out = texts
     for step in steps:
         if not step.needs:
             out = out.str.replace_all(step.pattern, step.replacement)
             continue
-        hit = out.str.contains(step.needs[0], literal=True)
-        for literal in step.needs[1:]:
-            hit = hit | out.str.contains(literal, literal=True)
+        if len(step.needs) == 1:
+            hit = out.str.contains(step.needs[0], literal=True)
+        else:
+            hit = out.str.contains_any(pl.lit(list(step.needs)))
         at = hit.arg_true()
         if len(at) == len(out):
             out = out.str.replace_all(step.pattern, step.replacement)
         elif len(at):
             out = out.clone().scatter(at, out.gather(at).str.replace_all(step.pattern, step.replacement))
-    return out.str.replace_all(KEPT, "", literal=True)
+    return out
 
 
 def _look_up(texts: pl.Series, distinct: pl.Series, masked: pl.Series) -> pl.Series:
-    if len(distinct) == len(texts):  # nothing repeats, yet unique() need not keep the order
-        table = pl.DataFrame({"text": distinct, "masked": masked})
-    else:
-        table = pl.DataFrame({"text": distinct, "masked": masked})
+    table = pl.DataFrame({"text": distinct, "masked": masked})
     joined = texts.rename("text").to_frame().join(table, on="text", how="left", maintain_order="left")
     return joined["masked"].rename(texts.name)
 
@@ -147,28 +159,65 @@ def _join(masks: Sequence[Mask]) -> Iterator[Step]:
     for _, run in groupby(masks, key=_effect):
         group = list(run)
         first = group[0]
-        if len(group) == 1:
-            yield Step(first.pattern, first.replacement, first.needs)
-        elif first.head is not None:
-            heads = "|".join(f"(?:{m.head})" for m in group)
-            yield Step(_keep(heads, first.value, ""), first.replacement, ())
+        if first.head is not None:
+            yield _join_kept(group)
+        elif len(group) == 1:
+            yield Step(first.pattern, first.replacement, first.needs, first.digitless)
         else:
-            yield Step("|".join(f"(?:{m.pattern})" for m in group), first.replacement, ())
+            yield Step("|".join(f"(?:{m.pattern})" for m in group), first.replacement, (), first.digitless)
 
 
 def _effect(one: Mask) -> tuple[str, ...]:
-    alone = ("alone", one.name)
-    if one.needs:
-        return alone
-    if one.head is not None:
-        return ("keep", one.value) if one.head and not one.tail else alone
-    return ("mask", one.replacement) if "$" not in one.replacement else alone
+    if not one.needs:
+        if one.head is not None:
+            return ("keep",)
+        if "$" not in one.replacement:
+            return ("mask", one.replacement, str(one.digitless))
+    return ("alone", one.name)
 
 
-def _keep(head: str, value: str, tail: str) -> str:
-    left = f"(?P<head>{head})" if head else r"(?P<head>^|[^\w.\x1a])"
-    end = f"(?P<tail>{tail})" if tail else r"(?P<tail>\b)"
-    return f"{left}(?P<value>{value}){end}"
+def _join_kept(group: Sequence[Mask]) -> Step:
+    """One regex for all; of its groups only those of the alternative that matched are not empty."""
+    shapes: dict[tuple[str, str], list[str]] = {}
+    for one in group:
+        shapes.setdefault((one.value, one.tail), []).append(one.head or r"\b")
+    pattern = "|".join(_keep(heads, *shape, str(n)) for n, (shape, heads) in enumerate(shapes.items()))
+    heads, values, tails = (
+        "".join(f"${{{part}{n}}}" for n in range(len(shapes))) for part in ("head", "value", "tail")
+    )
+    return Step(pattern, heads + KEPT + values + tails, group[0].needs, False)
+
+
+def _keep(heads: Sequence[str], value: str, tail: str, number: str = "") -> str:
+    head = "|".join(heads) if len(heads) == 1 else "|".join(f"(?:{h})" for h in heads)
+    return _ascii(f"(?P<head{number}>{head})(?P<value{number}>{value})(?P<tail{number}>{tail or _WORD_END})")
+
+
+def _ascii(pattern: str) -> str:
+    """The pattern with the word boundaries and classes of ASCII: with those of Unicode a regex is many times slower."""
+    out: list[str] = []
+    inside = False
+    at = 0
+    while at < len(pattern):
+        two = pattern[at : at + 2]
+        if two in _ASCII:
+            out.append(_ASCII[two][inside])
+            at += 2
+        elif two[0] == "\\":
+            out.append(two)
+            at += 2
+        else:
+            inside = two[0] == "[" or (inside and two[0] != "]")
+            out.append(two[0])
+            at += 1
+    return "".join(out)
+
+
+_ASCII = {
+    r"\b": (r"(?-u:\b)", r"\b"),
+    r"\w": ("[0-9A-Za-z_]", "0-9A-Za-z_"),
+    r"\d": ("[0-9]", "0-9"),
+}
 
 
 def _read(path: Path, entry: Any) -> Mask:
@@ -180,12 +229,12 @@ def _read(path: Path, entry: Any) -> Mask:
     needs = tuple(str(n) for n in entry.get("needs", ()))
     examples = {str(k): str(v) for k, v in (entry.get("examples") or {}).items()}
     unchanged = tuple(str(t) for t in entry.get("unchanged") or ())
+    digitless = entry.get("digitless") is True
     keep = entry.get("keep")
     if isinstance(keep, dict):
         head, value, tail = str(keep.get("head", "")), str(keep.get("value", _VALUE)), str(keep.get("tail", ""))
-        pattern = _keep(head, value, tail)
-        replacement = "${head}" + KEPT + "${value}${tail}"
-        return Mask(name, pattern, replacement, needs, examples, unchanged, head, value, tail)
+        kept = Mask(name, "", "${head}" + KEPT + "${value}${tail}", needs, examples, unchanged, head, value, tail)
+        return replace(kept, pattern=_keep([head or r"\b"], value, tail))
     if not isinstance(entry.get("pattern"), str) or not isinstance(entry.get("replacement"), str):
         raise PackError(f"{path}: mask {name!r} lacks pattern or replacement", hint="or say keep: with head and value")
-    return Mask(name, entry["pattern"], entry["replacement"], needs, examples, unchanged)
+    return Mask(name, _ascii(entry["pattern"]), entry["replacement"], needs, examples, unchanged, digitless=digitless)

@@ -80,9 +80,17 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     for piece in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
         part, last = piece
         if held and waiting is not None:
-            part = replace(part, data=held + part.data, line=waiting.line, lines=part.lines + waiting.lines, bytes=part.bytes + len(held))
+            part = replace(
+                part,
+                data=held + part.data,
+                line=waiting.line,
+                lines=part.lines + waiting.lines,
+                bytes=part.bytes + len(held),
+            )
             held, waiting = b"", None
-        rows, rejected, blank, pending = _read(part, reading, options, clock, tally, last=last or len(part.data) > HELD_CAP + options.block_bytes)
+        rows, rejected, blank, pending = _read(
+            part, reading, options, clock, tally, last=last or len(part.data) > HELD_CAP + options.block_bytes
+        )
         if pending is not None and part.data and not last:
             cut = _offset(part.data, part.lines - (pending - part.line))
             if len(part.data) - cut <= HELD_CAP:
@@ -91,7 +99,14 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
                 waiting = replace(part, data=held, line=pending, lines=lines)
                 part = replace(part, data=part.data[:cut], lines=part.lines - lines, bytes=cut)
                 rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
-        yield _batch(rows, replace(part, blank=part.blank + blank), rejected, source, reading.detection, [*notices, *part.notices])
+        yield _batch(
+            rows,
+            replace(part, blank=part.blank + blank),
+            rejected,
+            source,
+            reading.detection,
+            [*notices, *part.notices],
+        )
         notices = []
     final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
     if final:
@@ -122,7 +137,9 @@ def _offset(data: bytes, lines_from_end: int) -> int:
     return at + 1
 
 
-def _read(piece: Piece, reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool) -> tuple[pl.DataFrame, int, int, int | None]:
+def _read(
+    piece: Piece, reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
+) -> tuple[pl.DataFrame, int, int, int | None]:
     """Rows of a piece, how many of its lines were rejected and blank, and the line from which on it waits for more."""
     rejected = blank = 0
     if piece.objects is not None or reading.json_first:
@@ -150,7 +167,11 @@ def _lines_frame(piece: Piece) -> pl.DataFrame:
     if "\x00" in text:
         text = text.replace("\x00", "")
     text = text.removesuffix("\n")
-    lines = pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode()) if piece.lines else pl.DataFrame({"message": pl.Series([], dtype=pl.String)})
+    lines = (
+        pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode())
+        if piece.lines
+        else pl.DataFrame({"message": pl.Series([], dtype=pl.String)})
+    )
     number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64)
     message = pl.col("message")
     if "\r" in text:
@@ -158,13 +179,18 @@ def _lines_frame(piece: Piece) -> pl.DataFrame:
     return blank_rows(lines.select(message, i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
 
 
-def _batch(rows: pl.DataFrame, piece: Piece, rejected: int, source: Source, detection: Detection, notices: list[str]) -> Batch:
+def _batch(
+    rows: pl.DataFrame, piece: Piece, rejected: int, source: Source, detection: Detection, notices: list[str]
+) -> Batch:
     rows = rows.with_columns(pl.lit(source.name).alias("source"))
     if source.service_hint is not None and rows["service"].null_count():
         hinted = pl.col("service").is_null()
         rows = rows.with_columns(
             pl.col("service").fill_null(source.service_hint),
-            pl.when(hinted).then(pl.col("instance").fill_null(pl.lit(source.instance_hint, dtype=pl.String))).otherwise("instance").alias("instance"),
+            pl.when(hinted)
+            .then(pl.col("instance").fill_null(pl.lit(source.instance_hint, dtype=pl.String)))
+            .otherwise("instance")
+            .alias("instance"),
         )
     ledger = {
         "source": [source.name],
@@ -198,5 +224,7 @@ def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str
     if tally.zone:
         said.append(f"{source.name}: {tally.zone:,} stamps name no time zone; {options.tz} was assumed (--tz sets it)")
     if tally.year:
-        said.append(f"{source.name}: {tally.year:,} stamps name no year; the one in which the log was written was assumed")
+        said.append(
+            f"{source.name}: {tally.year:,} stamps name no year; the one in which the log was written was assumed"
+        )
     return said

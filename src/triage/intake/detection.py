@@ -12,7 +12,18 @@ import polars as pl
 
 from triage.intake.formats import Catalog, Detection, Format
 from triage.intake.framing import framing, pieces
-from triage.intake.jsonrows import Entries, Entry, Typed, enabled, explode, frames_of, read_lines, read_one, speaks, typed_decoder
+from triage.intake.jsonrows import (
+    Entries,
+    Entry,
+    Typed,
+    enabled,
+    explode,
+    frames_of,
+    read_lines,
+    read_one,
+    speaks,
+    typed_decoder,
+)
 from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Stream
@@ -37,7 +48,9 @@ class Reading:
     notices: tuple[str, ...] = ()
 
 
-def study(stream: Stream, catalog: Catalog, forced: str | None = None, level_map: Mapping[str, str] | None = None) -> Reading:
+def study(
+    stream: Stream, catalog: Catalog, forced: str | None = None, level_map: Mapping[str, str] | None = None
+) -> Reading:
     """How the source of this stream is read; looks at its head and consumes nothing."""
     catalog = with_levels(catalog, level_map or {})
     head = stream.head()
@@ -50,7 +63,11 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, level_map
     json_first = how not in ("lines",) or (bool(objects) and len(objects) >= _JSON_SHARE * filled)
     if only is not None:
         json_first = only.kind == "json"
-    formats = enabled(catalog.json, objects) if only is None or only.kind == "text" else tuple(dict.fromkeys((only, catalog.json[-1])))
+    formats = (
+        enabled(catalog.json, objects)
+        if only is None or only.kind == "text"
+        else tuple(dict.fromkeys((only, catalog.json[-1])))
+    )
     main = Counter(next((f.name for f in formats if speaks(o, f)), "") for o in objects).most_common(1)
     best = catalog.formats.get(main[0][0]) if main else None
     typed = typed_decoder(best) if best is not None and best.typed and how in ("lines", "rows") else None
@@ -61,16 +78,31 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, level_map
     notices = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
-    return Reading("lines" if only is not None and only.kind == "text" else how, json_first, typed, formats, layers, _conclude(rows), notices)
+    return Reading(
+        "lines" if only is not None and only.kind == "text" else how,
+        json_first,
+        typed,
+        formats,
+        layers,
+        _conclude(rows),
+        notices,
+    )
 
 
 def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
     """The catalogue whose formats read these words as these levels, before their own."""
     if not level_map:
         return catalog
-    meant = {w.strip().lower(): (v.upper() if v.upper() in LEVELS else read_level(v) or "INFO") for w, v in level_map.items()}
+    meant = {
+        w.strip().lower(): (v.upper() if v.upper() in LEVELS else read_level(v) or "INFO") for w, v in level_map.items()
+    }
     mapped = {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()}
-    return replace(catalog, formats=mapped, text=tuple(mapped[f.name] for f in catalog.text), json=tuple(mapped[f.name] for f in catalog.json))
+    return replace(
+        catalog,
+        formats=mapped,
+        text=tuple(mapped[f.name] for f in catalog.text),
+        json=tuple(mapped[f.name] for f in catalog.json),
+    )
 
 
 def detect_lines(lines: Sequence[str], catalog: Catalog) -> Detection:
@@ -109,7 +141,9 @@ def _sample_rows(text: str, catalog: Catalog) -> pl.DataFrame:
         formats = catalog.json
         lines = text.split("\n")
         number = pl.int_range(1, len(lines) + 1, dtype=pl.Int64, eager=True)
-        frame = blank_rows(pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+        frame = blank_rows(
+            pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64))
+        )
     return read_texts(frame, Layers(catalog, (), formats), clock, tally, last=True).rows
 
 
@@ -128,7 +162,9 @@ def _head_entries(head: bytes, how: str) -> Entries:
     return entries
 
 
-def _read_head(entries: Entries, formats: tuple[Format, ...], layers: Layers, json_first: bool, head: bytes) -> pl.DataFrame:
+def _read_head(
+    entries: Entries, formats: tuple[Format, ...], layers: Layers, json_first: bool, head: bytes
+) -> pl.DataFrame:
     clock, tally = Clock(), Tally()
     if json_first:
         frames = frames_of(entries, None, formats, False, clock, tally)
@@ -136,7 +172,9 @@ def _read_head(entries: Entries, formats: tuple[Format, ...], layers: Layers, js
     else:
         lines = head.decode("utf-8", "replace").split("\n", HEAD_LINES)[:HEAD_LINES]
         number = pl.int_range(1, len(lines) + 1, dtype=pl.Int64, eager=True)
-        frame = blank_rows(pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+        frame = blank_rows(
+            pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64))
+        )
     return read_texts(frame, layers, clock, tally, last=True).rows
 
 
@@ -145,7 +183,13 @@ def _conclude(rows: pl.DataFrame) -> Detection:
     chains = Counter(c for c in filled["chain"].to_list() if c)
     tried, matched = len(filled), sum(chains.values())
     if not matched:
-        return Detection("text", (), 0, tried, f"none of the first {tried} lines has a known header" if tried else "the input is empty")
+        return Detection(
+            "text",
+            (),
+            0,
+            tried,
+            f"none of the first {tried} lines has a known header" if tried else "the input is empty",
+        )
     outer = Counter[str]()
     inner = Counter[str]()
     for chain, count in chains.items():

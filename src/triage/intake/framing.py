@@ -13,7 +13,9 @@ from triage.intake.sources import Block, Stream
 
 VALUE_CAP = 64 << 20  # characters of one JSON value that does not end
 
-_WRAPPED = re.compile(rb'\s*\{(?:\s*"[\w@]+"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\d.]+|null|true|false)\s*,)*\s*"(?:events|entries|logs|records|items|logEvents|data)"\s*:\s*\[\s*(?=\{)')
+_WRAPPED = re.compile(
+    rb'\s*\{(?:\s*"[\w@]+"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\d.]+|null|true|false)\s*,)*\s*"(?:events|entries|logs|records|items|logEvents|data)"\s*:\s*\[\s*(?=\{)'
+)
 _LISTED = re.compile(rb"\[[ \t]*(?:\r?\n([ \t]*))?\{[ \t]*\r?$", re.MULTILINE)
 _CLOSING = re.compile(r'[}\],\s]*|"(?:[^"\\]|\\.)*"\s*:.*', re.DOTALL)  # what follows the list in a wrapping object
 _SKIP = re.compile(r"[\s,\[\]]*")
@@ -94,7 +96,9 @@ def _pretty(stream: Stream, size: int) -> Iterator[Piece]:
             yield Piece(line, lines, len(rest), b"", ((rest.rstrip(), line, lines),), 0)
 
 
-def _objects(data: bytes, line: int, opener: re.Pattern[bytes], border: re.Pattern[bytes]) -> tuple[list[tuple[bytes, int, int]], int, int]:
+def _objects(
+    data: bytes, line: int, opener: re.Pattern[bytes], border: re.Pattern[bytes]
+) -> tuple[list[tuple[bytes, int, int]], int, int]:
     """Whole objects in `data`, where the last one ends, and the number of lines between them."""
     objects: list[tuple[bytes, int, int]] = []
     blank, at, number = 0, 0, line
@@ -162,7 +166,9 @@ def _scanned(stream: Stream) -> Iterator[Piece]:
         placed, taken = _place(objects, covered, first + lines - fresh if not fresh else first + lines - 1)
         fresh = used.endswith("\n") if used else fresh
         covered = max(covered, line if not fresh else line - 1)
-        yield Piece(first, lines, len(used.encode("utf-8", "replace")), b"", placed, lines - taken, stream.take_notices())
+        yield Piece(
+            first, lines, len(used.encode("utf-8", "replace")), b"", placed, lines - taken, stream.take_notices()
+        )
 
 
 def _value_end(text: str, start: int, scan: Callable[[str, int], tuple[Any, int]], final: bool) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -46,12 +46,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "instance instanceId service.instance.id deploymentInstanceId pod podName kubernetes.pod_name ReplicaName ContainerGroupName "
         "ContainerGroupName_s container_id containerId logStreamName hostname host.name host HOSTNAME dyno".split()
     ),
-    "deployment": tuple("revision_name RevisionName RevisionName_s deploymentId release service.version version git_sha commit".split()),
+    "deployment": tuple(
+        "revision_name RevisionName RevisionName_s deploymentId release service.version version git_sha commit".split()
+    ),
     "trace": tuple(
         "trace_id traceId trace.id otelTraceID dd.trace_id @tr traceparent request_id requestId req_id reqId req.id x_request_id "
         "correlation_id correlationId RequestId aws_request_id span.request_id".split()
     ),
-    "logger": tuple("logger logger_name name log.logger target Category category channel component c SourceContext Properties.SourceContext".split()),
+    "logger": tuple(
+        "logger logger_name name log.logger target Category category channel component c SourceContext Properties.SourceContext".split()
+    ),
     "stream": tuple("stream Stream Stream_s".split()),
     "method": tuple(
         "method httpMethod http_method requestMethod req.method request.method http.method http.request.method RequestMethod verb "
@@ -73,7 +77,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "exit_code": tuple("exitCode exit_code EXIT_STATUS terminated.exitCode".split()),
 }
 _ALIASED = {
-    name: tuple((Path_((path,)) if "." not in path else Path_(tuple(path.split("."))), unit) for path, _, unit in (a.partition("|") for a in aliases))
+    name: tuple(
+        (Path_((path,)) if "." not in path else Path_(tuple(path.split("."))), unit)
+        for path, _, unit in (a.partition("|") for a in aliases)
+    )
     for name, aliases in ALIASES.items()
 }
 _FIRST_KEYS = frozenset(part for paths in _ALIASED.values() for p, _ in paths for part in (p.keys[0], p.dotted))
@@ -85,7 +92,18 @@ class Typed:
 
     entry: Format
     decoder: Any
-    columns: tuple[tuple[str, Callable[[Any], Any]], ...]
+    required: tuple[Callable[[Any], Any], ...]
+    fields: Mapping[str, tuple[tuple[str, Place], ...]]  # field -> its candidates, each a column and a place
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a typed entry holds a value: the object around it (one shared empty one where it is missing), and the key."""
+
+    path: str
+    around: Callable[[Any], Any] | None
+    missing: Any
+    get: Callable[[Any], Any]
 
 
 @dataclass(slots=True)
@@ -93,6 +111,7 @@ class Entries:
     """Entries of one block, sorted by how they were read, each with its first line and its number of lines."""
 
     typed: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    typed_count: int = 0
     typed_lines: list[range | list[int]] = field(default_factory=list)
     objects: list[Entry] = field(default_factory=list)
     objects_at: list[tuple[int, int]] = field(default_factory=list)
@@ -104,45 +123,106 @@ class Entries:
 
 def typed_decoder(entry: Format) -> Typed:
     """The decoder for a format whose paths are known."""
-    paths = {(f"g_{name}#{n}"): p for name, ps in entry.fields.items() for n, p in enumerate(ps)}
-    paths |= {f"k_{n}": rule.path for n, rule in enumerate(entry.kinds)}
-    paths |= {f"s_{n}": Path_(tuple(s.split("."))) for n, s in enumerate(entry.structured)}
-    paths |= {f"w_{n}": Path_((key,)) for n, key in enumerate(entry.keys)}
+    paths = {f"g_{name}#{n}": p for name, ps in entry.fields.items() for n, p in enumerate(ps)}
+    paths |= {f"k_{n}#": rule.path for n, rule in enumerate(entry.kinds)}
+    paths |= {f"s_{n}#": Path_(tuple(s.split("."))) for n, s in enumerate(entry.structured)}
     longer = {path.keys[:n] for path in paths.values() for n in range(1, len(path.keys))}
     paths = {column: path for column, path in paths.items() if path.keys not in longer}
     tree: dict[str, Any] = {}
-    for path in paths.values():
+    for keys in [*(p.keys for p in paths.values()), *((k,) for k in entry.keys)]:
         node = tree
-        for key in path.keys[:-1]:
+        for key in keys:
             node = node.setdefault(key, {})
-        node.setdefault(path.keys[-1], {})
     names: dict[tuple[str, ...], str] = {}
-    model = _struct(tree, (), names)
-    getters = tuple((column, attrgetter(".".join(names[path.keys[: n + 1]] for n in range(len(path.keys))))) for column, path in paths.items())
-    return Typed(entry, msgspec.json.Decoder(model, strict=False), getters)
+    empties: dict[tuple[str, ...], Any] = {}
+    model = _struct(tree, (), names, empties)
+
+    def getter(keys: tuple[str, ...], start: int = 0) -> Callable[[Any], Any]:
+        return attrgetter(".".join(names[keys[: n + 1]] for n in range(start, len(keys))))
+
+    fields: dict[str, list[tuple[str, Place]]] = defaultdict(list)
+    for column, path in paths.items():
+        outer = path.keys[:1] if len(path.keys) > 1 else ()
+        place = Place(path.dotted, getter(outer) if outer else None, empties.get(outer), getter(path.keys, len(outer)))
+        fields[column.partition("#")[0]].append((column, place))
+    required = tuple(getter((key,)) for key in entry.keys)
+    return Typed(
+        entry,
+        msgspec.json.Decoder(model, strict=False),
+        required,
+        {name: tuple(places) for name, places in fields.items()},
+    )
 
 
-def _struct(tree: dict[str, Any], at: tuple[str, ...], names: dict[tuple[str, ...], str]) -> Any:
+def _struct(
+    tree: dict[str, Any], at: tuple[str, ...], names: dict[tuple[str, ...], str], empties: dict[tuple[str, ...], Any]
+) -> Any:
     fields: list[tuple[str, Any, Any]] = []
     for n, (key, below) in enumerate(tree.items()):
-        names[(*at, key)] = f"f{n}"
+        inner = (*at, key)
+        names[inner] = f"f{n}"
         if below:
-            model = _struct(below, (*at, key), names)
-            fields.append((f"f{n}", model, msgspec.field(name=key, default_factory=_same(model()))))
+            model = _struct(below, inner, names, empties)
+            empties[inner] = model()
+            fields.append((f"f{n}", model, msgspec.field(name=key, default_factory=_constant(empties[inner]))))
         else:
             fields.append((f"f{n}", Any, msgspec.field(name=key, default=None)))
     return msgspec.defstruct("_".join(("Entry", *(k for k in at if k.isidentifier()))), fields, frozen=True, gc=False)
 
 
-def _same(value: Any) -> Callable[[], Any]:
+def _constant(value: Any) -> Callable[[], Any]:
     return lambda: value
+
+
+def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, list[Any]]:
+    """The columns that these entries fill; a field's later candidates are only asked where the earlier ones are empty."""
+    columns: dict[str, list[Any]] = {}
+    read: dict[str, list[Any]] = {}
+    inside: dict[int, tuple[list[int] | None, list[Any]]] = {}
+    for places in typed.fields.values():
+        for column, place in places:
+            values = read.get(place.path)
+            if values is None:
+                values = read[place.path] = _values(place, found, inside)
+            if values:
+                columns[column] = values
+                if None not in values:
+                    break
+    return columns
+
+
+def _values(place: Place, found: Sequence[Any], inside: dict[int, tuple[list[int] | None, list[Any]]]) -> list[Any]:
+    """One value an entry; an empty list when no entry has the object around it."""
+    if place.around is None:
+        return list(map(place.get, found))
+    known = inside.get(id(place.missing))
+    if known is None:
+        around = list(map(place.around, found))
+        missing = place.missing
+        where = [n for n, value in enumerate(around) if value is not missing]
+        known = inside[id(missing)] = (
+            (None, around) if len(where) == len(around) else (where, [around[n] for n in where])
+        )
+    where_, objects = known
+    if where_ is None:
+        return list(map(place.get, objects))
+    if not where_:
+        return []
+    values: list[Any] = [None] * len(found)
+    for n, value in zip(where_, map(place.get, objects), strict=True):
+        values[n] = value
+    return values
 
 
 def read_lines(data: bytes, line: int, typed: Typed | None, into: Entries) -> None:
     """Add the lines of `data`, of which the first is number `line`: JSON objects, and text lines between them."""
     start = 0
     while start < len(data):
-        end = len(data) if len(data) - start <= SUB_BLOCK else (data.rfind(b"\n", start, start + SUB_BLOCK) + 1 or data.find(b"\n", start) + 1 or len(data))
+        end = (
+            len(data)
+            if len(data) - start <= SUB_BLOCK
+            else (data.rfind(b"\n", start, start + SUB_BLOCK) + 1 or data.find(b"\n", start) + 1 or len(data))
+        )
         part = data[start:end]
         count = part.count(b"\n") + (not part.endswith(b"\n"))
         if not _read_whole(part, line, count, typed, into):
@@ -160,19 +240,23 @@ def _read_whole(part: bytes, line: int, count: int, typed: Typed | None, into: E
     if len(found) != count:
         return False
     if typed is not None:
-        if not _all_wanted(typed, found):
+        if any(None in map(get, found) for get in typed.required):
             return False
-        odd = _speechless(typed, found)
+        columns = _columns(typed, found)
         lines: range | list[int] = range(line, line + count)
-        if odd:  # their text stands somewhere that the format does not name
+        if odd := _speechless(columns, count):  # their text stands somewhere that the format does not name
             raws = part.split(b"\n")
             for n in odd:
                 read_one(raws[n], line + n, 1, None, into)
             skip = set(odd)
-            found = [e for n, e in enumerate(found) if n not in skip]
-            lines = [line + n for n in range(count) if n not in skip]
-        for column, get in typed.columns:
-            into.typed[column].extend(map(get, found))
+            keep = [n for n in range(count) if n not in skip]
+            columns = {c: [values[n] for n in keep] for c, values in columns.items()}
+            lines = [line + n for n in keep]
+        for column, values in columns.items():
+            have = into.typed[column]
+            have.extend([None] * (into.typed_count - len(have)))
+            have.extend(values)
+        into.typed_count += len(lines)
         into.typed_lines.append(lines)
     else:
         if not all(type(e) is dict for e in found):
@@ -182,17 +266,16 @@ def _read_whole(part: bytes, line: int, count: int, typed: Typed | None, into: E
     return True
 
 
-def _all_wanted(typed: Typed, found: Sequence[Any]) -> bool:
-    return all(None not in map(get, found) for column, get in typed.columns if column.startswith("w_"))
-
-
-def _speechless(typed: Typed, found: Sequence[Any]) -> list[int]:
+def _speechless(columns: dict[str, list[Any]], count: int) -> list[int]:
     """The entries that are no request and have no message where the format looks for one."""
-    said = [get for column, get in typed.columns if column.startswith(("g_message#", "g_route#", "g_status#"))]
-    columns = [list(map(get, found)) for get in said]
-    if not columns:
+    said = [values for column, values in columns.items() if column.startswith(("g_message#", "g_route#", "g_status#"))]
+    if any(None not in values for values in said):
         return []
-    return [n for n, values in enumerate(zip(*columns, strict=True)) if all(v is None for v in values)]
+    empty = range(count)
+    left: list[int] = list(empty)
+    for values in said:
+        left = [n for n in left if values[n] is None]
+    return left
 
 
 def read_one(raw: bytes, line: int, lines: int, typed: Typed | None, into: Entries) -> None:
@@ -235,10 +318,16 @@ def _decode(body: bytes) -> Iterator[Entry]:
             return
 
 
+_LISTS = ("events", "entries", "logs", "records", "items", "data")
+_EXPORTS = frozenset((*_LISTS, "resourceLogs", "attributes", "_source", "result"))
 _PLAIN = msgspec.json.Decoder()
 
 
 def _add_object(entry: Entry, line: int, lines: int, into: Entries) -> None:
+    if _EXPORTS.isdisjoint(entry):
+        into.objects.append(entry)
+        into.objects_at.append((line, lines))
+        return
     for n, one in enumerate(explode(entry)):
         into.objects.append(one)
         into.objects_at.append((line, 0 if n else lines))
@@ -250,9 +339,15 @@ def explode(entry: Entry) -> Iterable[Entry]:
         return (entry,)
     if isinstance(entry.get("resourceLogs"), list):
         return list(_otlp(entry))
-    for key in ("events", "entries", "logs", "records", "items", "data"):
+    for key in _LISTS:
         inner = entry.get(key)
-        if isinstance(inner, list) and inner and all(isinstance(e, dict) for e in inner) and len(entry) <= 4 and "message" not in entry:
+        if (
+            isinstance(inner, list)
+            and inner
+            and all(isinstance(e, dict) for e in inner)
+            and len(entry) <= 4
+            and "message" not in entry
+        ):
             return [_lifted(e) for e in inner]
     if "logs" in entry and "outcome" in entry and "eventTimestamp" in entry:
         return list(_worker(entry))
@@ -309,7 +404,9 @@ def _worker(entry: Entry) -> Iterator[Entry]:
         yield {**shared, "timestamp": raised.get("timestamp"), "level": "error", "message": text}
 
 
-def frames_of(entries: Entries, typed: Typed | None, formats: Sequence[Format], with_fields: bool, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+def frames_of(
+    entries: Entries, typed: Typed | None, formats: Sequence[Format], with_fields: bool, clock: Clock, tally: Tally
+) -> list[pl.DataFrame]:
     """WORK frames of the entries: typed ones, objects by format, and texts."""
     frames: list[pl.DataFrame] = []
     if typed is not None and entries.typed_lines:
@@ -318,7 +415,9 @@ def frames_of(entries: Entries, typed: Typed | None, formats: Sequence[Format], 
         frames += object_frames(entries.objects, entries.objects_at, formats, with_fields, clock, tally)
     if entries.texts:
         lines, counts = zip(*entries.texts_at, strict=True)
-        frame = pl.DataFrame({"i": lines, "line": lines, "lines": counts, "message": pl.Series(entries.texts, dtype=pl.String)})
+        frame = pl.DataFrame(
+            {"i": lines, "line": lines, "lines": counts, "message": pl.Series(entries.texts, dtype=pl.String)}
+        )
         frames.append(blank_rows(frame))
     return frames
 
@@ -326,15 +425,28 @@ def frames_of(entries: Entries, typed: Typed | None, formats: Sequence[Format], 
 def _typed_frame(entries: Entries, typed: Typed, clock: Clock, tally: Tally) -> pl.DataFrame:
     entry = typed.entry
     lines = pl.concat(
-        [pl.int_range(r.start, r.stop, dtype=pl.Int64, eager=True) if isinstance(r, range) else pl.Series(r, dtype=pl.Int64) for r in entries.typed_lines]
+        [
+            pl.int_range(r.start, r.stop, dtype=pl.Int64, eager=True)
+            if isinstance(r, range)
+            else pl.Series(r, dtype=pl.Int64)
+            for r in entries.typed_lines
+        ]
     ).alias("line")
-    raw = {column: texts(values) for column, values in entries.typed.items() if not column.startswith("w_")}
+    raw = {
+        column: texts([*values, *[None] * (entries.typed_count - len(values))])
+        for column, values in entries.typed.items()
+    }
     frame = blank_rows(pl.DataFrame({"i": lines, "line": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
     return fill(frame.with_columns(_merge(raw, entry)), entry, clock, tally)
 
 
 def object_frames(
-    objects: Sequence[Entry], at: Sequence[tuple[int, int]], formats: Sequence[Format], with_fields: bool, clock: Clock, tally: Tally
+    objects: Sequence[Entry],
+    at: Sequence[tuple[int, int]],
+    formats: Sequence[Format],
+    with_fields: bool,
+    clock: Clock,
+    tally: Tally,
 ) -> list[pl.DataFrame]:
     """WORK frames of the objects, one for each format that some of them speak."""
     chosen: dict[tuple[str, ...], int] = {}
@@ -350,8 +462,15 @@ def object_frames(
         entry_format = formats[which]
         picked = [objects[n] for n in members]
         lines = [at[n][0] for n in members]
-        frame = blank_rows(pl.DataFrame({"i": lines, "line": lines, "lines": [at[n][1] for n in members]}, schema_overrides={"i": pl.Int64, "lines": pl.Int64}))
-        frames.append(fill(frame.with_columns(columns_of(picked, entry_format, with_fields)), entry_format, clock, tally))
+        frame = blank_rows(
+            pl.DataFrame(
+                {"i": lines, "line": lines, "lines": [at[n][1] for n in members]},
+                schema_overrides={"i": pl.Int64, "lines": pl.Int64},
+            )
+        )
+        frames.append(
+            fill(frame.with_columns(columns_of(picked, entry_format, with_fields)), entry_format, clock, tally)
+        )
     return frames
 
 
@@ -370,7 +489,7 @@ def columns_of(objects: Sequence[Entry], entry: Format, with_fields: bool = Fals
     if entry.fields:
         for name, paths in entry.fields.items():
             for n, path in enumerate(paths):
-                raw[f"g_{name}#{n}"] = texts([_walk(o, path) for o in objects], exception=name == "exception")
+                raw[f"g_{name}#{n}"] = texts(_pick(objects, path), exception=name == "exception")
         raw["g_message#"] = pl.Series([_payload(o, entry) for o in objects], dtype=pl.String)
     else:
         present = frozenset().union(*(o.keys() for o in objects)) & _FIRST_KEYS
@@ -378,25 +497,36 @@ def columns_of(objects: Sequence[Entry], entry: Format, with_fields: bool = Fals
             for n, (path, unit) in enumerate(aliases):
                 if path.keys[0] not in present and path.dotted not in present:
                     continue
-                column = texts([_walk(o, path) for o in objects], exception=name == "exception")
+                column = texts(_pick(objects, path), exception=name == "exception")
                 if column.null_count() < len(column):
-                    raw[f"g_{name}#{n}"] = _plausible(name, path, column, unit)
+                    column = raw[f"g_{name}#{n}"] = _plausible(name, path, column, unit)
+                    if not column.null_count():
+                        break
         if not any(c.startswith("g_message#") for c in raw):
             raw["g_message#0"] = pl.Series([to_json(o) for o in objects])
-    raw |= {f"k_{n}": texts([_walk(o, rule.path) for o in objects]) for n, rule in enumerate(entry.kinds)}
+    raw |= {f"k_{n}#": texts(_pick(objects, rule.path)) for n, rule in enumerate(entry.kinds)}
     for n, place in enumerate(entry.structured):
         if place == "+":
-            raw[f"s_{n}"] = pl.Series([None if entry.known.issuperset(o) else "+" for o in objects], dtype=pl.String)
+            raw[f"s_{n}#"] = pl.Series([None if entry.known.issuperset(o) else "+" for o in objects], dtype=pl.String)
         elif place == "*":
-            raw[f"s_{n}"] = pl.Series(["*"] * len(objects))
+            raw[f"s_{n}#"] = pl.Series(["*"] * len(objects))
         elif not entry.fields and place in ALIASES:  # an unknown logger's: has it a level of its own?
-            raw[f"s_{n}"] = pl.select(pl.coalesce([c for name, c in raw.items() if name.startswith(f"g_{place}#")] or [pl.Series([None] * len(objects), dtype=pl.String)])).to_series()
+            raw[f"s_{n}#"] = pl.select(
+                pl.coalesce(
+                    [c for name, c in raw.items() if name.startswith(f"g_{place}#")]
+                    or [pl.Series([None] * len(objects), dtype=pl.String)]
+                )
+            ).to_series()
         else:
-            raw[f"s_{n}"] = texts([_walk(o, Path_(tuple(place.split(".")))) for o in objects])
+            raw[f"s_{n}#"] = texts(_pick(objects, Path_(tuple(place.split(".")))))
     columns = _merge(raw, entry)
     if with_fields:
         used = {p.keys[0] for ps in entry.fields.values() for p in ps} if entry.fields else _FIRST_KEYS
-        columns.append(pl.Series("g_fields", [to_json({k: v for k, v in o.items() if k not in used}) for o in objects], dtype=pl.String))
+        columns.append(
+            pl.Series(
+                "g_fields", [to_json({k: v for k, v in o.items() if k not in used}) for o in objects], dtype=pl.String
+            )
+        )
     return columns
 
 
@@ -412,8 +542,15 @@ def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr
                 grouped[name].append(pl.lit(values).str.extract(extract, 1) if extract else pl.lit(values))
     out: list[pl.Series | pl.Expr] = [pl.coalesce(exprs).alias(name) for name, exprs in grouped.items()]
     for n, rule in enumerate(entry.kinds):
-        values = pl.lit(raw[f"k_{n}"])
-        out.append((values.str.contains(rule.matches).fill_null(False) if rule.matches else values.is_not_null()).alias(f"k_{n}"))
+        if f"k_{n}#" not in raw:
+            out.append(pl.lit(False).alias(f"k_{n}"))
+            continue
+        values = pl.lit(raw[f"k_{n}#"])
+        out.append(
+            (values.str.contains(rule.matches).fill_null(False) if rule.matches else values.is_not_null()).alias(
+                f"k_{n}"
+            )
+        )
     marks = [pl.lit(values).is_not_null() for column, values in raw.items() if column.startswith("s_")]
     if marks:
         out.append((pl.all_horizontal(marks) if not entry.fields else pl.any_horizontal(marks)).alias("g_structured"))
@@ -427,9 +564,15 @@ def _plausible(name: str, path: Path_, column: pl.Series, unit: str) -> pl.Serie
     if name == "latency":
         if path.dotted in ("duration", "Duration", "latency", "elapsed"):  # whole numbers this large are nanoseconds
             return pl.select(
-                pl.when(pl.lit(column).str.contains(r"^\d{7,}$")).then(pl.lit(column) + "ns").when(pl.lit(column).str.contains(r"^[\d.]+$")).then(pl.lit(column) + (unit or "ms")).otherwise(pl.lit(column))
+                pl.when(pl.lit(column).str.contains(r"^\d{7,}$"))
+                .then(pl.lit(column) + "ns")
+                .when(pl.lit(column).str.contains(r"^[\d.]+$"))
+                .then(pl.lit(column) + (unit or "ms"))
+                .otherwise(pl.lit(column))
             ).to_series()
-        return pl.select(pl.when(pl.lit(column).str.contains(r"^[\d.]+$")).then(pl.lit(column) + unit).otherwise(pl.lit(column))).to_series()
+        return pl.select(
+            pl.when(pl.lit(column).str.contains(r"^[\d.]+$")).then(pl.lit(column) + unit).otherwise(pl.lit(column))
+        ).to_series()
     if name == "route":
         return column.str.extract(r"^(/.*|https?://.*)$", 1)
     if name == "method":
@@ -445,7 +588,9 @@ def _plausible(name: str, path: Path_, column: pl.Series, unit: str) -> pl.Serie
 
 def _payload(entry: Entry, entry_format: Format) -> str | None:
     """The object that holds what an entry says, as JSON, for entries without a message."""
-    return next((to_json(entry[k]) for k in entry_format.any_of if isinstance(entry.get(k), dict) and k != "httpRequest"), None)
+    return next(
+        (to_json(entry[k]) for k in entry_format.any_of if isinstance(entry.get(k), dict) and k != "httpRequest"), None
+    )
 
 
 def _flat(entry: Entry, key: str) -> Entry:
@@ -455,12 +600,17 @@ def _flat(entry: Entry, key: str) -> Entry:
     return {**entry, key: {p["name"]: p.get("value") for p in listed if isinstance(p, dict) and "name" in p}}
 
 
+def _pick(objects: Sequence[Entry], path: Path_) -> list[Any]:
+    """What stands at the path in each object."""
+    if len(path.keys) == 1:
+        key = path.keys[0]
+        return [o.get(key) for o in objects]
+    return [_walk(o, path) for o in objects]
+
+
 def _walk(entry: Entry, path: Path_) -> Any:
     value: Any = entry
-    keys = path.keys
-    if len(keys) == 1:
-        return entry.get(keys[0])
-    for key in keys:
+    for key in path.keys:
         if not isinstance(value, dict):
             value = None
             break
@@ -471,10 +621,11 @@ def _walk(entry: Entry, path: Path_) -> Any:
 def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
     """The values as text, null for what is not there."""
     if not exception:
-        try:
-            return pl.Series(values, dtype=pl.String, strict=True)
-        except TypeError:
-            pass
+        for dtype in (pl.String, pl.Int64):
+            try:
+                return pl.Series(values, dtype=dtype, strict=True).cast(pl.String)
+            except (TypeError, OverflowError):
+                continue
     return pl.Series([as_exception(v) if exception else as_text(v) for v in values], dtype=pl.String)
 
 
@@ -498,7 +649,11 @@ def as_exception(value: Any) -> str | None:
     if isinstance(value, list):
         if value and all(isinstance(v, dict) and ("exc_type" in v or "type" in v) for v in value):
             return "\n".join(filter(None, map(_exception_object, value)))
-        return "".join(map(str, value)) if any(str(v).endswith("\n") for v in value) else "\n".join(map(str, value)) or None
+        return (
+            "".join(map(str, value))
+            if any(str(v).endswith("\n") for v in value)
+            else "\n".join(map(str, value)) or None
+        )
     if isinstance(value, bool) or value in ("", "None", "NoneType: None"):
         return None
     return as_text(value)
@@ -530,7 +685,9 @@ def enabled(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format
 def _fits_head(entry: Entry, entry_format: Format) -> bool:
     import re
 
-    return speaks(entry, entry_format) and all(re.search(regex, as_text(entry.get(key)) or "") for key, regex in entry_format.head.items())
+    return speaks(entry, entry_format) and all(
+        re.search(regex, as_text(entry.get(key)) or "") for key, regex in entry_format.head.items()
+    )
 
 
 def known_object(entry: Entry, formats: Sequence[Format]) -> bool:
@@ -539,4 +696,8 @@ def known_object(entry: Entry, formats: Sequence[Format]) -> bool:
     if named is not None:
         return True
     keys = entry.keys() & _FIRST_KEYS
-    return bool(keys & set(ALIASES["message"])) and bool(keys & {*ALIASES["at"], *ALIASES["level"]}) or bool(keys & set(ALIASES["at"]) and keys & set(ALIASES["level"]))
+    return (
+        bool(keys & set(ALIASES["message"]))
+        and bool(keys & {*ALIASES["at"], *ALIASES["level"]})
+        or bool(keys & set(ALIASES["at"]) and keys & set(ALIASES["level"]))
+    )

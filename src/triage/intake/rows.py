@@ -40,7 +40,13 @@ class Tally:
 def blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with all columns of WORK, those it lacks empty."""
     have = frame.columns
-    empty = {"kind": pl.lit("app", dtype=KIND), "header": pl.lit(False), "open": pl.lit(True), "part": pl.lit(False), "chain": pl.lit("")}
+    empty = {
+        "kind": pl.lit("app", dtype=KIND),
+        "header": pl.lit(False),
+        "open": pl.lit(True),
+        "part": pl.lit(False),
+        "chain": pl.lit(""),
+    }
     return frame.with_columns(
         empty.get(name, pl.lit(None, dtype=dtype)).alias(name) for name, dtype in WORK.items() if name not in have
     ).select(list(WORK))
@@ -57,7 +63,11 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
 
     kind: pl.Expr = pl.lit(entry.row)
     if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and not entry.kinds:
-        kind = pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null())).then(pl.lit("access")).otherwise(kind)
+        kind = (
+            pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null()))
+            .then(pl.lit("access"))
+            .otherwise(kind)
+        )
     for n, rule in reversed(list(enumerate(entry.kinds))):
         if f"k_{n}" in have:
             kind = pl.when(pl.col(f"k_{n}")).then(pl.lit(rule.kind)).otherwise(kind)
@@ -65,7 +75,11 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     own = pl.col("kind") == "app"
 
     if "g_at" in have and (missing := frame["at"].null_count()):
-        text = frame["g_at"] if missing == len(frame) else frame["g_at"].zip_with(frame["at"].is_null(), pl.Series([None], dtype=pl.String))
+        text = (
+            frame["g_at"]
+            if missing == len(frame)
+            else frame["g_at"].zip_with(frame["at"].is_null(), pl.Series([None], dtype=pl.String))
+        )
         stamps = read_times(text, entry.times, clock=clock)
         tally.zone += stamps.zone_assumed
         tally.year += stamps.year_assumed
@@ -100,7 +114,9 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if "g_fields" in have:
         new["fields"] = pl.coalesce("g_fields", "fields")
     new["message"] = _message(entry, have)
-    frame = frame.with_columns(**{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()})
+    frame = frame.with_columns(
+        **{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()}
+    )
 
     if entry.whole:
         cut = (pl.col("g_message").str.len_bytes() >= entry.whole) & ~pl.col("g_message").str.ends_with("\n")
@@ -113,7 +129,10 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         (~own | structured_header(entry) | _opens(entry)).alias("header"),
         (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
         pl.lit(entry.name).alias("format"),
-        pl.when(pl.col("chain") == "").then(pl.lit(entry.name)).otherwise(pl.col("chain") + f" > {entry.name}").alias("chain"),
+        pl.when(pl.col("chain") == "")
+        .then(pl.lit(entry.name))
+        .otherwise(pl.col("chain") + f" > {entry.name}")
+        .alias("chain"),
     ).select(list(WORK))
 
 
@@ -162,7 +181,9 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
 def _fallback_message(text: pl.Expr) -> pl.Expr:
     """What stands in for a message that an entry does not have: the request, else nothing."""
     request = pl.concat_str(pl.col("method"), pl.col("route"), pl.col("status"), separator=" ", ignore_nulls=True)
-    return pl.when(text.is_null() | ((text == "") & (pl.col("kind") != "app"))).then(request).otherwise(text).fill_null("")
+    return (
+        pl.when(text.is_null() | ((text == "") & (pl.col("kind") != "app"))).then(request).otherwise(text).fill_null("")
+    )
 
 
 def _named(name: str) -> pl.Expr:
@@ -173,7 +194,11 @@ def _named(name: str) -> pl.Expr:
 def _unquoted(name: str) -> pl.Expr:
     column = pl.col(name)
     inner = column.str.slice(1, column.str.len_chars() - 2)
-    plain = inner.str.replace_all(r'\"', '"', literal=True).str.replace_all(r"\n", "\n", literal=True).str.replace_all(r"\t", "\t", literal=True)
+    plain = (
+        inner.str.replace_all(r"\"", '"', literal=True)
+        .str.replace_all(r"\n", "\n", literal=True)
+        .str.replace_all(r"\t", "\t", literal=True)
+    )
     return pl.when(column.str.starts_with('"')).then(plain).otherwise(column)
 
 

@@ -27,7 +27,9 @@ _READ = 1 << 20
 _LOG_SUFFIXES = (".log", ".txt", ".json", ".jsonl", ".ndjson", ".out", ".err")
 _PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 _ROTATED = re.compile(r"[.-](?:\d{1,4}|\d{4}-?\d\d-?\d\d(?:[T_-]?\d{2,6})?)$")
-_CRI_NAME = re.compile(r"^(?P<pod>[a-z0-9][a-z0-9.-]*)_(?P<namespace>[a-z0-9-]+)_(?P<container>[a-z0-9-]+?)(?:-[0-9a-f]{64})?$")
+_CRI_NAME = re.compile(
+    r"^(?P<pod>[a-z0-9][a-z0-9.-]*)_(?P<namespace>[a-z0-9-]+)_(?P<container>[a-z0-9-]+?)(?:-[0-9a-f]{64})?$"
+)
 _DOCKER_NAME = re.compile(r"^(?:.*[._-])?[0-9a-f]{12,64}-(?P<name>[A-Za-z0-9][\w.-]*)$")
 _NOT_A_SERVICE = frozenset(
     "all access combined console current data error errors events export http https json log logs message messages "
@@ -127,7 +129,9 @@ class Stream:
                 if cut < 0:
                     continue
                 if over:
-                    self.notices.append(f"{self.name}: line {line + b''.join(pending).count(10)} is too long: {over:,} bytes of it were dropped")
+                    self.notices.append(
+                        f"{self.name}: line {line + b''.join(pending).count(10)} is too long: {over:,} bytes of it were dropped"
+                    )
                 over, chunk = 0, chunk[cut:]
             pending.append(chunk)
             held += len(chunk)
@@ -187,7 +191,10 @@ def _resolve(name: str, stdin: BinaryIO | None) -> Iterator[Source]:
     elif path.is_dir():
         files = [p for p in sorted(path.rglob("*")) if p.is_file() and _looks_like_a_log(p)]
         if not files:
-            raise TriageError(f"no log files in {name}", hint=f"known there: {' '.join(_LOG_SUFFIXES + _PACKED_SUFFIXES)}; name others directly")
+            raise TriageError(
+                f"no log files in {name}",
+                hint=f"known there: {' '.join(_LOG_SUFFIXES + _PACKED_SUFFIXES)}; name others directly",
+            )
         yield from (_file(os.fspath(p)) for p in files)
     elif path.exists():
         yield _file(name)
@@ -209,7 +216,12 @@ def _file(name: str) -> Source:
     except OSError as problem:
         raise TriageError(f"cannot read {name}: {problem.strerror}", hint="check that you may read it") from None
     regular = path.is_file()
-    return Source(name, stat.st_size if regular else None, datetime.fromtimestamp(stat.st_mtime, UTC), lambda: path.open("rb", buffering=0))
+    return Source(
+        name,
+        stat.st_size if regular else None,
+        datetime.fromtimestamp(stat.st_mtime, UTC),
+        lambda: path.open("rb", buffering=0),
+    )
 
 
 def _nearby(path: Path) -> str:
@@ -238,7 +250,11 @@ def _bare(name: str) -> str:
                 cut = cut[: -len(suffix)]
                 break
         else:
-            cut = _ROTATED.sub("", cut) if re.search(r"\.(?:log|txt|jsonl?|ndjson|out|err)\b", cut.lower()) or _ROTATED.search(cut) else cut
+            cut = (
+                _ROTATED.sub("", cut)
+                if re.search(r"\.(?:log|txt|jsonl?|ndjson|out|err)\b", cut.lower()) or _ROTATED.search(cut)
+                else cut
+            )
         if cut == name:
             return name
         name = cut
@@ -326,7 +342,9 @@ _PACKERS: dict[bytes, tuple[str, Callable[[], Any]]] = {
 _DAMAGE: tuple[type[Exception], ...] = (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, gzip.BadGzipFile)
 
 
-def _inflate(first: bytes, read: Callable[[int], bytes], make: Callable[[], Any], what: str, notices: list[str]) -> Iterator[bytes]:
+def _inflate(
+    first: bytes, read: Callable[[int], bytes], make: Callable[[], Any], what: str, notices: list[str]
+) -> Iterator[bytes]:
     """Every member of a packed file; what is cut or damaged ends it with a notice."""
     damage = (*_DAMAGE, _zstd_error()) if "zstd" in what else _DAMAGE
     unpacker, data = make(), first

@@ -27,11 +27,10 @@ class Layers:
     json: tuple[Format, ...]
     forced: Format | None = None
 
-    def cascade(self, depth: int) -> tuple[Format, ...]:
-        """Text formats in the order in which they are tried at a depth."""
-        if self.forced is not None and self.forced.kind == "text" and depth == 0:
-            return (self.forced,)
-        return self.first + tuple(f for f in self.catalog.text if f not in self.first)
+    @property
+    def others(self) -> tuple[Format, ...]:
+        """The text formats that the head does not speak."""
+        return tuple(f for f in self.catalog.text if f not in self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,9 @@ class Read:
     pending: int | None = None
 
 
-def read_texts(frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, *, last: bool, with_fields: bool = False) -> Read:
+def read_texts(
+    frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, *, last: bool, with_fields: bool = False
+) -> Read:
     """Every open row of a WORK frame read as deep as formats go; a row's result depends on nothing but its text.
 
     Split entries are put together; when the rest of one is not there yet and this is not the `last` block,
@@ -61,7 +62,7 @@ def read_texts(frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, 
         pending = _earlier(pending, waits)
         pieces = _unwrap_objects(frame, layers, with_fields, clock, tally)
         rest = pieces.pop()
-        pieces += _cascade(rest, layers.cascade(depth), layers, depth, clock, tally)
+        pieces += _cascade(rest, layers, depth, clock, tally)
         frame = pl.concat(pieces)
         if frame["part"].any():
             frame, waits = _rejoin(frame.sort("i", maintain_order=True), last)
@@ -86,13 +87,21 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
     if fixed.str.contains("\r", literal=True).any():
         inside = fixed.str.strip_chars_end("\r\n").str.contains("\r", literal=True)
         lambda_text = fixed.str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)
-        fixed = fixed.str.strip_suffix("\r").zip_with(~inside, lambda_text.str.replace_all("\u00a0", " ", literal=True).str.strip_chars_end("\n"))
+        fixed = fixed.str.strip_suffix("\r").zip_with(
+            ~inside, lambda_text.str.replace_all("\u00a0", " ", literal=True).str.strip_chars_end("\n")
+        )
     if fixed.str.ends_with("\n").any():
-        fixed = fixed.str.strip_chars_end("\n") if frame["chain"].str.contains("docker-json", literal=True).not_().all() else fixed.str.strip_suffix("\n")
+        fixed = (
+            fixed.str.strip_chars_end("\n")
+            if frame["chain"].str.contains("docker-json", literal=True).not_().all()
+            else fixed.str.strip_suffix("\n")
+        )
     return frame if fixed is text else frame.with_columns(fixed.alias("message"))
 
 
-def _unwrap_objects(frame: pl.DataFrame, layers: Layers, with_fields: bool, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+def _unwrap_objects(
+    frame: pl.DataFrame, layers: Layers, with_fields: bool, clock: Clock, tally: Tally
+) -> list[pl.DataFrame]:
     """Frames of the rows whose text is a JSON entry, then the frame of all others."""
     text = frame["message"]
     looks = text.str.starts_with("{") & text.str.contains(r"\}\s*$")
@@ -110,11 +119,27 @@ def _unwrap_objects(frame: pl.DataFrame, layers: Layers, with_fields: bool, cloc
             rows.append(n)
     if not rows:
         return [frame]
-    inner = pl.concat(object_frames(objects, [(n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)).sort("i")
+    inner = pl.concat(
+        object_frames(objects, [(n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)
+    ).sort("i")
     outer = frame[rows]
     merged = outer.with_columns(
         *(pl.coalesce(outer[c], inner[c]).alias(c) for c in ("at", "service", "instance", "deployment")),
-        *(pl.coalesce(inner[c], outer[c]).alias(c) for c in ("level", "stream", "trace", "logger", "method", "route", "status", "latency_ms", "exit_code", "fields")),
+        *(
+            pl.coalesce(inner[c], outer[c]).alias(c)
+            for c in (
+                "level",
+                "stream",
+                "trace",
+                "logger",
+                "method",
+                "route",
+                "status",
+                "latency_ms",
+                "exit_code",
+                "fields",
+            )
+        ),
         *(inner[c] for c in ("kind", "header", "message", "format", "open", "part")),
         chain=pl.when(outer["chain"] == "").then(inner["chain"]).otherwise(outer["chain"] + " > " + inner["chain"]),
     ).select(list(WORK))
@@ -122,33 +147,49 @@ def _unwrap_objects(frame: pl.DataFrame, layers: Layers, with_fields: bool, cloc
     return [merged, frame.filter(others)]
 
 
-def _cascade(frame: pl.DataFrame, formats: tuple[Format, ...], layers: Layers, depth: int, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
-    closed = pl.lit(False).alias("open")
-    pieces: list[pl.DataFrame] = []
-    if len(formats) > 1:
+def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+    """Frames of the rows that a format read and of those that none did: the head's formats first, then all others."""
+    if layers.forced is not None and layers.forced.kind == "text" and depth == 0:
+        pieces, frame = _try(frame, (layers.forced,), clock, tally)
+        return [*pieces, _close(frame)]
+    pieces, frame = _try(frame, layers.first, clock, tally)
+    if not frame.is_empty():
         may = frame["message"].str.contains(layers.catalog.opens)
-        if not may.all():
-            pieces.append(frame.filter(~may).with_columns(closed))
-            frame = frame.filter(may)
+        if may.any():
+            more, left = _try(frame.filter(may), layers.others, clock, tally)
+            pieces += [*more, _close(left), _close(frame.filter(~may))]
+        else:
+            pieces.append(_close(frame))
+    return pieces or [frame]
+
+
+def _close(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.lit(False).alias("open"))
+
+
+def _try(
+    frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock, tally: Tally
+) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+    """Frames of the rows that the formats read, one each, and the rows that none of them reads."""
+    pieces: list[pl.DataFrame] = []
     for entry in formats:
         if frame.is_empty():
             break
         groups = frame["message"].str.extract_groups(_compiled(entry)).struct.unnest()
         hit = groups["g_head"].is_not_null()
-        if not hit.any():
+        count = hit.sum()
+        if not count:
             continue
-        everything = hit.all()
-        matched = frame if everything else frame.filter(hit)
-        found = groups if everything else groups.filter(hit)
+        everything = count == len(frame)
+        found = frame.hstack(groups) if everything else frame.filter(hit).hstack(groups.filter(hit))
         extra = [pl.col("message").str.extract(regex, 1).alias(f"g_{name}") for name, regex in entry.also.items()]
         rules = [
-            pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}") for n, rule in enumerate(entry.kinds)
+            pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}")
+            for n, rule in enumerate(entry.kinds)
         ]
-        pieces.append(fill(matched.hstack(found).with_columns(*extra, *rules), entry, clock, tally))
-        frame = frame.filter(~hit) if not everything else frame.clear()
-    if not frame.is_empty():
-        pieces.append(frame.with_columns(closed))
-    return pieces or [frame]
+        pieces.append(fill(found.with_columns(*extra, *rules) if extra or rules else found, entry, clock, tally))
+        frame = frame.clear() if everything else frame.filter(~hit)
+    return pieces, frame
 
 
 @cache
@@ -175,8 +216,12 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
     if not frame["message"].str.contains(firsts).any():
         return frame, None
     frame = frame.sort("i", maintain_order=True).with_columns(_stream_key())
-    joined = frame.with_columns(pl.col("message").shift(-1).over("key").alias("next"), pl.col("lines").shift(-1).over("key").alias("next_lines"))
-    heads = pl.any_horizontal(pl.col("message").str.contains(first) & pl.col("next").str.contains(following) for first, following in pairs)
+    joined = frame.with_columns(
+        pl.col("message").shift(-1).over("key").alias("next"), pl.col("lines").shift(-1).over("key").alias("next_lines")
+    )
+    heads = pl.any_horizontal(
+        pl.col("message").str.contains(first) & pl.col("next").str.contains(following) for first, following in pairs
+    )
     joined = joined.with_columns(heads.fill_null(False).alias("head"))
     joined = joined.with_columns(pl.col("head").shift(1, fill_value=False).over("key").alias("tail"))
     waits = None
@@ -198,15 +243,21 @@ def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
     whole = frame.filter(~pl.col("part").any().over("key", "group"))
     waits = None
     if not last:
-        waits = split.group_by("key", "group").agg(pl.col("line").min(), pl.col("part").last()).filter("part")["line"].min()
+        waits = (
+            split.group_by("key", "group").agg(pl.col("line").min(), pl.col("part").last()).filter("part")["line"].min()
+        )
     first = [c for c in WORK if c not in ("message", "lines", "part")]
     glued = split.group_by("key", "group", maintain_order=True).agg(
         *(pl.col(c).first() for c in first), pl.col("message").str.join(""), pl.col("lines").sum(), part=pl.lit(False)
     )
-    return pl.concat([whole.select(list(WORK)), glued.select(list(WORK)).cast(dict(frame.select(list(WORK)).schema))]).sort("i", maintain_order=True), (
-        waits if isinstance(waits, int) else None
-    )
+    return pl.concat(
+        [whole.select(list(WORK)), glued.select(list(WORK)).cast(dict(frame.select(list(WORK)).schema))]
+    ).sort("i", maintain_order=True), (waits if isinstance(waits, int) else None)
 
 
 def _stream_key() -> pl.Expr:
-    return pl.concat_str(pl.col("instance", "service", "stream"), separator="\x1f", ignore_nulls=True).fill_null("").alias("key")
+    return (
+        pl.concat_str(pl.col("instance", "service", "stream"), separator="\x1f", ignore_nulls=True)
+        .fill_null("")
+        .alias("key")
+    )

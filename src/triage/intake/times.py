@@ -110,12 +110,16 @@ def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, b
         return pl.Series([None] * len(text), dtype=TIME), False, False
     if yearless and clock.year is None and clock.written is not None:
         latest = clock.written.replace(tzinfo=None) + timedelta(days=1)
-        found = pl.select(pl.when(found.dt.replace_time_zone(None) > latest).then(found.dt.offset_by("-1y")).otherwise(found)).to_series()
+        found = pl.select(
+            pl.when(found.dt.replace_time_zone(None) > latest).then(found.dt.offset_by("-1y")).otherwise(found)
+        ).to_series()
     utc = shape.endswith(_UTC_WORDS)
     if zoned:
         found = found.dt.convert_time_zone("UTC")
     else:
-        found = found.dt.replace_time_zone("UTC" if utc else clock.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+        found = found.dt.replace_time_zone(
+            "UTC" if utc else clock.zone, ambiguous="earliest", non_existent="null"
+        ).dt.convert_time_zone("UTC")
     return found.cast(TIME), not zoned and not utc, yearless
 
 

@@ -136,32 +136,33 @@ _PLAUSIBLE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*(?::.*)?$"
 
 def _classify(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
     """The letter of every line by its text alone."""
-    frame = pl.DataFrame({"line": lines}).with_row_index("n")
     text = pl.col("line")
-    blank = text.str.strip_chars() == ""
-    indented = text.str.contains(r"^[ \t\u00a0]")
-    frame = frame.with_columns(blank=blank, indented=indented)
+    frame = pl.DataFrame({"line": lines}).with_row_index("n")
+    indented = text.str.starts_with(" ") | text.str.starts_with("\t") | text.str.starts_with("\u00a0")
+    inner, outer = frame.filter(indented), frame.filter(~indented)
     parts = []
-    for inner, kinds in ((True, _INDENTED), (False, tuple(letter for letter, _ in _LETTERS))):
-        part = frame.filter(~pl.col("blank") & (pl.col("indented") == inner))
-        if part.height == 0:
-            continue
-        if inner:
-            fallback: pl.Expr = pl.lit("n")
-        else:
-            fallback = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
-        for letter, kind in reversed(_LETTERS):
-            if letter not in kinds or kind not in patterns:
-                continue
-            pattern = patterns[kind]
-            if inner and letter == "e":  # " NoMethodError (...)": one blank, as Rails prints it
-                matches = text.str.contains(r"^ [A-Z]") & text.str.contains(pattern)
-            else:
-                matches = text.str.contains(pattern)
-            fallback = pl.when(matches).then(pl.lit(letter)).otherwise(fallback)
-        parts.append(part.select("n", letter=fallback))
-    parts.append(frame.filter("blank").select("n", letter=pl.lit("b")))
+    if inner.height:
+        # most lines of traces are frames and code: those first, and the many rare classes in one go
+        calls = inner.select("n", "line", hit=text.str.contains(patterns.get("frame", "$^")))
+        parts.append(calls.filter("hit").select("n", letter=pl.lit("f")))
+        calls = calls.filter(~pl.col("hit"))
+        rare = "|".join(patterns[kind] for letter, kind in _LETTERS if letter in _INDENTED and kind in patterns)
+        calls = calls.with_columns(hit=text.str.contains(rf"^[ \t\u{{a0}}]+$|{rare}"))
+        parts.append(calls.filter(~pl.col("hit")).select("n", letter=pl.lit("n")))
+        calls = calls.filter("hit")
+        parts.append(calls.select("n", letter=_letter(patterns, _INDENTED, pl.lit("n"))))
+    if outer.height:
+        free = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
+        parts.append(outer.select("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), free)))
     return pl.concat(parts).sort("n")["letter"]
+
+
+def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Expr) -> pl.Expr:
+    text = pl.col("line")
+    for letter, kind in reversed(_LETTERS):
+        if letter in letters and kind in patterns:
+            otherwise = pl.when(text.str.contains(patterns[kind])).then(pl.lit(letter)).otherwise(otherwise)
+    return pl.when(text.str.strip_chars() == "").then(pl.lit("b")).otherwise(otherwise)
 
 
 # --------------------------------------------------------------------------------------------------------- the work
@@ -214,11 +215,14 @@ class _Assembler:
         if rows.height == 0:
             return Assembled(pl.DataFrame(schema=EVENTS), intake)
         sequence, lines = self._read(rows)
+        out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
         if not end:
-            rows, sequence, lines = self._hold(rows, sequence, lines)
-        else:
-            self._held = None
-        events, extra = _build(rows, sequence, lines)
+            waiting = self._hold(rows, sequence, lines)
+            out = out.scatter(waiting, True)
+            if lines is not None and waiting.len():
+                lines = lines.filter(~out.gather(lines["row"]))
+        idle = sequence.filter(~pl.col("start") | pl.col("blank"))["row"]
+        events, extra = _build(rows, out.scatter(idle, True) if idle.len() else out, lines)
         return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
 
     def _read(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -236,6 +240,8 @@ class _Assembler:
             *_STATE,
             row=pl.int_range(pl.len(), dtype=pl.Int64),
             key=self._key(rows),
+            line="line",
+            lines="lines",
             complete=complete,
             bare=bare & ~complete,
             broken=broken,
@@ -303,16 +309,16 @@ class _Assembler:
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         wanted = pl.concat([light.filter("wanted"), *([_lone(alone, light)] if alone.height else [])])
         lines = wanted.with_columns(
-            line=rows["message"].gather(wanted["row"]).fill_null("").str.strip_chars_end("\r\n")
+            text=rows["message"].gather(wanted["row"]).fill_null("").str.strip_chars_end("\r\n")
         )
         if wanted["broken"].any():
-            lines = lines.with_columns(pl.col("line").str.split("\n")).explode(
-                "line", empty_as_null=False, keep_nulls=False
+            lines = lines.with_columns(pl.col("text").str.split("\n")).explode(
+                "text", empty_as_null=False, keep_nulls=False
             )
             lines = lines.with_columns(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
         else:
             lines = lines.with_columns(lead=pl.lit(True))
-        lines = lines.with_columns(own=_classify(lines["line"], self._patterns))
+        lines = lines.with_columns(own=_classify(lines["text"], self._patterns))
         own = pl.col("own")
         quiet = pl.col("level").cast(pl.String).is_in(["TRACE", "DEBUG", "INFO"]).fill_null(False)
         letter = (
@@ -342,14 +348,15 @@ class _Assembler:
         light = light.join(heads, on="row", how="left", maintain_order="left").with_columns(
             pl.col("start").fill_null(True), pl.col("blank").fill_null(False)
         )
-        return light, lines.select("row", "key", "line", "letter", "own", "record", "blank", "_left")
+        lines = lines.with_columns(lines=pl.when("lead").then("lines").otherwise(0))
+        return light, lines.select(
+            "row", "key", "text", "letter", "own", "record", "blank", "lines", "line", "lead", "_left"
+        )
 
     # ------------------------------------------------------------------------------------------------------ holding
 
-    def _hold(
-        self, rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None
-    ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
-        """Keep back the rows that lines to come may still join; the rest of each of the three."""
+    def _hold(self, rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None) -> pl.Series:
+        """Keep back the rows that lines to come may still join: their indices."""
         place = sequence.with_columns(order=pl.int_range(pl.len(), dtype=pl.Int64))
         if self._newest_first:
             certain = ~pl.col("bare") | (pl.col("gap") & ~pl.col("new"))
@@ -373,19 +380,10 @@ class _Assembler:
                 held = place.join(earlier, on="key", how="left", maintain_order="left").filter(
                     waits | (pl.col("row") >= pl.col("from_row")).fill_null(False)
                 )
-        if held.height == 0:
-            self._held = rows.clear()
-            return rows, sequence, lines
         numbers = held["row"]
         kept = rows[numbers].with_columns(held.select("_after", "_done", "_joined", "_headed")).sort("_pos")
         self._held = kept if self._newest_first else _shorten(kept, held)
-        gone = pl.DataFrame({"row": numbers})
-        out = pl.Series("out", [False]).extend_constant(False, rows.height - 1).scatter(numbers, True)
-        rows = rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.Int64)).filter(~out)
-        sequence = sequence.join(gone, on="row", how="anti", maintain_order="left")
-        if lines is not None:
-            lines = lines.join(gone, on="row", how="anti", maintain_order="left")
-        return rows, sequence, lines
+        return numbers
 
     def _unsure(self, lines: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame | None:
         """For streams whose last lines may belong to a trace yet: the row from which on they wait."""
@@ -434,47 +432,28 @@ _GROUP = r"(?m)^[ \t]*\|[ \t]+([A-Za-z_][A-Za-z0-9_.]*: .*\([0-9]+ sub-exception
 _PREFIX = r'^Exception in thread "[^"]*" '
 
 
-def _build(rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """EVENTS of complete records in order of position, and an INTAKE row per source for blanks and cut records."""
-    index = "_row" if "_row" in rows.columns else None
-    if index is None:
-        rows = rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.Int64))
-    rows = rows.with_columns(stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False))
+def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """EVENTS of the complete records in order of position, and INTAKE rows for blanks and shortened records."""
+    events = rows.with_row_index("_row").with_columns(
+        pl.col("_row").cast(pl.Int64), stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False)
+    )
+    if out.any():
+        events = events.filter(~out)
     if lines is None or lines.height == 0:
-        return conform(rows, EVENTS), pl.DataFrame(schema=INTAKE)
-    blank = rows.join(lines.filter("blank").select(_row="row"), on="_row", how="semi")
-    size = pl.len().over("record") if lines.height else pl.lit(0)
-    several = lines.filter(~pl.col("blank")).filter(
-        (size > 1) | pl.col("own").first().over("record").is_in(list("top")) | (pl.col("_left") > 0)
-    )
-    made = _describe(several)
-    # rows that only continue or are blank are no events of their own
-    idle = sequence.filter(~pl.col("start") | pl.col("blank")).select(_row="row")
-    whole = lines.filter(~pl.col("blank")).select("row", "record").unique(maintain_order=True)
-    counts = (
-        whole.join(rows.select("_row", "lines", "line"), left_on="row", right_on="_row", how="inner")
-        .group_by("record")
-        .agg(pl.len().alias("n"), pl.col("lines").sum().alias("_lines"), pl.col("line").min().alias("_line"))
-        .filter(pl.col("n") > 1)
-        .drop("n")
-    )
-    events = rows.join(idle, on="_row", how="anti", maintain_order="left") if idle.height else rows
+        return conform(events, EVENTS), pl.DataFrame(schema=INTAKE)
+    made = _describe(lines.filter(~pl.col("blank")))
     if made.height:
         events = events.join(made, left_on="_row", right_on="record", how="left", maintain_order="left").with_columns(
             message=pl.coalesce("_message", "message"),
             stack=pl.col("_stack"),
             truncated=pl.col("_cut").fill_null(False),
+            lines=pl.coalesce("_lines", "lines"),
+            line=pl.coalesce("_line", "line"),
         )
-        events = events.with_columns(
-            level=pl.when(pl.col("level").is_null() & pl.col("stack").is_not_null() & (pl.col("kind") == "app"))
-            .then(pl.lit("ERROR", dtype=LEVEL))
-            .otherwise("level")
-        )
-    if counts.height:
-        events = events.join(counts, left_on="_row", right_on="record", how="left", maintain_order="left").with_columns(
-            lines=pl.coalesce("_lines", "lines"), line=pl.coalesce("_line", "line")
-        )
-    return conform(events.sort("_pos"), EVENTS), _account(events, blank, made)
+        uncaught = pl.col("level").is_null() & pl.col("stack").is_not_null() & (pl.col("kind") == "app")
+        events = events.with_columns(level=pl.when(uncaught).then(pl.lit("ERROR", dtype=LEVEL)).otherwise("level"))
+    blank = lines.filter("blank")
+    return conform(events, EVENTS), _account(events, rows[blank["row"]], made)
 
 
 def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
@@ -504,15 +483,21 @@ def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> p
 
 
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
-    """Message and stack of every record of several lines: record, _message, _stack, _cut, _capped."""
+    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped."""
     table = lines.group_by("record", maintain_order=True).agg(
-        pl.col("line").alias("text"),
+        "text",
         pl.col("own").str.join("").alias("own"),
-        pl.col("_left").sum().alias("left"),
+        pl.col("_left").filter("lead").sum().alias("left"),
+        pl.col("lines").sum().alias("_lines"),
+        pl.col("line").min().alias("_line"),
     )
+    crash = pl.col("own").str.contains("^[top]")
+    table = table.filter((pl.col("own").str.len_bytes() > 1) | crash | (pl.col("left") > 0))
     if table.height == 0:
         return table.select(
             "record",
+            "_lines",
+            "_line",
             _message=pl.lit(None, dtype=pl.String),
             _stack=pl.lit(None, dtype=pl.String),
             _cut=pl.lit(False),
@@ -556,6 +541,8 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     incomplete = python & pl.col("trace").str.contains(_CUT) & pl.col("group").is_null()
     return table.select(
         "record",
+        "_lines",
+        "_line",
         _message=_fit(
             pl.when(pl.col("at").is_null())
             .then(pl.col("whole"))

@@ -48,6 +48,7 @@ def environment(*, html: bool) -> jinja2.Environment:
         spark=figures.sparkline,
         shorten=escaping.shorten,
         name_of=story.name_of,
+        short_place=story.short_place,
         cluster_name=story.cluster_name,
         excerpt=story.excerpt,
         ledger=story.ledger,

@@ -213,6 +213,11 @@ def cluster_name(cluster: Cluster, width: int = 120) -> str:
     return shorten(cluster.message, width) or shorten(cluster.exception or cluster.template, width)
 
 
+def short_place(where: str) -> str:
+    """A frame where room is scarce: "a/b/core/sockets.py:53 in load" is core/sockets.py:53."""
+    return "/".join(where.split(" in ")[0].replace("\\", "/").split("/")[-2:])
+
+
 def ledger(report: Report) -> str:
     """The sentence that accounts for every line of the input."""
     intake = report.intake

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from triage.rendering import escaping, figures, story
 from triage.rendering.redaction import rewritten
 from triage.rendering.story import Case, Step, Story
-from triage.report import Report
+from triage.report import Cluster, Report
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -76,8 +76,8 @@ def _verdict(told: Story, columns: int) -> list[Text]:
 
     report = told.report
     badge = report.severity or ("OK" if report.healthy else "??")
-    head = Text(
-        f" {badge} ", style=_BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow")
+    head = _styled(
+        f" {badge} ", _BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow")
     )
     head.append(" ")
     head.append(escaping.shorten(_plain(report.headline), 3 * columns), style="bold")
@@ -90,7 +90,7 @@ def _verdict(told: Story, columns: int) -> list[Text]:
             )
             continue
         best = case.candidates[0]
-        text = Text(escaping.shorten(best.name, 2 * columns), style="red")
+        text = _styled(escaping.shorten(best.name, 2 * columns), "red")
         if best.failure and best.failure.frame:
             text.append(f"  at {best.failure.frame}", style="default")
         text.append(
@@ -147,7 +147,7 @@ def _step(step: Step, level: int, columns: int) -> Text:
         text.append("  " * min(level - 1, 6) + "└─ " + step.via.words + " → ", style="dim")
     count = f"  {step.node.count}" if len(step.node.failures) <= 1 and step.node.count else ""
     room = columns - text.cell_len - len(count) - 1
-    places = (step.node.where, step.node.where.split(" in ")[0])
+    places = (step.node.where, step.node.where.split(" in ")[0], story.short_place(step.node.where))
     where = next((f"  {p}" for p in places if p and cell_len(step.node.name + p) + 2 <= room), "")
     text.append(_fit(step.node.name, max(16, room)), style=_TONES.get(step.node.tone, "default"))
     text.append(count, style="bold")
@@ -156,31 +156,38 @@ def _step(step: Step, level: int, columns: int) -> Text:
 
 
 def _clusters(told: Story, columns: int) -> list[Text]:
+    from rich.cells import cell_len
     from rich.text import Text
 
     lines = [_heading("What failed")]
     bars = 24 if columns >= 110 else 12
     shown = told.clusters[:_MOST_CLUSTERS]
     wide = max(len(figures.amount(c.count)) for c in shown)
+    room = columns - (2 + wide + 2 + bars + 2) - 1
+    seen = {
+        c.id: f"  {figures.clock(c.first_seen)}–{figures.clock(c.last_seen)}" if c.first_seen and c.last_seen else ""
+        for c in shown
+    }
+    names = {c.id: _fit(_cluster_name(c), room - len(seen[c.id])) for c in shown}
+    longest = max(cell_len(n) for n in names.values())
     for cluster in shown:
-        text = Text(f"  {figures.amount(cluster.count):>{wide}}  ", style="bold")
-        text.append(
-            f"{figures.sparkline(cluster.trend, most=bars):<{bars}}  ",
-            style="red" if cluster.level in ("ERROR", "CRITICAL") else "yellow",
-        )
-        first = figures.clock(cluster.first_seen) if cluster.first_seen else ""
-        last = figures.clock(cluster.last_seen) if cluster.last_seen else ""
-        name = story.cluster_name(cluster, 300)
-        if cluster.exception and cluster.exception not in name:
-            name = f"{name} · {cluster.exception.rsplit('.', 1)[-1]}"
-        seen = f"  {first}–{last}" if first else ""
-        text.append(_fit(name, columns - text.cell_len - len(seen) - 1))
-        text.append(seen, style="dim")
-        lines.append(text)
+        tone = "red" if cluster.level in ("ERROR", "CRITICAL") else "yellow"
+        name, trend = names[cluster.id], figures.sparkline(cluster.trend, most=bars)
+        line = _styled(f"  {figures.amount(cluster.count):>{wide}}  ", "bold")
+        line.append(f"{trend:<{bars}}  ", style=tone)
+        line.append(name + " " * (longest - cell_len(name)))
+        line.append(seen[cluster.id], style="dim")
+        lines.append(line)
     rest = len(told.clusters) - len(shown) + told.more_clusters
     if rest:
         lines.append(Text(f"  and {figures.plural(rest, 'smaller group')}", style="dim"))
     return lines
+
+
+def _cluster_name(cluster: Cluster) -> str:
+    name = story.cluster_name(cluster, 300)
+    kind = cluster.exception
+    return f"{name} · {kind.rsplit('.', 1)[-1]}" if kind and kind not in name else name
 
 
 def _rates(told: Story, columns: int) -> list[Text]:
@@ -229,15 +236,14 @@ def _rates(told: Story, columns: int) -> list[Text]:
 
 
 def _actions(told: Story, columns: int) -> list[Text]:
-    from rich.text import Text
 
     lines = [_heading("Do")]
     for action in told.actions[:_MOST_ACTIONS]:
-        text = Text(f"  {action.priority}  ", style="bold red" if action.priority == "P0" else "bold")
+        text = _styled(f"  {action.priority}  ", "bold red" if action.priority == "P0" else "bold")
         text.append_text(_prose(action.text))
         lines.append(_hang(text, columns, 6, most=3))
     if told.report.metrics:
-        text = Text("  Fixed when ", style="dim")
+        text = _styled("  Fixed when ", "dim")
         done = (f"{m.name} {m.target} (now {m.now})" for m in told.report.metrics)
         text.append(_plain(" · ".join(done)), style="dim")
         lines.append(_hang(text, columns, 2, most=4))
@@ -262,6 +268,13 @@ def _closing(told: Story, columns: int) -> list[Text]:
     return lines
 
 
+def _styled(words: str, style: str) -> Text:
+    """A text whose beginning only is in that style: what is appended is not."""
+    from rich.text import Text
+
+    return Text().append(words, style=style)
+
+
 def _heading(words: str) -> Text:
     from rich.text import Text
 
@@ -271,7 +284,7 @@ def _heading(words: str) -> Text:
 def _row(label: str, text: Text, columns: int, most: int) -> Text:
     from rich.text import Text
 
-    line = Text(f"  {label:<{_LABEL - 2}}", style="dim")
+    line = _styled(f"  {label:<{_LABEL - 2}}", "dim")
     line.append_text(Text.assemble(text))
     return _hang(line, columns, _LABEL, most=most)
 
