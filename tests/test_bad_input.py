@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
-
-import pytest
 
 import triage as api
 from conftest import Done, Program
@@ -73,17 +70,16 @@ def test_an_unknown_input_format_is_the_users_mistake(triage: Program, tmp_path:
     assert_mistake(triage("analyze", tmp_path / "app.log", "--input-format", "nonsense"), "nonsense")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\n\n  \n\n", b"\xef\xbb\xbf", b"[]\n"], ids=repr)
-def test_an_input_without_records_is_analysed_and_says_so(triage: Program, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "app.log"
-    path.write_bytes(content)
-    done = triage("analyze", path, "--format", "json")
+def test_inputs_without_records_are_analysed_and_say_so(triage: Program, tmp_path: Path) -> None:
+    for n, content in enumerate((b"", b"\n", b"\n\n  \n\n", b"\xef\xbb\xbf", b"[]\n", b"[\n]\n")):
+        (tmp_path / f"{n}.log").write_bytes(content)
+    done = triage("analyze", tmp_path, "--format", "json")
     assert (done.code, done.err) == (0, "")
     report = json.loads(done.out)
     assert report["counts"]["records"] == 0
     assert report["counts"]["error_rate"] == 0
     assert "record" in report["headline"]
-    assert_ledger(path)
+    assert_ledger(tmp_path)
 
 
 def test_an_empty_pipe_is_analysed_and_says_so(triage: Program) -> None:
@@ -126,16 +122,15 @@ HARMLESS = (
 )
 
 
-@pytest.mark.parametrize("make", [make_text, make_json])
-@pytest.mark.parametrize("spoil", HARMLESS)
-def test_encoding_and_line_ends_change_no_figure(
-    tmp_path: Path, make: Callable[[], str], spoil: Callable[[str], bytes]
-) -> None:
-    path = tmp_path / "app.log"
-    path.write_bytes(spoil(make()))
-    report = api.analyze([str(path)])
-    assert (report.counts.records, report.counts.errors) == (40, 10)
-    assert_ledger(path)
+def test_encoding_and_line_ends_change_no_figure(tmp_path: Path) -> None:
+    for spoil in HARMLESS:
+        (tmp_path / f"text-{spoil.__name__}.log").write_bytes(spoil(make_text()))
+    for spoil in (spoil_with_crlf, spoil_with_utf16):
+        (tmp_path / f"json-{spoil.__name__}.log").write_bytes(spoil(make_json()))
+    report = api.analyze([str(tmp_path)])
+    assert {i.name: i.records for i in report.inputs} == {str(p): 40 for p in tmp_path.iterdir()}
+    assert report.counts.errors == 10 * len(report.inputs)
+    assert_ledger(tmp_path)
 
 
 def test_invalid_utf8_and_nul_bytes_stay_in_their_records(triage: Program, tmp_path: Path) -> None:
@@ -162,9 +157,8 @@ def test_binary_junk_invents_no_incident(triage: Program, tmp_path: Path) -> Non
     assert_ledger(path)
 
 
-@pytest.mark.parametrize("name", ["app.json", "app.log"])
-def test_broken_json_lines_are_counted_and_the_rest_is_read(triage: Program, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
+def test_broken_json_lines_are_counted_and_the_rest_is_read(triage: Program, tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
     lines = make_json().splitlines()
     lines[10] = lines[10][:30]
     lines[20] = "{"
@@ -224,8 +218,8 @@ def test_a_log_without_time_stamps_is_analysed_without_a_window(triage: Program,
     assert report["window"] is None
     assert (report["counts"]["records"], report["counts"]["errors"]) == (40, 10)
     assert report["intake"]["undated"] == 40
-    for form in ("md", "terminal", "html"):
-        assert triage("analyze", path, "--format", form).code == 0
+    outputs = [word for suffix in ("md", "html") for word in ("-o", tmp_path / f"report.{suffix}")]
+    assert triage("analyze", path, *outputs).code == 0
     assert_ledger(path)
 
 
@@ -238,17 +232,14 @@ def test_prose_is_no_incident(triage: Program, tmp_path: Path) -> None:
     assert_ledger(path)
 
 
-@pytest.mark.parametrize("command", ["analyze", "records"])
-def test_no_input_ends_in_a_traceback_of_ours(triage: Program, tmp_path: Path, command: str) -> None:
+def test_no_input_ends_in_a_traceback_of_ours(triage: Program, tmp_path: Path) -> None:
     random = Random(11)
-    for n in range(12):
-        path = tmp_path / f"{n}.log"
-        text = (make_json if n % 2 else make_text)(20).encode()
-        spoiled = bytearray(text)
-        for _ in range(30):
+    for n in range(8):
+        spoiled = bytearray((make_json if n % 2 else make_text)(20).encode())
+        for _ in range(n * 12):
             spoiled[random.randrange(len(spoiled))] = random.randrange(256)
-        path.write_bytes(bytes(spoiled))
-        done = triage(command, path)
-        assert done.code == 0
-        assert "Traceback (most recent call last)" not in done.err
-        assert_ledger(path)
+        (tmp_path / f"{n}.log").write_bytes(bytes(spoiled))
+    analysed, listed = triage("analyze", tmp_path, "--format", "json"), triage("records", tmp_path)
+    assert (analysed.code, analysed.err, listed.code, listed.err) == (0, "", 0, "")
+    intake, rows = json.loads(analysed.out)["intake"], [json.loads(line) for line in listed.out.splitlines()]
+    assert intake["lines"] == sum(r["lines"] for r in rows) + intake["blank"] + intake["rejected"]

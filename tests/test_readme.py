@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
+import lzma
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import triage as api
 from conftest import ROOT, SAMPLES, Program
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), SAMPLES / "README.md"]
@@ -41,11 +44,21 @@ def run_line(triage: Program, line: str) -> None:
                 piped = done.out.encode()
 
 
+def copy_samples(folder: Path) -> None:
+    """The sample logs cut to their first lines: what is tried here are the commands. Packed files are told by content."""
+    opener = {".gz": gzip.open, ".xz": lzma.open}
+    for path in (p for p in SAMPLES.glob("*/*") if p.is_file()):
+        copy = folder / path.relative_to(SAMPLES)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with opener.get(path.suffix, Path.open)(path, "rb") as log:  # type: ignore[operator] # all take a path and a mode
+            copy.write_bytes(b"".join(itertools.islice(log, 100)))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_the_commands_of_a_page_run(
     triage: Program, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(SAMPLES, tmp_path / "sample_logs")
+    copy_samples(tmp_path / "sample_logs")
     monkeypatch.chdir(tmp_path)
     for line in list_commands(page):
         run_line(triage, line)
@@ -76,6 +89,20 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert code
     for block in code:
         exec(compile(block, "README.md", "exec"), {"print": lambda *_: None})
+
+
+def test_the_excerpt_is_what_comes_out(update_golden: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = api.render(api.analyze(["sample_logs/gcp-auth-service"]), "md")
+    top = "\n## ".join(text.split("\n## ")[:2]).rstrip()
+    top = re.sub(r"(?: · |, )\[E\d+\]\(#e\d+\)", "", top)
+    quoted = "".join(f"> {line}".rstrip() + "\n" for line in top.splitlines())
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, excerpt, after = re.split(r"(?<=<!-- excerpt -->\n)(.*?)(?=<!-- end of excerpt -->)", page, flags=re.DOTALL)
+    if update_golden:
+        (ROOT / "README.md").write_text(before + quoted + after, encoding="utf-8", newline="\n")
+        excerpt = quoted
+    assert excerpt == quoted, "pytest --update-golden writes it anew"
 
 
 def test_every_page_is_reachable_from_the_readme() -> None:

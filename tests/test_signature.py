@@ -218,7 +218,12 @@ def test_a_node_knows_where_it_was_raised() -> None:
 def test_stacks_that_differ_in_numbers_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     real = signature._read_stack
-    monkeypatch.setattr(signature, "_read_stack", lambda text: real(read.append(text) or text))
+
+    def count(text: str) -> Any:
+        read.append(text)
+        return real(text)
+
+    monkeypatch.setattr(signature, "_read_stack", count)
     signature._MEMORY.clear()
     for _ in range(3):
         sign(events(*({"message": "x", "stack": chain(100 + n)} for n in range(50))))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow
+from triage.diagnosis.metrics import to_us
+from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow, in_every_cycle
 from triage.summary import Summary
 
 ENOUGH = 0.5  # a link of less evidence is not drawn
@@ -129,11 +131,13 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         labels=set(),
     )
     _within_records(drawing, summary)
+    _inherit_names(drawing)
     _embeddings(drawing)
     _echoes(drawing)
     _sequences(drawing)
     for role in ("timeout", "exit", "proxy", "http", "client"):
         _effects(drawing, role)
+    _consequences(drawing)
     _precursors(drawing)
     return Graph(
         {**nodes, **drawing.nodes},
@@ -164,6 +168,17 @@ def _within_records(drawing: _Drawing, summary: Summary) -> None:
             drawing.draw(
                 Edge(r["cause"], r["effect"], r["kind"], confidence=0.98, why=f"{words} it in one traceback", **where)
             )
+
+
+def _inherit_names(drawing: _Drawing) -> None:
+    """What the outer exceptions and the label of a traceback name, its innermost exception is about too."""
+    for _ in range(len(drawing.edges)):
+        before = dict(drawing.names)
+        for edge in drawing.edges:
+            mine = set(drawing.nodes[edge.cause].services)
+            drawing.names[edge.cause] = drawing.names[edge.cause] | (drawing.names[edge.effect] - mine)
+        if drawing.names == before:
+            return
 
 
 def _embeddings(drawing: _Drawing) -> None:
@@ -289,12 +304,9 @@ def _sequences(drawing: _Drawing) -> None:
 
 def _echoes(drawing: _Drawing) -> None:
     """Several lines tell of one event (the kernel's kill, the supervisor's note of it): the first one speaks for all."""
-    causes = [
-        n
-        for n in _by_time(
-            drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.id not in drawing.parents
-        )
-    ]
+    causes = list(
+        _by_time(drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.id not in drawing.parents)
+    )
     for place, b in enumerate(causes):
         for a in causes[:place]:
             same = a.rule is not None and b.rule is not None and a.rule.category == b.rule.category
@@ -352,6 +364,46 @@ def _effects(drawing: _Drawing, role: str) -> None:
                 drawing.draw(edge)
 
 
+def _consequences(drawing: _Drawing) -> None:
+    """Errors of no known kind that set in after a known failure of the same service and stay with it."""
+    for b in _by_time(
+        drawing,
+        lambda n: n.kind == "message" and n.role in ("cause", "wrapper") and n.severe and _vague(n) and not n.stacks,
+    ):
+        if b.id in drawing.parents or b.id in drawing.labels or any(e.cause == b.id for e in drawing.edges):
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            if (
+                a.id == b.id
+                or a.id in drawing.labels
+                or _outer(drawing, a)
+                or not a.severe
+                or a.count < 2
+                or not set(a.services) & set(b.services)
+            ):
+                continue
+            if (
+                (_vague(a) and not a.stacks)
+                or a.role in ("http", "client")
+                or not _before(a, b, 0)
+                or b.id in drawing.above(a.id)
+            ):
+                continue
+            together = drawing.together(a, b)
+            if together >= 0.6:
+                ranked.append((together, a))
+        if ranked:
+            together, a = max(ranked, key=lambda x: (x[0], -x[1].step, x[1].id))
+            found = follow(a, b, drawing.slack)
+            why = f"an error of the same service that sets in after it and stays with it in {together:.0%} of its time"
+            drawing.draw(
+                Edge(
+                    a.id, b.id, "precedes", b.count, found.lag_s if found else None, round(0.3 + 0.3 * together, 2), why
+                )
+            )
+
+
 def _may_cause(drawing: _Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
@@ -382,9 +434,9 @@ def _own_share(drawing: _Drawing, a: Node, b: Node, main: Node) -> bool:
 def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     """How much speaks for `a` as the cause of `b`, 0..1, and the link that says it."""
     found = follow(a, b, drawing.slack)
-    together = drawing.together(a, b)
+    together = (drawing.together(a, b) + drawing.together(b, a)) / 2
     names = bool(drawing.names[b.id] & set(a.services)) and not set(b.services) >= set(a.services)
-    same = _shares_service(a, b)
+    same = _shares_service(a, b) or b.role in ("http", "client")  # what users see is logged by the server in front
     score = 0.3 * together
     reasons = [f"active together in {together:.0%} of its time"] if together else []
     kind = "precedes"
@@ -406,7 +458,7 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         score += 0.5
         kind = "names"
         reasons.append(f"names {', '.join(sorted(drawing.names[b.id] & set(a.services)))}")
-    score += 0.1 * min(a.count, b.count) / max(a.count, b.count)
+    score += (0.2 if b.role == "http" else 0.1) * min(a.count, b.count) / max(a.count, b.count)
     if a.rule is not None and (
         b.role in a.rule.explains or (b.rule is not None and b.rule.category in a.rule.explains)
     ):
@@ -416,9 +468,10 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         score += 0.4 if found.pace < 0.3 else 0.1
         kind = "rule"
         reasons.append("the kernel or platform killed it for memory")
-    if not _before(a, b, drawing.slack):
-        score -= 0.1 if b.step >= LADDER["proxy"] else 0.3
-    score -= 0.04 * max(0, b.step - a.step - 1)
+    if not names and not _before(a, b, drawing.slack):  # clocks of two services may differ; a name is proof enough
+        early = _share_before(b, a)  # of what is explained, what came before the explanation
+        score -= 0.25 * early if b.role == "http" else 0.1 + 0.2 * early if b.step > LADDER["exit"] else 0.3
+    score -= (0.02 if b.role == "http" else 0.04) * max(0, b.step - a.step - 1)
     score += 0.01 * min(9, len(drawing.above(a.id)))
     if b.role == "http" and a.role in ("precursor",):
         score -= 0.3
@@ -428,6 +481,14 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     return score, Edge(
         a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), "; ".join(reasons) or "at the same time"
     )
+
+
+def _share_before(b: Node, a: Node) -> float:
+    """Share of b's moments that came before the first a."""
+    if a.first is None or not b.times:
+        return 0.0
+    times = b.all_times
+    return bisect_left(times, to_us(a.first)) / len(times)
 
 
 def _kills(a: Node, b: Node) -> bool:
@@ -447,7 +508,12 @@ def _precursors(drawing: _Drawing) -> None:
             if root.count < 2 or early.count < root.count or root.rule is None or root.rule.category not in SATURATION:
                 continue
             found = follow(early, root, 0)
-            if found is None or found.share < 0.8 or not _before(early, root, 0) or drawing.together(root, early) < 0.5:
+            if (
+                found is None
+                or in_every_cycle(early, root) < 0.8
+                or not _before(early, root, 0)
+                or drawing.together(root, early) < 0.5
+            ):
                 continue
             drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
             break

@@ -241,6 +241,16 @@ def follow(a: Node, b: Node, slack_us: int) -> Follow | None:
     return None
 
 
+def in_every_cycle(a: Node, b: Node) -> float:
+    """Share of b's moments that have an a between them and the b before."""
+    times, cycles = a.all_times, [None, *b.all_times]
+    hits = 0
+    for before, t in itertools.pairwise(cycles):
+        place = bisect_right(times, t or 0)
+        hits += place > 0 and (before is None or times[place - 1] > before)
+    return hits / (len(cycles) - 1) if len(cycles) > 1 else 0.0
+
+
 def _scopes(a: Node, b: Node) -> list[tuple[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]]:
     scopes = []
     same = [p for p in a.times if p in b.times and p[1] is not None]

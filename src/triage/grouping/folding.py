@@ -189,7 +189,7 @@ _SAYING = frozenset(
     ]
 )
 _SAYING_END = re.compile(
-    r"(?:ed|ing|en|able|ible|ful|less|Error|Exception|Failure|Warning|Timeout|Fault|Exit|Interrupt|d)$"
+    r"(?:ed|ing|en|able|ible|ful|less|Error|Exception|Failure|Warning|Timeout|Fault|Exit|Interrupt)$"
 )
 
 

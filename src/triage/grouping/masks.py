@@ -135,7 +135,7 @@ def _run(texts: pl.Series, steps: Iterable[Step]) -> pl.Series:
         if len(step.needs) == 1:
             hit = out.str.contains(step.needs[0], literal=True)
         else:
-            hit = out.str.contains_any(pl.lit(list(step.needs)))
+            hit = out.str.contains_any(list(step.needs))
         at = hit.arg_true()
         if len(at) == len(out):
             out = out.str.replace_all(step.pattern, step.replacement)

@@ -85,7 +85,7 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
                 data=held + part.data,
                 line=waiting.line,
                 lines=part.lines + waiting.lines,
-                bytes=part.bytes + len(held),
+                size=part.size + len(held),
             )
             held, waiting = b"", None
         rows, rejected, blank, pending = _read(
@@ -97,7 +97,7 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
                 held = part.data[cut:]
                 lines = part.line + part.lines - pending
                 waiting = replace(part, data=held, line=pending, lines=lines)
-                part = replace(part, data=part.data[:cut], lines=part.lines - lines, bytes=cut)
+                part = replace(part, data=part.data[:cut], lines=part.lines - lines, size=cut)
                 rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
         yield _batch(
             rows,
@@ -145,7 +145,7 @@ def _read(
     if piece.objects is not None or reading.json_first:
         entries = Entries()
         if piece.objects is not None:
-            _read_objects(piece, reading, entries)
+            _read_objects(piece, entries)
         else:
             read_lines(piece.data, piece.line, reading.typed if not options.with_fields else None, entries)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
@@ -157,9 +157,9 @@ def _read(
     return read.rows, rejected, blank, read.pending
 
 
-def _read_objects(piece: Piece, reading: Reading, entries: Entries) -> None:
+def _read_objects(piece: Piece, entries: Entries) -> None:
     for body, line, lines in piece.objects or ():
-        read_one(body, line, lines, reading.typed, entries)
+        read_one(body, line, lines, entries)
 
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:
@@ -196,7 +196,7 @@ def _batch(
         "source": [source.name],
         "format": [detection.chain],
         "why": [detection.why],
-        "bytes": [piece.bytes],
+        "bytes": [piece.size],
         "lines": [piece.lines],
         "blank": [piece.blank],
         "rejected": [rejected],

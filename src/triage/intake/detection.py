@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from triage.intake.exports import explode
 from triage.intake.formats import Catalog, Detection, Format
 from triage.intake.framing import framing, pieces
 from triage.intake.jsonrows import (
     Entries,
-    Entry,
     Typed,
     enabled,
-    explode,
     frames_of,
     read_lines,
     read_one,
@@ -75,7 +74,7 @@ def study(
     rows = _read_head(entries, formats, layers, json_first, whole)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
     layers = replace(layers, first=tuple(f for f in catalog.text if f.name in seen))
-    notices = ()
+    notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
     return Reading(
@@ -113,8 +112,8 @@ def detect_lines(lines: Sequence[str], catalog: Catalog) -> Detection:
     return study(stream, catalog).detection
 
 
-def read_sample(text: str, entry: Format, catalog: Catalog) -> dict[str, Any]:
-    """What the catalogue reads in one sample of a format, as a plain row; times as ISO 8601 with Z."""
+def read_sample(text: str, catalog: Catalog) -> dict[str, Any]:
+    """What the catalogue reads in one sample, as a plain row; times as ISO 8601 with Z."""
     rows = _sample_rows(text, catalog)
     if not len(rows):
         return {}
@@ -155,10 +154,10 @@ def _head_entries(head: bytes, how: str) -> Entries:
         for piece in pieces(Stream("-", io.BytesIO(head)), how, 1 << 20):
             for body, line, lines in piece.objects or ():
                 if len(entries.objects) < HEAD_LINES:
-                    read_one(body, line, lines, None, entries)
+                    read_one(body, line, lines, entries)
         return entries
-    lines = head.split(b"\n", HEAD_LINES)[:HEAD_LINES]
-    read_lines(b"\n".join(lines) + b"\n" if lines else b"", 1, None, entries)
+    first = head.split(b"\n", HEAD_LINES)[:HEAD_LINES]
+    read_lines(b"\n".join(first) + b"\n" if head else b"", 1, None, entries)
     return entries
 
 
@@ -211,11 +210,3 @@ def _is_binary(head: bytes) -> bool:
         return False
     odd = sum(sample.count(bytes([b])) for b in (*range(9), *range(14, 27), *range(28, 32)))
     return odd > 0.1 * len(sample) and sample.count(0) != len(sample)
-
-
-def objects_of(lines: Sequence[bytes]) -> list[Entry]:
-    """The JSON objects among the lines."""
-    entries = Entries()
-    for n, raw in enumerate(lines, 1):
-        read_one(raw, n, 1, None, entries)
-    return entries.objects

@@ -38,11 +38,12 @@ UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "m": 60_000.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Path_:
+class Place:
     """A place in a JSON entry: keys from the outside in, and what to cut out of the text found there."""
 
     keys: tuple[str, ...]
     extract: str | None = None
+    unit: str = ""  # of the number that is found there
 
     @property
     def dotted(self) -> str:
@@ -54,7 +55,7 @@ class KindRule:
     """When an entry is of another kind than its format's: the place (a JSON path or a group) holds a match."""
 
     kind: str
-    path: Path_
+    path: Place
     matches: str | None = None
     level: str | None = None
 
@@ -84,7 +85,8 @@ class Format:
     keys: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     head: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, tuple[Path_, ...]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
+    aliases: bool = False  # the fields are guesses: only those an entry has are looked at, and values must be plausible
     structured: tuple[str, ...] = ()  # places that make the entry a structured one; "*" always, "+" any further key
     known: frozenset[str] = frozenset()
     flatten: str | None = None  # a list of {name, value} that becomes an object
@@ -162,7 +164,7 @@ def check_samples(catalog: Catalog) -> list[str]:
         if len(entry.samples) < 2:
             problems.append(f"{name}: needs at least 2 samples, has {len(entry.samples)}")
         for n, sample in enumerate(entry.samples, 1):
-            got = read_sample(sample.text, entry, catalog)
+            got = read_sample(sample.text, catalog)
             chain = str(got.get("chain") or "")
             if name not in chain.split(" > "):
                 problems.append(f"{name}: sample {n} is read as {chain or 'plain text'}")
@@ -257,6 +259,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         any_of=tuple(content.get("any", ())),
         head=content.get("head", {}),
         fields=fields,
+        aliases=bool(content.get("aliases", False)),
         structured=tuple(content.get("structured", ())),
         known=frozenset(content.get("known", ())),
         flatten=content.get("flatten"),
@@ -275,17 +278,45 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
 
 
 _KEYS = frozenset(
-    "name title kind order row pattern message also joins keys any head fields structured known flatten times levels kinds unwraps "
-    "header transport_level latency whole typed samples".split()
+    [
+        "name",
+        "title",
+        "kind",
+        "order",
+        "row",
+        "pattern",
+        "message",
+        "also",
+        "joins",
+        "keys",
+        "any",
+        "head",
+        "fields",
+        "aliases",
+        "structured",
+        "known",
+        "flatten",
+        "times",
+        "levels",
+        "kinds",
+        "unwraps",
+        "header",
+        "transport_level",
+        "latency",
+        "whole",
+        "typed",
+        "samples",
+    ]
 )
 
 
-def _path(spec: Any) -> Path_:
+def _path(spec: Any) -> Place:
     if isinstance(spec, dict):
-        return Path_(_path(spec["path"]).keys, expand(spec["extract"]))
+        return Place(_path(spec["path"]).keys, expand(spec["extract"]))
     if isinstance(spec, list):
-        return Path_(tuple(str(s) for s in spec))
-    return Path_(tuple(str(spec).split(".")) if spec else ())
+        return Place(tuple(str(s) for s in spec))
+    dotted, _, unit = str(spec or "").partition("|")
+    return Place(tuple(dotted.split(".")) if dotted else (), unit=unit)
 
 
 def expand(pattern: str | Sequence[str]) -> str:

@@ -25,12 +25,12 @@ _SKIP = re.compile(r"[\s,\[\]]*")
 class Piece:
     """Part of the input: `data` whole lines from `line` on, or `objects` (text, first line, lines).
 
-    `lines` and `bytes` are what it takes of the input, `blank` the lines of it that hold no entry.
+    `lines` and `size` (bytes) are what it takes of the input, `blank` the lines of it that hold no entry.
     """
 
     line: int
     lines: int
-    bytes: int
+    size: int
     data: bytes = b""
     objects: tuple[tuple[bytes, int, int], ...] | None = None
     blank: int = 0

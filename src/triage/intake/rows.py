@@ -9,7 +9,7 @@ import polars as pl
 from triage.intake.formats import UNITS_MS, Format
 from triage.intake.levels import read_levels
 from triage.intake.times import Clock, read_times
-from triage.schema import KIND, KINDS, LEVEL, ROWS
+from triage.schema import KIND, ROWS
 
 # ROWS while they are being read: `i` orders, `open` says that the message may hold another layer, `part` that the
 # entry goes on in the next one, `chain` names the formats that read it, outermost first.
@@ -62,7 +62,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     structured = pl.col("g_structured") if "g_structured" in have else pl.lit(False)
 
     kind: pl.Expr = pl.lit(entry.row)
-    if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and not entry.kinds:
+    if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and entry.aliases:
         kind = (
             pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null()))
             .then(pl.lit("access"))
@@ -126,7 +126,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if entry.kind == "json":
         frame = frame.with_columns(_fallback_message(pl.col("message")).alias("message"))
     return frame.with_columns(
-        (~own | structured_header(entry) | _opens(entry)).alias("header"),
+        (~own | pl.col("g_structured") | _opens(entry)).alias("header"),
         (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
         pl.lit(entry.name).alias("format"),
         pl.when(pl.col("chain") == "")
@@ -134,11 +134,6 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         .otherwise(pl.col("chain") + f" > {entry.name}")
         .alias("chain"),
     ).select(list(WORK))
-
-
-def structured_header(entry: Format) -> pl.Expr:
-    """Whether the entry is a structured record of its own."""
-    return pl.col("g_structured")
 
 
 def _opens(entry: Format) -> pl.Expr:
@@ -207,9 +202,3 @@ def _milliseconds(unit: str) -> pl.Expr:
     named = pl.col("g_latency").str.extract(r"\d ?(ns|us|µs|ms|s|m)$", 1).replace("µs", "us")
     factor = named.fill_null(unit).replace_strict(UNITS_MS, default=None, return_dtype=pl.Float64)
     return number * factor
-
-
-def check_schema() -> None:
-    """Keep the kinds and levels that this module writes in step with the schema."""
-    assert {"app", "access"} <= set(KINDS)
-    assert LEVEL.categories is not None

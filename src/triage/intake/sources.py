@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import codecs
-import gzip
 import lzma
 import os
 import re
@@ -26,14 +25,40 @@ _READ = 1 << 20
 
 _LOG_SUFFIXES = (".log", ".txt", ".json", ".jsonl", ".ndjson", ".out", ".err")
 _PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
-_ROTATED = re.compile(r"[.-](?:\d{1,4}|\d{4}-?\d\d-?\d\d(?:[T_-]?\d{2,6})?)$")
+_DATED = re.compile(r"[._-]\d{4}-?\d\d-?\d\d(?:[T_-]?\d{2,6})?$")
+_NUMBERED = re.compile(r"(?<=\.log|\.txt|\.out|\.err|json)[.-]\d{1,4}$")
 _CRI_NAME = re.compile(
     r"^(?P<pod>[a-z0-9][a-z0-9.-]*)_(?P<namespace>[a-z0-9-]+)_(?P<container>[a-z0-9-]+?)(?:-[0-9a-f]{64})?$"
 )
 _DOCKER_NAME = re.compile(r"^(?:.*[._-])?[0-9a-f]{12,64}-(?P<name>[A-Za-z0-9][\w.-]*)$")
 _NOT_A_SERVICE = frozenset(
-    "all access combined console current data error errors events export http https json log logs message messages "
-    "out output request requests stderr stdout syslog txt".split()
+    [
+        "all",
+        "access",
+        "combined",
+        "console",
+        "current",
+        "data",
+        "error",
+        "errors",
+        "events",
+        "export",
+        "http",
+        "https",
+        "json",
+        "log",
+        "logs",
+        "message",
+        "messages",
+        "out",
+        "output",
+        "request",
+        "requests",
+        "stderr",
+        "stdout",
+        "syslog",
+        "txt",
+    ]
 )
 
 
@@ -67,7 +92,7 @@ class Source:
 
     def open(self) -> Stream:
         """The input from its start, decompressed, as UTF-8 bytes."""
-        return Stream(self.name, self.opener())
+        return Stream(self.name, self.opener(), live=self.size is None)
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[Block]:
         """The whole input as blocks of whole lines of about `size` bytes."""
@@ -77,12 +102,13 @@ class Source:
 class Stream:
     """One reading of a source: look at its head first, then take blocks or chunks, once."""
 
-    def __init__(self, name: str, file: BinaryIO) -> None:
+    def __init__(self, name: str, file: BinaryIO, *, live: bool = False) -> None:
         self.name = name
         self.notices: list[str] = []
         self._chunks = _as_utf8(_unpack(file, name, self.notices))
         self._seen: list[bytes] = []
         self.ended = False
+        self._live = live
 
     def head(self, size: int = HEAD_BYTES) -> bytes:
         """The first bytes, at least one line of them and up to about `size`; nothing is consumed.
@@ -97,7 +123,7 @@ class Stream:
                 break
             self._seen.append(chunk)
             have += len(chunk)
-            if len(chunk) < _READ // 16 and b"\n" in chunk:  # a slow pipe: what there is must do
+            if self._live and len(chunk) < _READ // 16 and b"\n" in chunk:  # a slow pipe: what there is must do
                 break
         self._seen = [b"".join(self._seen)]
         return self._seen[0][:size]
@@ -135,7 +161,7 @@ class Stream:
                 over, chunk = 0, chunk[cut:]
             pending.append(chunk)
             held += len(chunk)
-            if b"\n" in chunk and (held >= size or len(chunk) < _READ // 16):
+            if b"\n" in chunk and (held >= size or (self._live and len(chunk) < _READ // 16)):
                 data = b"".join(pending)
                 end = data.rfind(b"\n") + 1
                 rest = data[end:]
@@ -199,7 +225,8 @@ def _resolve(name: str, stdin: BinaryIO | None) -> Iterator[Source]:
     elif path.exists():
         yield _file(name)
     elif has_magic(name):
-        hits = [p for p in sorted(glob(name, recursive=True)) if not Path(p).is_dir()]
+        names = sorted(glob(name, recursive=True))  # noqa: PTH207 - names as the user's shell would give them
+        hits = [p for p in names if not Path(p).is_dir()]
         if not hits:
             raise TriageError(f"no file matches {name}", hint="check the pattern; ** reaches into folders")
         yield from (_file(p) for p in hits)
@@ -250,11 +277,7 @@ def _bare(name: str) -> str:
                 cut = cut[: -len(suffix)]
                 break
         else:
-            cut = (
-                _ROTATED.sub("", cut)
-                if re.search(r"\.(?:log|txt|jsonl?|ndjson|out|err)\b", cut.lower()) or _ROTATED.search(cut)
-                else cut
-            )
+            cut = _NUMBERED.sub("", _DATED.sub("", cut))
         if cut == name:
             return name
         name = cut
@@ -315,9 +338,9 @@ def _unpack(file: BinaryIO, name: str, notices: list[str]) -> Iterator[bytes]:
             if not more:
                 break
             first += more
-        for magic, (kind, make) in _PACKERS.items():
+        for magic, packer in _PACKERS.items():
             if first.startswith(magic):
-                yield from _inflate(first, read, make, f"{name}: the {kind} data", notices)
+                yield from _inflate(first, read, packer, name, notices)
                 return
         while first:
             yield first
@@ -327,57 +350,23 @@ def _unpack(file: BinaryIO, name: str, notices: list[str]) -> Iterator[bytes]:
             file.close()
 
 
+def _step_zlib(unpacker: Any, data: bytes) -> tuple[bytes, bytes, bool]:
+    out = unpacker.decompress(data, _PLAIN_CAP)
+    return out, unpacker.unconsumed_tail, bool(unpacker.unconsumed_tail) or len(out) >= _PLAIN_CAP
+
+
+def _step_buffered(unpacker: Any, data: bytes) -> tuple[bytes, bytes, bool]:
+    return unpacker.decompress(data, _PLAIN_CAP), b"", not unpacker.eof and not unpacker.needs_input
+
+
+def _step_zstd(unpacker: Any, data: bytes) -> tuple[bytes, bytes, bool]:
+    return unpacker.decompress(data[: 1 << 16]), data[1 << 16 :], len(data) > 1 << 16
+
+
 def _zstd() -> Any:
     import zstandard
 
     return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-
-
-_PACKERS: dict[bytes, tuple[str, Callable[[], Any]]] = {
-    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(31)),
-    b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
-    b"BZh": ("bzip2", bz2.BZ2Decompressor),
-    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
-}
-_DAMAGE: tuple[type[Exception], ...] = (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, gzip.BadGzipFile)
-
-
-def _inflate(
-    first: bytes, read: Callable[[int], bytes], make: Callable[[], Any], what: str, notices: list[str]
-) -> Iterator[bytes]:
-    """Every member of a packed file; what is cut or damaged ends it with a notice."""
-    damage = (*_DAMAGE, _zstd_error()) if "zstd" in what else _DAMAGE
-    unpacker, data = make(), first
-    while True:
-        try:
-            if isinstance(unpacker, bz2.BZ2Decompressor | lzma.LZMADecompressor):
-                out = unpacker.decompress(data, 4 * _READ)
-                data = b""
-                more = not unpacker.needs_input and not unpacker.eof
-            elif hasattr(unpacker, "unconsumed_tail"):
-                out = unpacker.decompress(data, 4 * _READ)
-                data = unpacker.unconsumed_tail
-                more = bool(data) or len(out) >= 4 * _READ
-            else:
-                out, data, more = unpacker.decompress(data), b"", False
-        except damage:
-            notices.append(f"{what} is damaged: it ends early, what could be read was kept")
-            return
-        if out:
-            yield out
-        if more and not unpacker.eof:
-            continue
-        if unpacker.eof:
-            data = unpacker.unused_data or (read(_READ) or b"")
-            data = data.lstrip(b"\0") if not data.strip(b"\0") else data
-            if not data:
-                return
-            unpacker = make()
-        else:
-            data = read(_READ) or b""
-            if not data:
-                notices.append(f"{what} ends early, what could be read was kept")
-                return
 
 
 def _zstd_error() -> type[Exception]:
@@ -385,6 +374,56 @@ def _zstd_error() -> type[Exception]:
 
     error: type[Exception] = zstandard.ZstdError
     return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Packer:
+    """A kind of packed file. `step` takes (unpacker, data) to (plain bytes, data left over, more plain bytes to come)."""
+
+    kind: str
+    make: Callable[[], Any]
+    step: Callable[[Any, bytes], tuple[bytes, bytes, bool]]
+    error: Callable[[], type[Exception]]
+
+
+_PLAIN_CAP = (
+    4 * _READ
+)  # plain bytes of one step, so that a small file which unpacks to gigabytes stays in memory's bounds
+_PACKERS = {
+    b"\x1f\x8b": _Packer("gzip", lambda: zlib.decompressobj(31), _step_zlib, lambda: zlib.error),
+    b"\x28\xb5\x2f\xfd": _Packer("zstd", _zstd, _step_zstd, _zstd_error),
+    b"BZh": _Packer("bzip2", bz2.BZ2Decompressor, _step_buffered, lambda: OSError),
+    b"\xfd7zXZ\x00": _Packer("xz", lzma.LZMADecompressor, _step_buffered, lambda: lzma.LZMAError),
+}
+
+
+def _inflate(
+    first: bytes, read: Callable[[int], bytes], packer: _Packer, name: str, notices: list[str]
+) -> Iterator[bytes]:
+    """Every member of a packed file; what is cut or damaged ends it with a notice."""
+    what = f"{name}: the {packer.kind} data"
+    unpacker, data, error = packer.make(), first, packer.error()
+    while True:
+        try:
+            out, left, more = packer.step(unpacker, data)
+        except (error, ValueError, EOFError):
+            notices.append(f"{what} is damaged and ends early; what could be read was kept")
+            return
+        if out:
+            yield out
+        if unpacker.eof:
+            data = unpacker.unused_data + (left if packer.kind == "zstd" else b"")
+            data = data.lstrip(b"\0") or (read(_READ) or b"").lstrip(b"\0")  # archives may be padded
+            if not data:
+                return
+            unpacker = packer.make()
+        elif more:
+            data = left
+        else:
+            data = read(_READ) or b""
+            if not data:
+                notices.append(f"{what} ends early; what could be read was kept")
+                return
 
 
 def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,8 +9,9 @@ from functools import cache
 import msgspec
 import polars as pl
 
+from triage.intake.exports import Entry
 from triage.intake.formats import Catalog, Format, anonymous
-from triage.intake.jsonrows import Entry, known_object, object_frames
+from triage.intake.jsonrows import known_object, object_frames
 from triage.intake.rows import WORK, Tally, fill
 from triage.intake.times import Clock
 
@@ -250,9 +251,9 @@ def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
     glued = split.group_by("key", "group", maintain_order=True).agg(
         *(pl.col(c).first() for c in first), pl.col("message").str.join(""), pl.col("lines").sum(), part=pl.lit(False)
     )
-    return pl.concat(
-        [whole.select(list(WORK)), glued.select(list(WORK)).cast(dict(frame.select(list(WORK)).schema))]
-    ).sort("i", maintain_order=True), (waits if isinstance(waits, int) else None)
+    return pl.concat([whole.select(list(WORK)), glued.select(list(WORK)).cast(frame.select(list(WORK)).schema)]).sort(
+        "i", maintain_order=True
+    ), (waits if isinstance(waits, int) else None)
 
 
 def _stream_key() -> pl.Expr:

@@ -59,6 +59,7 @@ def assemble(
 ) -> Iterator[Assembled]:
     """Records of the rows, each as soon as its end is certain; where the batches were cut changes no record.
 
+    Each frame is in order of position; a record that waited for its end comes with a later one.
     `newest_first` says that the input runs backwards in time: records come out in order of time within each batch.
     Rows of kind access, request and platform are records of their own. Blank rows outside of traces are dropped and
     counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
@@ -231,7 +232,8 @@ class _Assembler:
         The sequence has `row` (index in rows), `key`, `start` (it starts a record), `blank`; the lines have `row`,
         `line`, `letter`, `own` (the letter by text) and `record` (the row that starts it), in the same order.
         """
-        complete = (pl.col("kind") != "app").fill_null(False)
+        # an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
+        complete = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
         bare = ~pl.col("header").fill_null(False)
         broken = pl.col("message").str.contains("\n", literal=True).fill_null(False)
         light = rows.select(

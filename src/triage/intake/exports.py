@@ -1,0 +1,131 @@
+"""JSON of exports and runtimes as plain entries and texts: envelopes opened, exceptions printed as their runtime would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from triage.intake.formats import to_json
+
+Entry = dict[str, Any]
+_LISTS = ("events", "entries", "logs", "records", "items", "data")
+EXPORTS = frozenset((*_LISTS, "resourceLogs", "attributes", "_source", "result"))  # only entries with one are envelopes
+
+
+def explode(entry: Entry) -> Iterable[Entry]:
+    """The entries inside an export's envelope: OTLP, CloudWatch, Loki, Datadog, Elasticsearch, Workers; else itself."""
+    if len(entry) > 12:
+        return (entry,)
+    if isinstance(entry.get("resourceLogs"), list):
+        return list(_otlp(entry))
+    for key in _LISTS:
+        inner = entry.get(key)
+        if (
+            isinstance(inner, list)
+            and inner
+            and all(isinstance(e, dict) for e in inner)
+            and len(entry) <= 4
+            and "message" not in entry
+        ):
+            return [_lifted(e) for e in inner]
+    if "logs" in entry and "outcome" in entry and "eventTimestamp" in entry:
+        return list(_worker(entry))
+    return (_lifted(entry),)
+
+
+def _lifted(entry: Entry) -> Entry:
+    """An entry whose real fields stand one level down, put up."""
+    for key, mark in (("attributes", "type"), ("_source", "_index"), ("result", "preview")):
+        inner = entry.get(key)
+        if mark in entry and isinstance(inner, dict) and not {"message", "msg", "level"} & entry.keys():
+            return {**{k: v for k, v in entry.items() if k != key and k not in ("type", "id")}, **inner}
+    return entry
+
+
+def _otlp(entry: Entry) -> Iterator[Entry]:
+    for resource in entry["resourceLogs"]:
+        shared = _attributes(resource.get("resource"))
+        for scope in resource.get("scopeLogs") or resource.get("instrumentationLibraryLogs") or ():
+            logger = (scope.get("scope") or {}).get("name")
+            for record in scope.get("logRecords") or ():
+                own = _attributes(record)
+                flat = {k: v for k, v in record.items() if k not in ("attributes", "body")}
+                body = _otlp_value(record.get("body"))
+                yield {**shared, **own, **flat, "message": body, **({"logger": logger} if logger else {})}
+
+
+def _attributes(holder: Any) -> Entry:
+    listed = (holder or {}).get("attributes") or ()
+    return {a["key"]: _otlp_value(a.get("value")) for a in listed if isinstance(a, dict) and "key" in a}
+
+
+def _otlp_value(value: Any) -> Any:
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    kind, inner = next(iter(value.items()))
+    if kind == "kvlistValue":
+        return {v.get("key"): _otlp_value(v.get("value")) for v in inner.get("values", ())}
+    return [_otlp_value(v) for v in inner.get("values", ())] if kind == "arrayValue" else inner
+
+
+def _worker(entry: Entry) -> Iterator[Entry]:
+    shared = {"service": entry.get("scriptName"), "timestamp": entry["eventTimestamp"]}
+    request = (entry.get("event") or {}).get("request") or {}
+    response = (entry.get("event") or {}).get("response") or {}
+    yield {**shared, "message": f"{request.get('method', '')} {request.get('url', '')} {entry['outcome']}".strip(), "outcome": entry["outcome"],
+           "method": request.get("method"), "url": request.get("url"), "status": response.get("status")}  # fmt: skip
+    for log in entry.get("logs") or ():
+        words = log.get("message")
+        text = " ".join(as_text(w) or "" for w in words) if isinstance(words, list) else as_text(words)
+        yield {**shared, "timestamp": log.get("timestamp"), "level": log.get("level"), "message": text}
+    for raised in entry.get("exceptions") or ():
+        text = raised.get("stack") or f"{raised.get('name')}: {raised.get('message')}"
+        yield {**shared, "timestamp": raised.get("timestamp"), "level": "error", "message": text}
+
+
+def as_text(value: Any) -> str | None:
+    """A JSON value as text: bytes that a journal lists are decoded, objects become JSON again."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list) and value and all(type(v) is int and 0 <= v < 256 for v in value):
+        return bytes(value).decode("utf-8", "replace")
+    return to_json(value)
+
+
+def as_exception(value: Any) -> str | None:
+    """What an entry says about an exception, as the text that the runtime would have printed."""
+    if isinstance(value, dict):
+        return _exception_object(value)
+    if isinstance(value, list):
+        if value and all(isinstance(v, dict) and ("exc_type" in v or "type" in v) for v in value):
+            return "\n".join(filter(None, map(_exception_object, value)))
+        return (
+            "".join(map(str, value))
+            if any(str(v).endswith("\n") for v in value)
+            else "\n".join(map(str, value)) or None
+        )
+    if isinstance(value, bool) or value in ("", "None", "NoneType: None"):
+        return None
+    return as_text(value)
+
+
+def _exception_object(value: Entry) -> str | None:
+    kind = value.get("exc_type") or value.get("type") or value.get("name") or value.get("class") or value.get("kind")
+    said = value.get("exc_value") or value.get("message") or value.get("value")
+    head = ": ".join(str(x) for x in (kind, said) if x)
+    stack = value.get("stack") or value.get("stack_trace") or value.get("stacktrace") or value.get("trace")
+    if isinstance(stack, list):
+        stack = "\n".join(map(str, stack))
+    if isinstance(stack, str) and stack.strip():
+        if stack.lstrip("\n").startswith("  File "):
+            return f"Traceback (most recent call last):\n{stack.rstrip()}\n{head}"
+        return stack if not kind or str(kind).rpartition(".")[2] in stack[:300] else f"{head}\n{stack}"
+    frames = value.get("frames")
+    if isinstance(frames, list) and frames and isinstance(frames[0], dict):
+        listed = "\n".join(f'  File "{f.get("filename")}", line {f.get("lineno")}, in {f.get("name")}' for f in frames)
+        return f"Traceback (most recent call last):\n{listed}\n{head}"
+    return head or None

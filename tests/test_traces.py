@@ -1,0 +1,311 @@
+"""Rows to records: what joins, what does not, and that the cuts between batches do not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triage.intake.traces import LINE_CAP, assemble
+from triage.schema import EVENTS, INTAKE, ROWS, conform, empty
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TRACE = ["Traceback (most recent call last):", '  File "/srv/a.py", line 3, in f', "    g(x)", "    ~^^^"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    rows: pl.DataFrame
+    intake: pl.DataFrame
+
+
+def line(text: str, header: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A row of the program: bare, or with a header of that level ("-" for one without a level)."""
+    level = None if header in (None, "-") else header
+    return {"message": text, "header": header is not None, "level": level, "kind": "app", **fields}
+
+
+def rows(*lines: dict[str, Any] | str) -> pl.DataFrame:
+    full = [
+        {"source": "a", "line": n, "lines": 1, **(one if isinstance(one, dict) else line(one))}
+        for n, one in enumerate(lines, 1)
+    ]
+    return conform(pl.DataFrame(full, infer_schema_length=None), ROWS)
+
+
+def cuts(frame: pl.DataFrame, size: int) -> list[Cut]:
+    return [Cut(frame[n : n + size], empty(INTAKE)) for n in range(0, frame.height, size)]
+
+
+def joined(frame: pl.DataFrame, *, size: int = 1_000_000, newest_first: bool = False) -> pl.DataFrame:
+    return pl.concat([part.events for part in assemble(cuts(frame, size), newest_first=newest_first)])
+
+
+def starts(*lines: dict[str, Any] | str) -> list[int]:
+    return joined(rows(*lines))["line"].to_list()
+
+
+def test_a_traceback_below_an_error_is_one_record_with_message_and_stack() -> None:
+    events = joined(rows(line("boom", "ERROR"), *TRACE, "KeyError: 'x'", line("next", "INFO")))
+    assert events.schema == EVENTS
+    assert events["message"].to_list() == ["boom", "next"]
+    assert events["stack"][0].startswith("Traceback")
+    assert events["stack"][0].endswith("KeyError: 'x'")
+    assert events["lines"].to_list() == [6, 1]
+    assert not events["truncated"].any()
+
+
+def test_a_traceback_alone_is_called_by_its_exception_and_is_an_error() -> None:
+    events = joined(rows(line("started", "INFO"), *TRACE, "shop.errors.Broken: all of it", "    note"))
+    assert events["message"].to_list() == ["started", "shop.errors.Broken: all of it"]
+    assert events["level"].to_list() == ["INFO", "ERROR"]
+
+
+def test_a_header_of_unknown_level_keeps_the_traceback_below_it() -> None:
+    assert starts(line("boom", "-"), *TRACE, "KeyError: 'x'") == [1]
+
+
+def test_two_tracebacks_join_only_through_a_chain_sentence() -> None:
+    chain = "During handling of the above exception, another exception occurred:"
+    assert starts(*TRACE, "KeyError: 'x'", "", chain, "", *TRACE, "ValueError: y") == [1]
+    assert starts(*TRACE, "KeyError: 'x'", *TRACE, "ValueError: y") == [1, 6]
+
+
+def test_an_access_line_inside_a_traceback_is_a_record_and_does_not_tear_it() -> None:
+    access = line("GET / 200", "INFO", kind="access")
+    events = joined(rows(line("boom", "ERROR"), *TRACE[:2], access, *TRACE[2:], "KeyError: 'x'")).sort("line")
+    assert events["line"].to_list() == [1, 4]
+    assert events["stack"][0].count("\n") == 4
+
+
+def test_bare_text_behind_an_access_line_starts_a_record() -> None:
+    assert starts(line("ready", "INFO"), line("GET /", "INFO", kind="access"), "a print") == [1, 2, 3]
+
+
+def test_an_entry_that_could_not_be_read_joins_nothing() -> None:
+    assert starts(line("ready", "INFO"), line("{broken", lines=0), line("more", "INFO")) == [1, 2, 3]
+
+
+def test_text_joins_its_header_but_not_after_two_seconds() -> None:
+    late = START + timedelta(seconds=3)
+    assert starts(line("q", "INFO", at=START), line("rest", at=START), line("print", at=late)) == [1, 3]
+
+
+def test_lines_of_a_message_below_the_exception_belong_to_it() -> None:
+    events = joined(
+        rows(line("up", "INFO"), *TRACE, "db.Error: no", "\tIs it running?", "", "(Background on this error at: u)")
+    )
+    assert events["line"].to_list() == [1, 2]
+    assert events["message"][1] == "db.Error: no"
+    assert events["lines"][1] == 8
+
+
+def test_blank_lines_outside_of_traces_are_counted_not_kept() -> None:
+    parts = list(assemble([Cut(rows("one", "", "two", "", ""), empty(INTAKE))]))
+    assert pl.concat([part.events for part in parts])["lines"].sum() == 2
+    assert sum(part.intake["blank"].sum() for part in parts) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            [
+                "java.lang.IllegalStateException: no",
+                "\tat a.B.c(B.java:1)",
+                "Caused by: java.io.IOException",
+                "\t... 1 more",
+            ],
+            None,
+        ),
+        (["TypeError: x is not a function", "    at f (/srv/a.js:1:2)", "    at async g (/srv/b.js:3:4)"], None),
+        (
+            [
+                "panic: nil map",
+                "",
+                "goroutine 1 [running]:",
+                "main.f(0x1, {0x2, 0x3})",
+                "\t/srv/m.go:3 +0x1d",
+                "exit status 2",
+            ],
+            None,
+        ),
+        (
+            [
+                "thread 'main' (7) panicked at src/m.rs:1:2:",
+                "no stock",
+                "stack backtrace:",
+                "   0: a::b",
+                "             at ./m.rs:1:2",
+            ],
+            "thread 'main' (7) panicked at src/m.rs:1:2: no stock",
+        ),
+        (
+            [
+                "PHP Fatal error:  Uncaught E: no in /a.php:1",
+                "Stack trace:",
+                "#0 {main}",
+                "  thrown in /a.php on line 1",
+            ],
+            None,
+        ),
+        (
+            [
+                "Unhandled exception. System.E: no",
+                " ---> System.F: in",
+                "   at A.B() in /a.cs:line 1",
+                "   --- End of inner exception stack trace ---",
+            ],
+            None,
+        ),
+        (["/srv/a.rb:1:in `f': no (KeyError)", "\tfrom /srv/b.rb:2:in `<main>'"], None),
+        (["** (KeyError) no", "    (shop 0.1.0) lib/a.ex:1: A.b/1"], None),
+        (
+            [
+                "/srv/a.js:10",
+                "throw new Error('no')",
+                "^",
+                "",
+                "Error: no",
+                "    at f (/srv/a.js:10:3)",
+                "",
+                "Node.js v22.1.0",
+            ],
+            "Error: no",
+        ),
+        (["Unhandled exception:", "FormatException: no", "#0      f (file:///a.dart:1:2)"], "FormatException: no"),
+        (
+            [
+                "==7==ERROR: AddressSanitizer: heap-use-after-free",
+                "    #0 0x4a in f /a.c:1",
+                "SUMMARY: AddressSanitizer: x",
+            ],
+            None,
+        ),
+    ],
+)
+def test_a_crash_of_every_language_is_one_record(lines: list[str], message: str | None) -> None:
+    events = joined(rows(line("up", "INFO"), *lines, line("on", "INFO")))
+    assert events["line"].to_list() == [1, 2, 2 + len(lines)]
+    assert events["message"][1] == (message or lines[0])
+    assert events["stack"][1] == "\n".join(lines)
+    assert events["level"][1] == "ERROR"
+
+
+def test_a_second_java_trace_is_a_second_record() -> None:
+    frame = "\tat a.B.c(B.java:1)"
+    assert starts(line("no", "ERROR"), "a.b.XException: 1", frame, "a.b.YException: 2", frame) == [1, 4]
+
+
+def test_words_that_only_sound_like_a_crash_start_nothing() -> None:
+    events = joined(rows("It sounds tympanic: a drum.", "at noon we met", "no Traceback here"))
+    assert events["stack"].null_count() == 3
+
+
+def test_a_trace_inside_one_entry_is_split_from_its_message() -> None:
+    text = "Exception in worker\n" + "\n".join(TRACE) + "\nKeyError: 'x'"
+    events = joined(rows(line(text, "ERROR"), line("plain\nof two lines", "INFO")))
+    assert events["message"].to_list() == ["Exception in worker", "plain\nof two lines"]
+    assert events["stack"].to_list() == [text.split("\n", 1)[1], None]
+
+
+def test_a_headline_in_the_header_goes_with_its_frames() -> None:
+    events = joined(rows(line("job failed: a.b.XException: no", "ERROR"), "\tat a.B.c(B.java:1)"))
+    assert events["stack"][0].startswith("job failed: a.b.XException: no\n\tat")
+
+
+def test_a_trace_that_was_cut_off_says_so() -> None:
+    events = joined(rows(line("boom", "ERROR"), *TRACE, line("started", "INFO")))
+    assert events["truncated"].to_list() == [True, False]
+
+
+def test_streams_are_put_together_apart() -> None:
+    one, two = {"service": "a"}, {"service": "b"}
+    mixed = [line(text, **who) for text in (*TRACE, "KeyError: 'x'") for who in (one, two)]
+    events = joined(rows(*mixed))
+    assert events["line"].to_list() == [1, 2]
+    assert events["stack"][0] == events["stack"][1]
+
+
+def test_a_cut_record_waits_for_its_tail() -> None:
+    frame = rows(line("boom", "ERROR"), *TRACE, "KeyError: 'x'")
+    parts = list(assemble(cuts(frame, 2)))
+    assert [part.events.height for part in parts] == [0, 0, 0, 1]
+
+
+def test_input_that_runs_backwards_is_put_together_forwards() -> None:
+    frame = rows(*(line(t, at=START + timedelta(milliseconds=n)) for n, t in enumerate([*TRACE, "KeyError: 'x'"])))
+    head = rows(line("boom", "ERROR", at=START))
+    frame = pl.concat([head, frame]).with_columns(line=pl.int_range(pl.len(), 0, -1)).reverse()
+    for size in (1, 2, 100):
+        events = joined(frame, size=size, newest_first=True)
+        assert events["message"].to_list() == ["boom"]
+        assert events["stack"][0].startswith("Traceback")
+        assert events["line"].to_list() == [1]
+
+
+def test_a_very_long_trace_keeps_head_and_tail_wherever_it_was_cut() -> None:
+    calls = ['  File "/srv/a.py", line 3, in f', "    f()"] * 5_000
+    frame = rows(TRACE[0], *calls, "RecursionError: deep")
+    parts = [list(assemble(cuts(frame, size))) for size in (100_000, 1_700)]
+    for part in parts:
+        events = pl.concat([p.events for p in part])
+        assert events["lines"].to_list() == [10_002]
+        assert events["truncated"].to_list() == [True]
+        assert events["stack"][0].count("\n") == LINE_CAP
+        assert events["message"].to_list() == ["RecursionError: deep"]
+        assert [n for p in part for notices in p.intake["notices"] for n in notices]
+    assert parts[0][-1].events["stack"].to_list() == parts[1][-1].events["stack"].to_list()
+
+
+def test_a_huge_line_is_cut_to_head_and_tail() -> None:
+    events = joined(rows(line("a" * 200_000 + "\n" + "b" * 200_000, "INFO")))
+    assert len(events["message"][0]) < 300_000
+    assert events["truncated"].to_list() == [True]
+
+
+TEXTS = [
+    *(*TRACE, "ValueError: x", "Boom: z", "", "plain text", "Caused by: a.XException: y", "\tat a.B.c(D.java:1)"),
+    *("During handling of the above exception, another exception occurred:", "panic: x", "goroutine 1 [running]:"),
+    *(
+        "java.lang.IllegalStateException: x",
+        "/srv/x.js:10",
+        "thread 'main' panicked at src/m.rs:1:2:",
+        "[SQL: select]",
+        "}",
+    ),
+]
+ROW = st.one_of(
+    st.sampled_from(TEXTS).map(line),
+    st.sampled_from([line("h", "ERROR"), line("h", "INFO"), line("h\n" + "\n".join(TRACE), "-")]),
+    st.just(line("GET /", "INFO", kind="access")),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lines=st.lists(st.tuples(ROW, st.sampled_from(["a", "b"]), st.sampled_from([0, 0, 0, 3])), min_size=1, max_size=30),
+    size=st.integers(1, 9),
+    timed=st.booleans(),
+    newest_first=st.booleans(),
+)
+def test_cutting_the_input_anywhere_changes_nothing(
+    lines: Sequence[tuple[dict[str, Any], str, int]], size: int, timed: bool, newest_first: bool
+) -> None:
+    at, full = START, []
+    for row, service, pause in lines:
+        at += timedelta(seconds=pause)
+        full.append({**row, "service": service, "at": at if timed else None})
+    frame = rows(*full)
+    frame = frame.reverse() if newest_first else frame
+    parts = list(assemble(cuts(frame, size), newest_first=newest_first))
+    events = pl.concat([part.events for part in parts]).sort("line")
+    assert events.equals(joined(frame, newest_first=newest_first).sort("line"))
+    blank = pl.concat([part.intake for part in parts])["blank"]
+    assert sum(events["lines"].to_list() + blank.to_list()) == frame.height
