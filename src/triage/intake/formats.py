@@ -157,21 +157,26 @@ def anonymous(pattern: str) -> str:
 
 def check_samples(catalog: Catalog) -> list[str]:
     """What is wrong with the samples: fields that differ, and formats that steal the lines of others."""
-    from triage.intake.detection import read_sample
+    from triage.intake.detection import read_samples
 
-    problems: list[str] = []
-    for name, entry in catalog.formats.items():
-        if len(entry.samples) < 2:
-            problems.append(f"{name}: needs at least 2 samples, has {len(entry.samples)}")
-        for n, sample in enumerate(entry.samples, 1):
-            got = read_sample(sample.text, catalog)
-            chain = str(got.get("chain") or "")
-            if name not in chain.split(" > "):
-                problems.append(f"{name}: sample {n} is read as {chain or 'plain text'}")
-                continue
-            for key, want in sample.expect.items():
-                if not _same(got.get(key), want):
-                    problems.append(f"{name}: sample {n}: {key} is {got.get(key)!r}, expected {want!r}")
+    problems = [
+        f"{f.name}: needs at least 2 samples, has {len(f.samples)}"
+        for f in catalog.formats.values()
+        if len(f.samples) < 2
+    ]
+    samples = [
+        (entry.name, n, sample) for entry in catalog.formats.values() for n, sample in enumerate(entry.samples, 1)
+    ]
+    for (name, n, sample), got in zip(samples, read_samples([s.text for _, _, s in samples], catalog), strict=True):
+        chain = str(got.get("chain") or "")
+        if name not in chain.split(" > "):
+            problems.append(f"{name}: sample {n} is read as {chain or 'plain text'}")
+            continue
+        problems += [
+            f"{name}: sample {n}: {key} is {got.get(key)!r}, expected {want!r}"
+            for key, want in sample.expect.items()
+            if not _same(got.get(key), want)
+        ]
     return problems
 
 

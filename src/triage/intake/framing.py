@@ -9,14 +9,15 @@ from json import JSONDecodeError
 from json.decoder import JSONDecoder
 from typing import Any
 
-from triage.intake.sources import Block, Stream
+from triage.intake.sources import Stream
 
 VALUE_CAP = 64 << 20  # characters of one JSON value that does not end
 
 _WRAPPED = re.compile(
     rb'\s*\{(?:\s*"[\w@]+"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[\d.]+|null|true|false)\s*,)*\s*"(?:events|entries|logs|records|items|logEvents|data)"\s*:\s*\[\s*(?=\{)'
 )
-_LISTED = re.compile(rb"\[[ \t]*(?:\r?\n([ \t]*))?\{[ \t]*\r?$", re.MULTILINE)
+_LISTED = re.compile(rb"\[[ \t]*(?:\r?\n(?P<indent>[ \t]*))?\{[ \t]*\r?\n(?P<inside>[ \t]*)")
+_OPENS_ALONE = re.compile(rb"\s*?(?P<indent>[ \t]*)\{[ \t]*\r?\n(?P<inside>[ \t]*)")
 _CLOSING = re.compile(r'[}\],\s]*|"(?:[^"\\]|\\.)*"\s*:.*', re.DOTALL)  # what follows the list in a wrapping object
 _SKIP = re.compile(r"[\s,\[\]]*")
 
@@ -37,95 +38,102 @@ class Piece:
     notices: tuple[str, ...] = ()
 
 
-def framing(head: bytes) -> str:
-    """lines, pretty or scan: how the entries of an input lie whose first bytes are these."""
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How the entries of an input lie: `how` is lines, pretty or scan; a pretty object opens behind `indent`."""
+
+    how: str
+    indent: bytes = b""
+
+
+def find_framing(head: bytes) -> Framing:
+    """How the entries lie of an input whose first bytes are these."""
     text = head.lstrip()
     if not text.startswith((b"{", b"[")):
-        return "lines"
+        return Framing("lines")
+    if text.startswith(b"{") and not _WRAPPED.match(text):
+        return _pretty_or_scan(_OPENS_ALONE.match(head)) if _OPENS_ALONE.match(head) else Framing("lines")
+    if text.startswith(b"[") and not text[1:].lstrip().startswith(b"{"):
+        return Framing("lines")
+    if alone := _LISTED.search(text):
+        return _pretty_or_scan(alone)
     first = text.split(b"\n", 1)[0].strip()
-    if text.startswith(b"["):
-        inside = text[1:].lstrip()
-        if not inside.startswith(b"{"):
-            return "lines"
-        opener = inside.split(b"\n", 1)[0].strip()
-        if opener == b"{":
-            return "pretty"
-        return "rows" if first in (b"[",) or first.endswith(b"},") else "scan"
-    if _WRAPPED.match(text):
-        return "pretty" if re.search(rb"\[\s*\n\s*\{\s*\n", text[:65536]) else "scan"
-    return "pretty" if first == b"{" else "lines"
+    return Framing("lines" if text.startswith(b"[") and (first == b"[" or first.endswith(b"},")) else "scan")
 
 
-def pieces(stream: Stream, how: str, size: int) -> Iterator[Piece]:
+def _pretty_or_scan(opening: re.Match[bytes] | None) -> Framing:
+    """Pretty when what is inside the object stands further right than its brace, so that borders can be told by lines."""
+    if opening is None:
+        return Framing("scan")
+    indent = opening["indent"] or b""
+    return Framing("pretty", indent) if len(opening["inside"]) > len(indent) else Framing("scan")
+
+
+def pieces(stream: Stream, framing: Framing, size: int) -> Iterator[Piece]:
     """The input cut into pieces of about `size` bytes."""
-    if how == "scan":
+    if framing.how == "scan":
         yield from _scanned(stream)
-    elif how == "pretty":
-        yield from _pretty(stream, size)
+    elif framing.how == "pretty":
+        yield from _pretty(stream, framing.indent, size)
     else:
         for block in stream.blocks(size):
             yield Piece(block.line, block.lines, len(block.data), block.data, None, 0, block.notices)
 
 
-def _pretty(stream: Stream, size: int) -> Iterator[Piece]:
+def _pretty(stream: Stream, indent: bytes, size: int) -> Iterator[Piece]:
     """Pretty-printed objects: raw newlines never stand inside JSON strings, so lines show where objects end."""
-    opener: re.Pattern[bytes] | None = None
-    border = re.compile(rb"$^")
-    rest, line = b"", 1
+    opener = re.compile(rb"^(?:.*\[[ \t]*)?" + re.escape(indent) + rb"\{[ \t]*\r?$", re.MULTILINE)
+    border = re.compile(rb"^" + re.escape(indent) + rb"\}[ \t]*,?[ \t]*(\{?)[ \t]*\]?\r?\n", re.MULTILINE)
+    rest, line, inside = b"", 1, False  # inside: the rest starts with an object, in the middle of a line
     for block in stream.blocks(size):
         data = rest + block.data
-        if opener is None:
-            found = _LISTED.search(data) if not re.match(rb"\s*\{[ \t]*\r?\n", data) or _WRAPPED.match(data) else None
-            indent = (found[1] or b"") if found else (re.match(rb"\s*?([ \t]*)\{", data) or [b"", b""])[1]
-            opener = re.compile(rb"^(?:.*\[[ \t]*)?" + re.escape(indent) + rb"\{[ \t]*\r?$", re.MULTILINE)
-            border = re.compile(rb"^" + re.escape(indent) + rb"\}[ \t]*(,?)[ \t]*(\{?)[ \t]*\]?\r?$", re.MULTILINE)
-        objects, end, blank = _objects(data, line, opener, border)
-        used = data[:end]
-        lines = used.count(b"\n")
+        objects, end, blank = _objects(data, line, opener, border, inside)
+        lines = data.count(b"\n", 0, end)
         yield Piece(line, lines, end, b"", tuple(objects), blank, block.notices)
+        inside = data[end - 1 : end] != b"\n" if end else inside
         line, rest = line + lines, data[end:]
         if len(rest) > VALUE_CAP:
-            yield Piece(line, rest.count(b"\n"), len(rest), rest)
-            line, rest = line + rest.count(b"\n"), b""
+            lines = rest.count(b"\n")
+            yield Piece(line, lines, len(rest), b"", ((rest, line, lines),))
+            line, rest = line + lines, b""
     if rest:
         lines = rest.count(b"\n") + (not rest.endswith(b"\n"))
-        closing = not rest.strip(b" \t\r\n,[]}")
-        if closing or (opener is not None and not opener.search(rest)):
-            yield Piece(line, lines, len(rest), b"", (), lines)
-        else:
-            yield Piece(line, lines, len(rest), b"", ((rest.rstrip(), line, lines),), 0)
+        cut = None if inside else opener.search(rest)
+        tail: tuple[tuple[bytes, int, int], ...] = ()
+        blank = lines
+        if cut or inside:
+            start = rest.index(b"{", cut.start() if cut else 0)
+            blank = rest.count(b"\n", 0, start)
+            stop = re.search(rb"^" + re.escape(indent) + rb"\}", rest, re.MULTILINE)
+            body = rest[start : stop.end() if stop else len(rest)]
+            tail = ((body.rstrip(), line + blank, lines - blank),)
+        yield Piece(line, lines, len(rest), b"", tail, blank)
 
 
 def _objects(
-    data: bytes, line: int, opener: re.Pattern[bytes], border: re.Pattern[bytes]
+    data: bytes, line: int, opener: re.Pattern[bytes], border: re.Pattern[bytes], inside: bool
 ) -> tuple[list[tuple[bytes, int, int]], int, int]:
-    """Whole objects in `data`, where the last one ends, and the number of lines between them."""
+    """Whole objects in `data`, where what follows them starts, and the number of lines between them."""
     objects: list[tuple[bytes, int, int]] = []
-    blank, at, number = 0, 0, line
-    start: int | None = None
+    blank, at = 0, 0
+    start: int | None = 0 if inside else None
     while True:
         if start is None:
             found = opener.search(data, at)
             if not found:
                 return objects, at, blank
             start = data.index(b"{", found.start())
-            skipped = data.count(b"\n", at, start)
-            blank += skipped
-            number += skipped
         end = border.search(data, start)
-        if not end or (end.end() == len(data) and not data.endswith(b"\n")):
+        if not end:
             return objects, at, blank
+        skipped = data.count(b"\n", at, start)
         stop = data.index(b"}", end.start()) + 1
-        inner = data[start:stop]
-        lines = inner.count(b"\n") + 1
-        if end[2]:  # "}, {" on one line: the next object starts on the line where this one ends
-            objects.append((inner, number, lines - 1))
-            number += lines - 1
-            at = start = end.start(2)
-            continue
-        objects.append((inner, number, lines))
-        number += lines
-        at, start = min(end.end() + 1, len(data)), None
+        lines = data.count(b"\n", start, stop) + (not end[1])
+        objects.append((data[start:stop], line + skipped, lines))
+        blank += skipped
+        line += skipped + lines
+        at = end.start(1) if end[1] else end.end()
+        start = at if end[1] else None  # "}, {": the next object starts on the line where this one ends
 
 
 def _scanned(stream: Stream) -> Iterator[Piece]:
@@ -196,6 +204,3 @@ def _place(objects: list[tuple[bytes, int]], covered: int, last: int) -> tuple[t
         taken += take
         covered = max(covered, until)
     return tuple(placed), taken
-
-
-__all__ = ["Block", "Piece", "framing", "pieces"]
