@@ -274,6 +274,24 @@ def test_split_container_lines_are_put_together_stream_by_stream() -> None:
         assert cut.equals(whole)
 
 
+def test_two_line_records_inside_an_array_are_joined_across_blocks() -> None:
+    words = ("Apr 15, 2026 06:30:00 AM com.acme.Main main", "SEVERE: no order")
+    events = [
+        {"logStreamName": "ecs/api/7c1f0d7c1f0d7c1f", "timestamp": 1772446447112, "message": w, "eventId": "x"}
+        for w in words * 4
+    ]
+    for text in (
+        json.dumps({"events": events}, indent=1),
+        json.dumps(events, indent=2),
+        "\n".join(map(json.dumps, events)),
+    ):
+        whole, _ = read(text)
+        assert whole["message"].to_list() == ["no order"] * 4
+        for size in (40, 200):
+            cut, _ = read(text, ReadOptions(block_bytes=size, batch_bytes=size))
+            assert cut.equals(whole)
+
+
 def test_docker_fragments_of_16_kib_are_put_together() -> None:
     big = "x" * 16384
     logs = [big, big, "end\n", "next\n"]

@@ -90,8 +90,8 @@ Mapped = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
-        metavar="FIELD=KEY",
-        help="Take a field from this key of JSON entries: level=sev. Repeatable.",
+        metavar="WORD=LEVEL",
+        help="Read a level word of your own as a level: oops=error. Repeatable.",
         show_default=False,
     ),
 ]
@@ -605,7 +605,7 @@ def _mapping(pairs: Sequence[str]) -> Mapping[str, str]:
     for pair in pairs:
         left, equals, right = (part.strip() for part in pair.partition("="))
         if not (left and equals and right):
-            raise TriageError(f"--map takes FIELD=KEY, not {pair!r}", hint="--map level=sev")
+            raise TriageError(f"--map takes WORD=LEVEL, not {pair!r}", hint="--map oops=error")
         mapping[left] = right
     return mapping
 

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from os.path import commonpath
 
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow, in_every_cycle
@@ -208,6 +209,38 @@ def _embeddings(drawing: _Drawing) -> None:
                 )
             break
     _order_embeddings(drawing)
+    _same_text(drawing)
+
+
+def _same_text(drawing: _Drawing) -> None:
+    """A server and its client log one error in the same words: the server's comes first."""
+    servers = [
+        n
+        for n in drawing.nodes.values()
+        if n.kind == "message" and n.severe and n.services and n.id not in drawing.labels
+    ]
+    for b in [
+        n
+        for n in drawing.nodes.values()
+        if n.kind == "exception" and n.inner and n.services and n.id not in drawing.parents
+    ]:
+        for a in sorted(servers, key=lambda n: n.id):
+            if (
+                set(a.services) & set(b.services)
+                or not _same_words(a.template, b.template)
+                or drawing.together(a, b) < ENOUGH
+            ):
+                continue
+            found = follow(a, b, drawing.slack)
+            why = "the client's exception repeats the words of the server's error"
+            drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
+            break
+
+
+def _same_words(one: str, other: str) -> bool:
+    """Whether two texts begin alike: at least 24 characters and two thirds of the shorter one."""
+    alike = len(commonpath([one, other]))
+    return alike >= 24 and alike >= 2 / 3 * min(len(one), len(other))
 
 
 def _innermost(drawing: _Drawing, node: str) -> str:
@@ -281,12 +314,10 @@ def _sequences(drawing: _Drawing) -> None:
                 continue
             found = follow(a, b, 2000)
             alike = min(a.count, b.count) / max(a.count, b.count)
-            if (
-                found is None
-                or found.share < 0.6
-                or (b.role != "wrapper" and (alike < 0.8 or found.share < 0.9))
-                or not _before(a, b, drawing.slack)
-            ):
+            if found is None or found.share < 0.6 or not _before(a, b, drawing.slack):
+                continue
+            tight = found.share >= 0.95 and found.lag_s < 5 and b.count >= 3
+            if b.role != "wrapper" and not (found.share >= 0.9 and alike >= (0.5 if tight else 0.8)):
                 continue
             if found.pace > 0.5 and b.count > 2:
                 continue
@@ -342,8 +373,8 @@ def _effects(drawing: _Drawing, role: str) -> None:
     """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
     platform_exits = any("exit" in n.marks for n in drawing.nodes.values() if n.role == "exit")
     for b in _by_time(drawing, lambda n: n.role == role):
-        if "worker_exit" in b.marks and platform_exits:
-            drawing.labels.add(b.id)
+        if role == "exit" and "exit" not in b.marks and platform_exits:
+            _note_exit(drawing, b)
             continue
         if b.id in drawing.labels:
             continue
@@ -362,6 +393,23 @@ def _effects(drawing: _Drawing, role: str) -> None:
                 if a.id in above or not _own_share(drawing, a, b, main):
                     continue
                 drawing.draw(edge)
+
+
+def _note_exit(drawing: _Drawing, b: Node) -> None:
+    """Another line on an end that the platform states itself: what comes behind it is its effect, all else only a note."""
+    for a in _by_time(drawing, lambda n: "exit" in n.marks):
+        found = follow(a, b, 0)
+        if (
+            "worker_exit" not in b.marks
+            and b.rule is not None
+            and b.rule.category == "crash"
+            and found is not None
+            and found.share >= 0.6
+        ):
+            why = f"the platform's answer to it, {_lag(found)} later"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.8, why))
+            return
+    drawing.labels.add(b.id)
 
 
 def _consequences(drawing: _Drawing) -> None:
@@ -499,13 +547,28 @@ def _kills(a: Node, b: Node) -> bool:
 
 
 def _precursors(drawing: _Drawing) -> None:
-    """Warnings that come before a root in the same service, again and again: early signs, never roots by themselves."""
+    """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
     roots = [n for n in drawing.nodes.values() if n.severe and n.role == "cause" and n.id not in drawing.parents]
     for early in _by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
         if any(e.cause == early.id or e.effect == early.id for e in drawing.edges):
             continue
         for root in sorted(roots, key=lambda n: (n.first is None, n.first, n.id)):
-            if root.count < 2 or early.count < root.count or root.rule is None or root.rule.category not in SATURATION:
+            if (
+                root.count < 2
+                or root.rule is None
+                or root.rule.category not in SATURATION
+                or not _before(early, root, 0)
+            ):
+                continue
+            if (
+                early.rule is not None
+                and early.rule.category == root.rule.category
+                and set(early.services) & set(root.services)
+            ):
+                why = "an early warning of the same kind in the same service"
+                drawing.draw(Edge(early.id, root.id, "precedes", early.count, None, 0.7, why))
+                break
+            if early.count < root.count:
                 continue
             found = follow(early, root, 0)
             if (

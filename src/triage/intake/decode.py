@@ -12,7 +12,7 @@ from triage.errors import TriageError
 from triage.intake.detection import Reading, study
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
-from triage.intake.jsonrows import Entries, frames_of, read_lines, read_one
+from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source
@@ -75,38 +75,18 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     clock = Clock(options.tz, source.modified, options.year)
     tally = Tally()
     notices = list(reading.notices)
-    held = b""
-    waiting: Piece | None = None
-    for piece in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
-        part, last = piece
-        if held and waiting is not None:
-            part = replace(
-                part,
-                data=held + part.data,
-                line=waiting.line,
-                lines=part.lines + waiting.lines,
-                size=part.size + len(held),
-            )
-            held, waiting = b"", None
-        rows, rejected, blank, pending = _read(
-            part, reading, options, clock, tally, last=last or len(part.data) > HELD_CAP + options.block_bytes
-        )
-        if pending is not None and part.data and not last:
-            cut = _offset(part.data, part.lines - (pending - part.line))
-            if len(part.data) - cut <= HELD_CAP:
-                held = part.data[cut:]
-                lines = part.line + part.lines - pending
-                waiting = replace(part, data=held, line=pending, lines=lines)
-                part = replace(part, data=part.data[:cut], lines=part.lines - lines, size=cut)
-                rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
-        yield _batch(
-            rows,
-            replace(part, blank=part.blank + blank),
-            rejected,
-            source,
-            reading.detection,
-            [*notices, *part.notices],
-        )
+    held: Piece | None = None
+    for piece, last in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
+        part = piece if held is None else _join(held, piece)
+        held = None
+        before = replace(tally)
+        rows, rejected, blank, pending = _read(part, reading, options, clock, tally, last=last)
+        if pending is not None and not last:
+            part, held = _split(part, pending)
+            tally = before  # it is read again
+            rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
+        done = replace(part, blank=part.blank + blank)
+        yield _batch(rows, done, rejected, source, reading.detection, [*notices, *part.notices])
         notices = []
     final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
     if final:
@@ -127,6 +107,35 @@ def _with_last(parts: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
         before = after
 
 
+def _join(held: Piece, piece: Piece) -> Piece:
+    """A piece with what was held back before it in front."""
+    return replace(
+        piece,
+        line=held.line,
+        lines=held.lines + piece.lines,
+        size=held.size + piece.size,
+        data=held.data + piece.data,
+        objects=None if piece.objects is None else (held.objects or ()) + piece.objects,
+    )
+
+
+def _split(piece: Piece, pending: int) -> tuple[Piece, Piece | None]:
+    """The piece up to what waits for more input, and the rest; no rest when it is too large to be held."""
+    if piece.objects is not None:
+        rest = piece.objects[pending:]
+        if sum(len(body) for body, _, _ in rest) > HELD_CAP:
+            return piece, None
+        lines = sum(count for _, _, count in rest)
+        held = Piece(rest[0][1], lines, 0, b"", rest)
+        return replace(piece, lines=piece.lines - lines, objects=piece.objects[:pending]), held
+    lines = piece.line + piece.lines - pending
+    cut = _offset(piece.data, lines)
+    if len(piece.data) - cut > HELD_CAP:
+        return piece, None
+    held = Piece(pending, lines, len(piece.data) - cut, piece.data[cut:])
+    return replace(piece, lines=piece.lines - lines, size=cut, data=piece.data[:cut]), held
+
+
 def _offset(data: bytes, lines_from_end: int) -> int:
     """Where the last `lines_from_end` lines of the data start."""
     at = len(data) - data.endswith(b"\n")
@@ -140,14 +149,15 @@ def _offset(data: bytes, lines_from_end: int) -> int:
 def _read(
     piece: Piece, reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
 ) -> tuple[pl.DataFrame, int, int, int | None]:
-    """Rows of a piece, how many of its lines were rejected and blank, and the line from which on it waits for more."""
+    """Rows of a piece, how many of its lines were rejected and blank, and the row from which on it waits for more."""
     rejected = blank = 0
+    typed = None if options.with_fields else reading.typed
     if piece.objects is not None or reading.json_first:
         entries = Entries()
         if piece.objects is not None:
-            _read_objects(piece, entries)
+            read_objects(piece.objects, typed, entries)
         else:
-            read_lines(piece.data, piece.line, reading.typed if not options.with_fields else None, entries)
+            read_lines(piece.data, piece.line, typed, entries)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank = entries.rejected, entries.blank
         frame = pl.concat(frames).sort("i", maintain_order=True) if frames else empty_rows()
@@ -155,11 +165,6 @@ def _read(
         frame = _lines_frame(piece)
     read = read_texts(frame, reading.layers, clock, tally, last=last, with_fields=options.with_fields)
     return read.rows, rejected, blank, read.pending
-
-
-def _read_objects(piece: Piece, entries: Entries) -> None:
-    for body, line, lines in piece.objects or ():
-        read_one(body, line, lines, entries)
 
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:

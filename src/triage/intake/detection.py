@@ -70,7 +70,7 @@ def study(
     )
     main = Counter(next((f.name for f in formats if speaks(o, f)), "") for o in objects).most_common(1)
     best = catalog.formats.get(main[0][0]) if main else None
-    typed = typed_decoder(best) if best is not None and best.typed and how.how == "lines" else None
+    typed = typed_decoder(best) if best is not None and best.typed else None
     layers = Layers(catalog, (), formats, only)
     rows = _read_head(entries, formats, layers, json_first, whole)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
@@ -139,7 +139,7 @@ def _read_object(number: int, value: Entry, catalog: Catalog) -> pl.DataFrame:
     entries = Entries()
     for one in explode(value):
         entries.objects.append(one)
-        entries.objects_at.append((number, 1))
+        entries.objects_at.append((number, number, 1))
     frame = pl.concat(frames_of(entries, None, formats, False, _SAMPLES, Tally()))
     return read_texts(frame, Layers(catalog, (), formats), _SAMPLES, Tally(), last=True).rows
 

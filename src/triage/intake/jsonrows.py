@@ -44,15 +44,15 @@ class Spot:
 
 @dataclass(slots=True)
 class Entries:
-    """Entries of one block, sorted by how they were read, each with its first line and its number of lines."""
+    """Entries of one block, sorted by how they were read, each with its place in order, first line and number of lines."""
 
     typed: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     typed_count: int = 0
-    typed_lines: list[range | list[int]] = field(default_factory=list)
+    typed_at: list[tuple[Sequence[int], Sequence[int], Sequence[int] | None]] = field(default_factory=list)
     objects: list[Entry] = field(default_factory=list)
-    objects_at: list[tuple[int, int]] = field(default_factory=list)
+    objects_at: list[tuple[int, int, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    texts_at: list[tuple[int, int]] = field(default_factory=list)
+    texts_at: list[tuple[int, int, int]] = field(default_factory=list)
     rejected: int = 0
     blank: int = 0
 
@@ -184,28 +184,68 @@ def _read_whole(part: bytes, line: int, count: int, typed: Typed | None, into: E
     if typed is not None:
         if any(None in map(get, found) for get in typed.required):
             return False
-        columns = _columns(typed, found)
-        lines: range | list[int] = range(line, line + count)
-        if odd := _speechless(columns, count):  # their text stands somewhere that the format does not name
-            raws = part.split(b"\n")
-            for n in odd:
-                read_one(raws[n], line + n, 1, into)
-            skip = set(odd)
-            keep = [n for n in range(count) if n not in skip]
-            columns = {c: [values[n] for n in keep] for c, values in columns.items()}
-            lines = [line + n for n in keep]
-        for column, values in columns.items():
-            have = into.typed[column]
-            have.extend([None] * (into.typed_count - len(have)))
-            have.extend(values)
-        into.typed_count += len(lines)
-        into.typed_lines.append(lines)
-    else:
-        if not all(type(e) is dict for e in found):
-            return False
-        for n, entry in enumerate(found):
-            _add_object(entry, line + n, 1, into)
+        raws: list[bytes] = []
+
+        def take_raw(n: int) -> bytes:
+            raws[:] = raws or part.split(b"\n")
+            return raws[n]
+
+        _add_typed(typed, found, range(line, line + count), range(line, line + count), None, take_raw, into)
+        return True
+    if not all(type(e) is dict for e in found):
+        return False
+    for n, entry in enumerate(found):
+        _add_object(entry, line + n, line + n, 1, into)
     return True
+
+
+def read_objects(objects: Sequence[tuple[bytes, int, int]], typed: Typed | None, into: Entries) -> None:
+    """Add entries given as (text, first line, lines)."""
+    if typed is None:
+        for order, one in enumerate(objects):
+            read_one(*one, into, order)
+        return
+    found, kept, orders = [], [], []
+    for order, one in enumerate(objects):
+        try:
+            entry = typed.decoder.decode(one[0])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            entry = None
+        if entry is None or any(get(entry) is None for get in typed.required):
+            read_one(*one, into, order)
+            continue
+        found.append(entry)
+        kept.append(one)
+        orders.append(order)
+    if found:
+        _add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], lambda n: kept[n][0], into)
+
+
+def _add_typed(
+    typed: Typed,
+    found: Sequence[Any],
+    orders: Sequence[int],
+    lines: Sequence[int],
+    counts: Sequence[int] | None,
+    take_raw: Callable[[int], bytes],
+    into: Entries,
+) -> None:
+    columns = _columns(typed, found)
+    if odd := _speechless(columns, len(found)):  # their text stands somewhere that the format does not name
+        for n in odd:
+            read_one(take_raw(n), lines[n], counts[n] if counts else 1, into, orders[n])
+        skip = set(odd)
+        keep = [n for n in range(len(found)) if n not in skip]
+        columns = {c: [values[n] for n in keep] for c, values in columns.items()}
+        orders = [orders[n] for n in keep]
+        lines = [lines[n] for n in keep]
+        counts = [counts[n] for n in keep] if counts else None
+    for column, values in columns.items():
+        have = into.typed[column]
+        have.extend([None] * (into.typed_count - len(have)))
+        have.extend(values)
+    into.typed_count += len(lines)
+    into.typed_at.append((orders, lines, counts))
 
 
 def _speechless(columns: dict[str, list[Any]], count: int) -> list[int]:
@@ -220,8 +260,9 @@ def _speechless(columns: dict[str, list[Any]], count: int) -> list[int]:
     return left
 
 
-def read_one(raw: bytes, line: int, lines: int, into: Entries) -> None:
+def read_one(raw: bytes, line: int, lines: int, into: Entries, order: int | None = None) -> None:
     """Add one entry that takes `lines` lines from `line` on: an object, else text; broken objects are rejected text."""
+    order = line if order is None else order
     body = raw.strip().strip(b"\x00").removesuffix(b",")
     if body.startswith(b"["):
         body = body[1:].strip()
@@ -230,18 +271,18 @@ def read_one(raw: bytes, line: int, lines: int, into: Entries) -> None:
         return
     if not body:
         into.texts.append("")
-        into.texts_at.append((line, lines))
+        into.texts_at.append((order, line, lines))
         return
     if body.startswith(b"{"):
         for value in _decode(body):
-            _add_object(value, line, lines, into)
+            _add_object(value, order, line, lines, into)
             return
         into.rejected += lines
         into.texts.append(raw.decode("utf-8", "replace").rstrip("\r"))
-        into.texts_at.append((line, 0))
+        into.texts_at.append((order, line, 0))
         return
     into.texts.append(raw.decode("utf-8", "replace").replace("\x00", "").rstrip("\r"))
-    into.texts_at.append((line, lines))
+    into.texts_at.append((order, line, lines))
 
 
 def _decode(body: bytes) -> Iterator[Entry]:
@@ -263,14 +304,14 @@ def _decode(body: bytes) -> Iterator[Entry]:
 _PLAIN = msgspec.json.Decoder()
 
 
-def _add_object(entry: Entry, line: int, lines: int, into: Entries) -> None:
+def _add_object(entry: Entry, order: int, line: int, lines: int, into: Entries) -> None:
     if EXPORTS.isdisjoint(entry):
         into.objects.append(entry)
-        into.objects_at.append((line, lines))
+        into.objects_at.append((order, line, lines))
         return
     for n, one in enumerate(explode(entry)):
         into.objects.append(one)
-        into.objects_at.append((line, 0 if n else lines))
+        into.objects_at.append((order, line, 0 if n else lines))
 
 
 def frames_of(
@@ -278,14 +319,14 @@ def frames_of(
 ) -> list[pl.DataFrame]:
     """WORK frames of the entries: typed ones, objects by format, and texts."""
     frames: list[pl.DataFrame] = []
-    if typed is not None and entries.typed_lines:
+    if typed is not None and entries.typed_count:
         frames.append(_typed_frame(entries, typed, clock, tally))
     if entries.objects:
         frames += object_frames(entries.objects, entries.objects_at, formats, with_fields, clock, tally)
     if entries.texts:
-        lines, counts = zip(*entries.texts_at, strict=True)
+        orders, lines, counts = zip(*entries.texts_at, strict=True)
         frame = pl.DataFrame(
-            {"i": lines, "line": lines, "lines": counts, "message": pl.Series(entries.texts, dtype=pl.String)}
+            {"i": orders, "line": lines, "lines": counts, "message": pl.Series(entries.texts, dtype=pl.String)}
         )
         frames.append(blank_rows(frame))
     return frames
@@ -293,25 +334,26 @@ def frames_of(
 
 def _typed_frame(entries: Entries, typed: Typed, clock: Clock, tally: Tally) -> pl.DataFrame:
     entry = typed.entry
-    lines = pl.concat(
-        [
-            pl.int_range(r.start, r.stop, dtype=pl.Int64, eager=True)
-            if isinstance(r, range)
-            else pl.Series(r, dtype=pl.Int64)
-            for r in entries.typed_lines
-        ]
-    ).alias("line")
+    orders = pl.concat([_numbers(order) for order, _, _ in entries.typed_at])
+    lines = pl.concat([_numbers(where) for _, where, _ in entries.typed_at])
+    counts = pl.concat([_numbers(many) if many else _numbers([1] * len(where)) for _, where, many in entries.typed_at])
     raw = {
         column: texts([*values, *[None] * (entries.typed_count - len(values))])
         for column, values in entries.typed.items()
     }
-    frame = blank_rows(pl.DataFrame({"i": lines, "line": lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64)))
+    frame = blank_rows(pl.DataFrame({"i": orders, "line": lines, "lines": counts}))
     return fill(frame.with_columns(_merge(raw, entry)), entry, clock, tally)
+
+
+def _numbers(values: Sequence[int]) -> pl.Series:
+    if isinstance(values, range):
+        return pl.int_range(values.start, values.stop, dtype=pl.Int64, eager=True)
+    return pl.Series(values, dtype=pl.Int64)
 
 
 def object_frames(
     objects: Sequence[Entry],
-    at: Sequence[tuple[int, int]],
+    at: Sequence[tuple[int, int, int]],
     formats: Sequence[Format],
     with_fields: bool,
     clock: Clock,
@@ -330,13 +372,10 @@ def object_frames(
     for which, members in groups.items():
         entry_format = formats[which]
         picked = [objects[n] for n in members]
-        lines = [at[n][0] for n in members]
-        frame = blank_rows(
-            pl.DataFrame(
-                {"i": lines, "line": lines, "lines": [at[n][1] for n in members]},
-                schema_overrides={"i": pl.Int64, "lines": pl.Int64},
-            )
+        places = pl.DataFrame(
+            [at[n] for n in members], schema={"i": pl.Int64, "line": pl.Int64, "lines": pl.Int64}, orient="row"
         )
+        frame = blank_rows(places)
         frames.append(
             fill(frame.with_columns(columns_of(picked, entry_format, with_fields)), entry_format, clock, tally)
         )
@@ -472,17 +511,15 @@ def _pick(objects: Sequence[Entry], path: Place) -> list[Any]:
     if len(path.keys) == 1:
         key = path.keys[0]
         return [o.get(key) for o in objects]
-    return [_walk(o, path) for o in objects]
-
-
-def _walk(entry: Entry, path: Place) -> Any:
-    value: Any = entry
-    for key in path.keys:
-        if not isinstance(value, dict):
-            value = None
-            break
-        value = value.get(key)
-    return entry.get(path.dotted) if value is None else value
+    first, *more = path.keys
+    dotted = path.dotted
+    values = []
+    for entry in objects:
+        value = entry.get(first)
+        for key in more:
+            value = value.get(key) if isinstance(value, dict) else None
+        values.append(entry.get(dotted) if value is None else value)
+    return values
 
 
 def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -21,7 +21,7 @@ WORK: dict[str, pl.DataType] = {
     "chain": pl.String(),
 }
 CONTINUES = (
-    r"^(?:[ \t\u{a0}]|Traceback \(most recent call last\)|Caused by: |\.\.\. [0-9]+ (?:more|common)|During handling of the above|"
+    r"^(?:\t| {2}|\u{a0}|Traceback \(most recent call last\)|Caused by: |\.\.\. [0-9]+ (?:more|common)|During handling of the above|"
     r"The above exception was|at [\w.$<>/]+\(|\^+$|[)\]}]+[,;]?$|$)"
 )
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
@@ -30,11 +30,10 @@ _NIL = ("-", "", "null", "undefined")
 
 @dataclass(slots=True)
 class Tally:
-    """What had to be assumed or was lost while a source was read; the one thing here that changes."""
+    """What had to be assumed while a source was read; the one thing here that changes."""
 
     zone: int = 0
     year: int = 0
-    lost: dict[str, int] = field(default_factory=dict)
 
 
 def blank_rows(frame: pl.DataFrame) -> pl.DataFrame:

@@ -36,7 +36,7 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Rows that are done, and the line from which on the next block is needed to go on (None: none is)."""
+    """Rows that are done, and the place in order (`i`) from which on the next block is needed to go on (None: nowhere)."""
 
     rows: pl.DataFrame
     pending: int | None = None
@@ -48,7 +48,7 @@ def read_texts(
     """Every open row of a WORK frame read as deep as formats go; a row's result depends on nothing but its text.
 
     Split entries are put together; when the rest of one is not there yet and this is not the `last` block,
-    `pending` names its first line.
+    `pending` names its first row.
     """
     done: list[pl.DataFrame] = []
     pending: int | None = None
@@ -121,7 +121,7 @@ def _unwrap_objects(
     if not rows:
         return [frame]
     inner = pl.concat(
-        object_frames(objects, [(n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)
+        object_frames(objects, [(n, n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)
     ).sort("i")
     outer = frame[rows]
     merged = outer.with_columns(
@@ -228,7 +228,7 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
     waits = None
     if not last:
         open_end = joined.filter(pl.col("next").is_null() & pl.col("message").str.contains(firsts))
-        waits = open_end["line"].min()
+        waits = open_end["i"].min()
     joined = joined.with_columns(
         pl.when("head").then(pl.col("message") + "\n" + pl.col("next")).otherwise("message").alias("message"),
         pl.when("head").then(pl.col("lines") + pl.col("next_lines")).otherwise("lines").alias("lines"),
@@ -244,9 +244,7 @@ def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
     whole = frame.filter(~pl.col("part").any().over("key", "group"))
     waits = None
     if not last:
-        waits = (
-            split.group_by("key", "group").agg(pl.col("line").min(), pl.col("part").last()).filter("part")["line"].min()
-        )
+        waits = split.group_by("key", "group").agg(pl.col("i").min(), pl.col("part").last()).filter("part")["i"].min()
     first = [c for c in WORK if c not in ("message", "lines", "part")]
     glued = split.group_by("key", "group", maintain_order=True).agg(
         *(pl.col(c).first() for c in first), pl.col("message").str.join(""), pl.col("lines").sum(), part=pl.lit(False)
