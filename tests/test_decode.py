@@ -433,6 +433,19 @@ def test_junk_is_said_not_to_be_a_log() -> None:
     assert "does not look like a log" in said(intake)
 
 
+def test_messages_of_megabytes_are_shortened_in_the_middle() -> None:
+    rows, intake = read("INFO:     a\nERROR:    " + "x" * 200_000 + " end\nINFO:     b\n")
+    assert len(rows["message"][1]) < 66_000
+    assert rows["message"][1].endswith("x end")
+    assert "shortened (the first on line 2)" in said(intake)
+
+
+def test_an_empty_list_has_no_records() -> None:
+    for text in ("[]\n", "[\n]\n", "[]", "[{}]\n"):
+        rows, _ = read(text)
+        assert rows["message"].to_list() in ([], ["{}"])
+
+
 def test_an_empty_input_is_no_problem() -> None:
     assert list(decode(source(b""), catalog())) == []
 

@@ -416,7 +416,13 @@ def _consequences(drawing: _Drawing) -> None:
     """Errors of no known kind that set in after a known failure of the same service and stay with it."""
     for b in _by_time(
         drawing,
-        lambda n: n.kind == "message" and n.role in ("cause", "wrapper") and n.severe and _vague(n) and not n.stacks,
+        lambda n: (
+            n.kind == "message"
+            and n.role in ("cause", "wrapper")
+            and n.severe
+            and (n.role == "wrapper" or _vague(n))
+            and not n.stacks
+        ),
     ):
         if b.id in drawing.parents or b.id in drawing.labels or any(e.cause == b.id for e in drawing.edges):
             continue
@@ -428,7 +434,7 @@ def _consequences(drawing: _Drawing) -> None:
                 or _outer(drawing, a)
                 or not a.severe
                 or a.count < 2
-                or not set(a.services) & set(b.services)
+                or not (set(a.services) & set(b.services) or (b.rule is not None and b.rule.category == "queue"))
             ):
                 continue
             if (
@@ -571,12 +577,7 @@ def _precursors(drawing: _Drawing) -> None:
             if early.count < root.count:
                 continue
             found = follow(early, root, 0)
-            if (
-                found is None
-                or in_every_cycle(early, root) < 0.8
-                or not _before(early, root, 0)
-                or drawing.together(root, early) < 0.5
-            ):
+            if found is None or in_every_cycle(early, root) < 0.8:
                 continue
             drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
             break

@@ -20,6 +20,7 @@ from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
+MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 _LOSSES = {
     r"Messages dropped: ?(\d+)": "dropped by the platform's rate limit",
@@ -197,6 +198,7 @@ def _batch(
             .otherwise("instance")
             .alias("instance"),
         )
+    rows, cuts = _shorten(rows, source.name)
     ledger = {
         "source": [source.name],
         "format": [detection.chain],
@@ -205,9 +207,25 @@ def _batch(
         "lines": [piece.lines],
         "blank": [piece.blank],
         "rejected": [rejected],
-        "notices": [notices + _losses(rows, source.name)],
+        "notices": [notices + cuts + _losses(rows, source.name)],
     }
     return Batch(conform(rows, ROWS) if len(rows) else empty(ROWS), pl.DataFrame(ledger, schema=INTAKE))
+
+
+def _shorten(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, list[str]]:
+    """The rows with messages of a bearable length, and a sentence when some were cut."""
+    long = rows["message"].str.len_bytes() > MESSAGE_CAP
+    if not long.any():
+        return rows, []
+    text, tail = pl.col("message"), MESSAGE_CAP // 4
+    short = text.str.slice(0, MESSAGE_CAP - tail) + "\n[...]\n" + text.str.tail(tail)
+    first = rows.filter(long)["line"][0]
+    cut = rows.with_columns(
+        pl.when((text.str.len_bytes() > MESSAGE_CAP) & (text.str.len_chars() > MESSAGE_CAP)).then(short).otherwise(text)
+    )
+    return cut, [
+        f"{name}: {long.sum()} messages longer than {MESSAGE_CAP >> 10} KiB were shortened (the first on line {first})"
+    ]
 
 
 def _losses(rows: pl.DataFrame, name: str) -> list[str]:

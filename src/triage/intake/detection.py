@@ -61,6 +61,8 @@ def study(
     objects = entries.objects[:HEAD_LINES]
     filled = len(objects) + sum(1 for t in entries.texts if t.strip())
     json_first = how.how != "lines" or (bool(objects) and len(objects) >= _JSON_SHARE * filled)
+    if whole and not whole.strip(b"[]{}, \t\r\n") and whole.strip():  # an empty list
+        json_first = True
     if only is not None:
         json_first = only.kind == "json"
     formats = (

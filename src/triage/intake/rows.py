@@ -94,20 +94,18 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         new["level"] = pl.coalesce(level, "level")
     for name in ("service", "instance", "deployment"):
         if f"g_{name}" in have:
-            new[name] = pl.coalesce(name, _named(f"g_{name}"))
+            new[name] = pl.coalesce(name, _named(f"g_{name}", entry))
     for name in ("trace", "logger", "method", "stream"):
         if f"g_{name}" in have:
-            new[name] = pl.coalesce(_named(f"g_{name}"), name)
+            new[name] = pl.coalesce(_named(f"g_{name}", entry), name)
     if entry.transport_level == "journal" and "g_stream" in have:
         new["stream"] = pl.when(pl.col("g_stream") == "stdout").then(pl.lit("stdout"))
     if "g_route" in have:
-        route = pl.col("g_route").str.extract(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)", 1)
-        new["route"] = pl.coalesce(pl.when(route == "").then(pl.lit("/")).otherwise(route), "route")
+        new["route"] = pl.coalesce(pl.lit(_paths(frame["g_route"])), "route")
     if "g_status" in have:
-        status = pl.col("g_status").str.extract(r"^(\d{3})(?:\.0)?$", 1).cast(pl.Int64)
-        new["status"] = pl.coalesce(pl.when(status.is_between(100, 599)).then(status), "status")
+        new["status"] = pl.coalesce(pl.lit(_statuses(frame["g_status"])), "status")
     if "g_latency" in have:
-        new["latency_ms"] = pl.coalesce(_milliseconds(entry.latency), "latency_ms")
+        new["latency_ms"] = pl.coalesce(pl.lit(_milliseconds(frame["g_latency"], entry.latency)), "latency_ms")
     if "g_exit_code" in have:
         new["exit_code"] = pl.coalesce(pl.col("g_exit_code").cast(pl.Int64, strict=False), "exit_code")
     if "g_fields" in have:
@@ -124,14 +122,13 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         frame = frame.with_columns((pl.col("g_part") == "P").alias("part"))
     if entry.kind == "json":
         frame = frame.with_columns(_fallback_message(pl.col("message")).alias("message"))
+    first = (frame["chain"] == "").all()
+    chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
     return frame.with_columns(
         (~own | pl.col("g_structured") | _opens(entry)).alias("header"),
         (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
         pl.lit(entry.name).alias("format"),
-        pl.when(pl.col("chain") == "")
-        .then(pl.lit(entry.name))
-        .otherwise(pl.col("chain") + f" > {entry.name}")
-        .alias("chain"),
+        chain,
     ).select(list(WORK))
 
 
@@ -180,8 +177,11 @@ def _fallback_message(text: pl.Expr) -> pl.Expr:
     )
 
 
-def _named(name: str) -> pl.Expr:
-    text = pl.col(name).str.replace(r"\[\d+\]$", "") if name == "g_service" else pl.col(name)
+def _named(name: str, entry: Format) -> pl.Expr:
+    """A name that the entry gives; null for what stands for none. A process id behind a program's name is cut off."""
+    text = pl.col(name)
+    if entry.kind == "text" and name == "g_service" and entry.header == "plain":
+        text = text.str.replace(r"\[[0-9]+\]$", "")
     return pl.when(~pl.col(name).is_in(_NIL)).then(text)
 
 
@@ -196,8 +196,29 @@ def _unquoted(name: str) -> pl.Expr:
     return pl.when(column.str.starts_with('"')).then(plain).otherwise(column)
 
 
-def _milliseconds(unit: str) -> pl.Expr:
-    number = pl.col("g_latency").str.extract(r"^(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", 1).cast(pl.Float64, strict=False)
-    named = pl.col("g_latency").str.extract(r"\d ?(ns|us|µs|ms|s|m)$", 1).replace("µs", "us")
-    factor = named.fill_null(unit).replace_strict(UNITS_MS, default=None, return_dtype=pl.Float64)
-    return number * factor
+def _paths(urls: pl.Series) -> pl.Series:
+    """Paths of URLs, without scheme, host and query."""
+    if urls.str.contains("://", literal=True).any():
+        urls = urls.str.replace(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "")
+    paths = urls.str.extract(r"^([^?#]*)", 1)
+    return paths.zip_with((paths != "").fill_null(True), pl.Series(["/"]))
+
+
+def _statuses(texts: pl.Series) -> pl.Series:
+    """HTTP statuses; null for what is none."""
+    numbers = texts.cast(pl.Int64, strict=False)
+    if numbers.null_count() > texts.null_count():
+        numbers = numbers.zip_with(
+            numbers.is_not_null(), texts.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+        )
+    return numbers.zip_with(numbers.is_between(100, 599).fill_null(True), pl.Series([None], dtype=pl.Int64))
+
+
+def _milliseconds(texts: pl.Series, unit: str) -> pl.Series:
+    """Durations as milliseconds; `unit` is that of numbers which name none."""
+    numbers = texts.cast(pl.Float64, strict=False) * UNITS_MS[unit]
+    if numbers.null_count() == texts.null_count():
+        return numbers
+    named = texts.str.extract_groups(r"^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m)$").struct.unnest()
+    factor = named["2"].replace("µs", "us").replace_strict(UNITS_MS, default=None, return_dtype=pl.Float64)
+    return numbers.zip_with(numbers.is_not_null(), named["1"].cast(pl.Float64, strict=False) * factor)
