@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from triage.summary import Summary, merge_all
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ROWS, _BYTES = 65_536, 64 << 20  # read before the tables are made: a few large steps cost less than many small ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +198,8 @@ def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tupl
         return
     newest_first = _descends(first.rows)
 
-    def all_batches() -> Iterator[Batch]:
-        yield first
-        yield from batches
-
     since, until = (moment(t) if t else None for t in (options.since, options.until))
-    for assembled in assemble(all_batches(), newest_first=newest_first):
+    for assembled in assemble(_gathered(chain([first], batches)), newest_first=newest_first):
         events = assembled.events
         if since is not None:
             events = events.filter(pl.col("at") >= since)
@@ -210,6 +208,27 @@ def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tupl
         if options.services:
             events = events.filter(pl.col("service").is_in(options.services))
         yield Assembled(events, assembled.intake), newest_first
+
+
+def _gathered(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same rows in fewer and larger batches."""
+    waiting: list[Batch] = []
+    rows = read = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.rows.height
+        read += int(batch.intake["bytes"].sum())
+        if rows >= _ROWS or read >= _BYTES:
+            yield _joined(waiting)
+            waiting, rows, read = [], 0, 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(pl.concat([b.rows for b in batches]), pl.concat([b.intake for b in batches]))
 
 
 def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:

@@ -60,10 +60,10 @@ class Table:
     def schema(self) -> dict[str, pl.DataType]:
         return {**self.keys, **{n: t for n, (t, _) in self.totals.items()}}
 
-    def fold(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Combine rows that share a key; sorted by the keys."""
+    def folded(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows that share a key combined; sorted by the keys."""
         merged = rows.group_by(*self.keys).agg(**{n: e for n, (_, e) in self.totals.items()})
-        merged = conform(merged, self.schema)
+        merged = merged.select(pl.col(n).cast(t) for n, t in self.schema.items())
         if self.keep is not None:
             group, most = self.keep
             merged = (
@@ -75,13 +75,41 @@ class Table:
         merged = merged.sort(*self.keys)
         return merged.head(self.most) if self.most else merged
 
+    def fold(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Combine rows that share a key; sorted by the keys."""
+        return self.folded(rows.lazy()).collect() if rows.height else empty(self.schema)
+
     def coarsen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
         """Rows with the finest buckets, of at least `width` microseconds, that leave no more rows than allowed."""
-        while True:
-            rows = self.fold(rows.with_columns(bucket=(pl.col("bucket") // width) * width))
-            if len(rows) <= self.bucket_rows:
-                return rows, width
-            width *= 2
+        rows = self.fold(rows.with_columns(_wider(width)))
+        wider = self._width(rows, width)
+        return (self.fold(rows.with_columns(_wider(wider))) if wider > width else rows), wider
+
+    def _width(self, rows: pl.DataFrame, width: int) -> int:
+        """The least width, by doubling, at which folded rows are no more than allowed.
+
+        Two buckets fall together once their numbers, shifted right, are equal: after as many doublings as the highest bit
+        in which they differ. So neighbours in order of key and time tell how many rows every doubling takes away.
+        """
+        if rows.height <= self.bucket_rows:
+            return width
+        group = [n for n in self.keys if n != "bucket"]
+        number = pl.col("bucket") // width
+        apart = rows.lazy().sort(*group, "bucket").select(
+            pl.all_horizontal(*(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in group)).alias("same"),
+            (64 - (number ^ number.shift(1)).bitwise_leading_zeros()).alias("doublings"),
+        )  # fmt: skip
+        merging = apart.filter("same").drop_nulls().group_by("doublings").len().sort("doublings").collect()
+        left = rows.height
+        for doublings, count in merging.iter_rows():
+            left -= count
+            if left <= self.bucket_rows:
+                return int(width << doublings)
+        return int(width << merging["doublings"][-1]) if merging.height else width
+
+
+def _wider(width: int) -> pl.Expr:
+    return (pl.col("bucket") // width * width).alias("bucket")
 
 
 WHERE = {"service": STR, "instance": STR}
@@ -221,21 +249,23 @@ class Summary:
         marks: pl.DataFrame | None = None,
         disorder: int = 0,
         undated: int | None = None,
+        widths: Mapping[str, int] | None = None,
     ) -> Summary:
         """Summarize signed events (schema SIGNED), their NODES, and the INTAKE rows that account for them.
 
         `marks` is what grouping.marks.mark gave for these events, where it was asked already.
 
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
-        of those that had no date of their own, where the reader lent them one.
+        of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
+        one will be merged with: finer buckets are not made then.
         """
         rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, disorder, undated)
-        return _settle({name: [table] for name, table in rows.items()}, {})
+        return _settle(rows, widths or {})
 
     @staticmethod
     def empty() -> Summary:
         """The neutral element of merge."""
-        return Summary({n: empty(t.schema) for n, t in TABLES.items()}, dict.fromkeys(BUCKETED, TICK_US))
+        return _settle({}, {})
 
     @staticmethod
     def merge(summaries: Iterable[Summary]) -> Summary:
@@ -244,7 +274,8 @@ class Summary:
         if len(parts) == 1:
             return parts[0]
         widths: dict[str, int] = {n: max((s.widths[n] for s in parts), default=TICK_US) for n in BUCKETED}
-        return _settle({n: [s.tables[n] for s in parts] for n in TABLES}, widths)
+        filled = {n: [s.tables[n] for s in parts if s.tables[n].height] for n in TABLES}
+        return _settle({n: pl.concat(tables).lazy() for n, tables in filled.items() if tables}, widths)
 
     def save(self, path: Path) -> None:
         """Write one file: a zip of Arrow tables. The same summary gives the same bytes."""
@@ -279,15 +310,23 @@ class Summary:
         return Summary(tables, {n: int(w) for n, w in meta["widths"].items()})
 
 
-def _settle(parts: Mapping[str, list[pl.DataFrame]], widths: Mapping[str, int]) -> Summary:
+def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summary:
+    """The summary of rows that are not folded yet; a table that is not among them is empty."""
+    plans = {
+        name: TABLES[name].folded(
+            table.with_columns(_wider(widths.get(name, TICK_US))) if TABLES[name].bucket_rows else table
+        )
+        for name, table in rows.items()
+    }
+    folded = dict(zip(plans, pl.collect_all(plans.values()), strict=True))
     tables: dict[str, pl.DataFrame] = {}
     final: dict[str, int] = {}
     for name, table in TABLES.items():
-        rows = pl.concat(parts[name]) if parts.get(name) else empty(table.schema)
+        tables[name] = folded[name] if name in folded else empty(table.schema)
         if table.bucket_rows:
-            tables[name], final[name] = table.coarsen(rows, widths.get(name, TICK_US))
-        else:
-            tables[name] = table.fold(rows)
+            final[name] = widths.get(name, TICK_US)
+            if tables[name].height > table.bucket_rows:
+                tables[name], final[name] = table.coarsen(tables[name], final[name])
     return Summary(tables, final)
 
 
@@ -315,115 +354,95 @@ def _tabulate(
     marks: pl.DataFrame,
     disorder: int,
     undated: int | None,
-) -> dict[str, pl.DataFrame]:
-    """Rows for every table, not yet folded."""
-    events = signed.with_row_index("row").with_columns(
+) -> dict[str, pl.LazyFrame]:
+    """Rows for every table that has some, not yet folded."""
+    events = signed.lazy().with_row_index("row").with_columns(
         _bucket(),
         http=pl.when(pl.col("status") >= 500).then(
             pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
         ),
-    )
-    marks = marks.cast({"row": pl.UInt32})
-    hot = events.filter(pl.col("signature").is_not_null() | pl.col("http").is_not_null())
-    requests = events.filter(pl.col("status").is_not_null())
-    out: dict[str, pl.DataFrame] = {"nodes": nodes}
+    ).collect()  # fmt: skip
+    out = {"nodes": nodes.lazy()} if nodes.height else {}
     out["sources"] = _sources(events, intake, disorder, undated)
-    out["notices"] = (
-        intake.select("source", notice="notices", count=pl.lit(1, INT)).explode("notice").drop_nulls("notice")
-    )
-    crash = (pl.col("stack").is_not_null() & pl.col("level").is_null()).sum()
-    out["volume"] = events.group_by("service", "level", "bucket").agg(count=pl.len(), crashes=crash).pipe(_as, "volume")
-    out |= _failures(hot, marks)
-    out |= _clusters(hot)
-    out |= _requests(requests)
+    if intake["notices"].list.len().sum():
+        notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
+        out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
+    crash = (pl.col("stack").is_not_null() & pl.col("level").is_null()).cast(INT)
+    out["volume"] = events.lazy().select("service", "level", "bucket", count=_ONE, crashes=crash)
+    out |= _failures(events.filter(pl.col("signature").is_not_null() | pl.col("http").is_not_null()), marks)
+    out |= _requests(events.filter(pl.col("status").is_not_null()))
     out |= _life(events, marks)
     return out
 
 
+_ONE = pl.lit(1, INT)
 _HTTP_IDS = {status: http_id(status) for status in range(500, 600)}
 
 
-def _as(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    return conform(rows, TABLES[name].schema)
+def _sources(
+    events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None
+) -> pl.LazyFrame:
+    zero, untimed = pl.lit(0, INT), pl.lit(None, TIME)
+    unsaid = {n: pl.lit(None, STR) for n in ("format", "why")}
+    names = list(TABLES["sources"].schema)
+    read = intake.lazy().with_columns(
+        records=zero, continuation=zero, undated=zero, disorder=zero, first=untimed, last=untimed
+    )
+    seen = events.lazy().group_by("source").agg(
+        records=pl.len().cast(INT), continuation=(pl.col("lines") - 1).clip(0).sum(), undated=pl.col("at").null_count().cast(INT),
+        first=pl.col("at").min(), last=pl.col("at").max(),
+    ).with_columns(bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, **unsaid)  # fmt: skip
+    parts = [read.select(names), seen.select(names)]
+    lent = 0 if undated is None else undated - events["at"].null_count()
+    if (disorder or lent) and events.height:
+        more = pl.LazyFrame({"source": [events["source"].min()], "disorder": [disorder], "undated": [lent]})
+        counts = dict.fromkeys(("bytes", "lines", "blank", "rejected", "records", "continuation"), zero)
+        parts.append(more.with_columns(first=untimed, last=untimed, **counts, **unsaid).select(names))
+    return pl.concat(parts)
 
 
-def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.DataFrame:
-    zero = pl.lit(0, INT)
-    read = intake.select(
-        "source", "format", "why", "bytes", "lines", "blank", "rejected", records=zero, continuation=zero, undated=zero, disorder=zero,
-        first=pl.lit(None, TIME), last=pl.lit(None, TIME),
-    )  # fmt: skip
-    seen = events.group_by("source").agg(
-        format=pl.lit(None, STR), why=pl.lit(None, STR), bytes=zero, lines=zero, blank=zero, rejected=zero,
-        records=pl.len(), continuation=(pl.col("lines") - 1).clip(0).sum(), undated=pl.col("at").is_null().sum(),
-        disorder=zero, first=pl.col("at").min(), last=pl.col("at").max(),
-    )  # fmt: skip
-    rows = pl.concat([_as(read, "sources"), _as(seen, "sources")])
-    lent = 0 if undated is None else undated - int(events["at"].null_count())
-    if (disorder or lent) and len(seen):
-        more = pl.DataFrame({"source": [seen["source"].min()], "disorder": [disorder], "undated": [lent]})
-        rows = pl.concat([rows, _as(more, "sources").with_columns(pl.col(INT).fill_null(0))])
-    return rows
-
-
-def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     """Each failing record under every failure it shows: the links of its stack, its own message, its HTTP status."""
-    ids = hot.with_columns(
-        failures=pl.concat_list(
-            pl.col("causes").fill_null([]),
-            pl.concat_list("failure").list.drop_nulls(),
-            pl.concat_list("http").list.drop_nulls(),
-        )
+    if not hot.height:
+        return {}
+    ids = pl.concat_list(
+        pl.col("causes").fill_null([]),
+        pl.concat_list("failure").list.drop_nulls(),
+        pl.concat_list("http").list.drop_nulls(),
     )
     each = (
-        ids.select(
-            "row",
-            "kind",
-            "service",
-            "instance",
-            "trace",
-            "bucket",
-            "at",
-            "source",
-            "line",
-            "signature",
-            "level",
-            "stack",
-            ids="failures",
+        hot.lazy()
+        .select(
+            "row", "kind", "service", "instance", "trace", "bucket", "at", "source", "line", "signature",
+            level=pl.col("level").to_physical().cast(INT), stacks=pl.col("stack").is_not_null().cast(INT),
+            failure=ids.list.unique(),
         )
-        .explode("ids", empty_as_null=True)
-        .rename({"ids": "failure"})
+        .explode("failure", empty_as_null=True)
         .drop_nulls("failure")
-        .unique(["row", "failure"], keep="first", maintain_order=True)
-    )
-    failing = each.group_by("failure", "kind", "service", "instance").agg(
-        count=pl.len(),
-        first=pl.col("at").min(),
-        last=pl.col("at").max(),
-        level=pl.col("level").to_physical().max(),
-        stacks=pl.col("stack").count(),
-    )
-    activity = (
-        each.drop_nulls("bucket").group_by("failure", "kind", "service", "instance", "bucket").agg(count=pl.len())
-    )
-    marked = each.join(marks.select("row", "mark"), on="row").group_by("failure", "mark").agg(count=pl.len())
-    traces = each.drop_nulls("trace").group_by("trace", "failure").agg(count=pl.len(), first=pl.col("at").min())
-    return {
-        "failures": _as(failing, "failures"),
-        "activity": _as(activity, "activity"),
-        "marked": _as(marked, "marked"),
-        "traces": _as(traces, "traces"),
-        "members": _as(each.drop_nulls("signature").group_by("signature", "failure").agg(count=pl.len()), "members"),
+        .with_columns(count=_ONE, first="at", last="at")
+        .collect()
+    )  # fmt: skip
+    rows = each.lazy()
+    out = {
+        "failures": rows,
+        "activity": rows.drop_nulls("bucket"),
+        "members": rows.drop_nulls("signature"),
         "links": _links(hot),
         "examples": _examples(hot, each),
-    }
+    } | _clusters(hot)
+    if each["trace"].null_count() < each.height:
+        out["traces"] = rows.drop_nulls("trace")
+    if marks.height:
+        out["marked"] = rows.join(marks.lazy().select(pl.col("row").cast(pl.UInt32), "mark"), on="row")
+    return out
 
 
-def _links(hot: pl.DataFrame) -> pl.DataFrame:
+def _links(hot: pl.DataFrame) -> pl.LazyFrame:
     """What one record proves by itself: cause and effect in its stack, and the message that wraps the outermost one."""
-    chained = hot.filter(pl.col("causes").list.len() > 1)
+    raised = hot.lazy().filter(pl.col("causes").list.len() > 0)
     pairs = (
-        chained.select(
+        raised.filter(pl.col("causes").list.len() > 1)
+        .select(
             cause=pl.col("causes").list.slice(0, pl.col("causes").list.len() - 1),
             effect=pl.col("causes").list.slice(1),
             kind=pl.col("links"),
@@ -434,7 +453,7 @@ def _links(hot: pl.DataFrame) -> pl.DataFrame:
         .explode("cause", "effect", "kind", empty_as_null=True)
         .drop_nulls(["cause", "effect"])
     )
-    wraps = hot.filter((pl.col("causes").list.len() > 0) & pl.col("failure").is_not_null()).select(
+    wraps = raised.drop_nulls("failure").select(
         cause=pl.col("causes").list.last(),
         effect="failure",
         kind=pl.lit("wraps"),
@@ -442,80 +461,69 @@ def _links(hot: pl.DataFrame) -> pl.DataFrame:
         source="source",
         line="line",
     )
-    both = pl.concat([pairs, wraps]).filter(pl.col("cause") != pl.col("effect"))
-    return _as(both.with_columns(count=pl.lit(1, INT)), "links")
+    return pl.concat([pairs, wraps]).filter(pl.col("cause") != pl.col("effect")).with_columns(count=_ONE)
 
 
-def _examples(hot: pl.DataFrame, each: pl.DataFrame) -> pl.DataFrame:
+def _examples(hot: pl.DataFrame, each: pl.DataFrame) -> pl.LazyFrame:
     order = ["at", "source", "line"]
     ids = pl.concat(
         [
-            each.select("row", *order, id="failure"),
-            hot.drop_nulls("signature").select("row", *order, id="signature"),
+            each.lazy().select("row", *order, id="failure"),
+            hot.lazy().drop_nulls("signature").select("row", *order, id="signature"),
         ]
     )
-    first = ids.sort("id", *order, nulls_last=True).group_by("id", maintain_order=True).head(EXAMPLES)
-    texts = hot.filter(pl.col("row").is_in(first["row"].unique().implode())).select("row", text=_text())
-    return _as(first.join(texts, on="row"), "examples")
+    first = ids.sort("id", *order, nulls_last=True).group_by("id", maintain_order=True).head(EXAMPLES).collect()
+    texts = hot.filter(pl.col("row").is_in(first["row"].unique().implode()))
+    return first.lazy().join(texts.lazy().select("row", text=_text()), on="row")
 
 
-def _clusters(hot: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    grouped = hot.drop_nulls("signature")
-    where = grouped.group_by("signature", "level", "service", "instance").agg(
-        count=pl.len(), first=pl.col("at").min(), last=pl.col("at").max()
-    )
-    named = grouped.group_by("signature").agg(pl.col("exception", "message", "template").min())
-    rhythm = grouped.drop_nulls("bucket").group_by("signature", "bucket").agg(count=pl.len())
-    return {"clusters": _as(where, "clusters"), "groups": _as(named, "groups"), "rhythm": _as(rhythm, "rhythm")}
+def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
+    grouped = hot.lazy().drop_nulls("signature").with_columns(count=_ONE, first="at", last="at")
+    return {"clusters": grouped, "groups": grouped, "rhythm": grouped.drop_nulls("bucket")}
 
 
-def _requests(requests: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    if len(requests) == 0:
+def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
+    if not requests.height:
         return {}
-    paths = requests["route"].unique()
-    routes = pl.DataFrame({"route": paths, "masked": route_template(paths)})
-    seen = requests.join(routes, on="route", how="left", nulls_equal=True).with_columns(route="masked")
     ms = pl.col("latency_ms")
-    counted = seen.group_by("kind", "format", "service", "method", "route", "status").agg(
-        count=pl.len(), timed=ms.count(), total_us=(ms * 1000).round().cast(INT).sum(), min_ms=ms.min(), max_ms=ms.max()
+    timed = {"timed": ms.count().cast(INT), "total_us": (ms * 1000).round().cast(INT).sum()}
+    step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
+    seen = (
+        requests.lazy()
+        .group_by("kind", "format", "service", "method", "route", "status", step)
+        .agg(count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max())
+        .collect()
     )
-    step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT)
-    spread = seen.filter(ms.is_not_null()).group_by("kind", "service", "method", "route", step=step).agg(count=pl.len())
-    traffic = (
-        seen.drop_nulls("bucket")
-        .group_by("kind", "service", "bucket")
-        .agg(
-            requests=pl.len(),
-            failed=(pl.col("status") >= 500).sum(),
-            timed=ms.count(),
-            total_us=(ms * 1000).round().cast(INT).sum(),
-        )
-    )
-    return {"requests": _as(counted, "requests"), "latency": _as(spread, "latency"), "traffic": _as(traffic, "traffic")}
+    seen = seen.with_columns(route=route_template(seen["route"]))
+    failed = (pl.col("status") >= 500).cast(INT)
+    moments = requests.lazy().drop_nulls("bucket").select(
+        "kind", "service", "bucket", requests=_ONE, failed=failed, timed=ms.is_not_null().cast(INT),
+        total_us=(ms * 1000).round().cast(INT),
+    )  # fmt: skip
+    return {"requests": seen.lazy(), "latency": seen.lazy().drop_nulls("step"), "traffic": moments}
 
 
-def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     """Starts, stops, exits, deploys: what the lines say of the processes themselves."""
-    seen = marks.rename({"exit_code": "code"}).join(
-        events.select("row", "service", "instance", "at", "bucket", "source", "line", "failure", "message"), on="row"
+    out: dict[str, pl.LazyFrame] = {}
+    if events["deployment"].null_count() < events.height:
+        deployed = events.lazy().drop_nulls("deployment").select("service", "deployment", first="at", last="at")
+        out["revisions"] = deployed.with_columns(count=_ONE)
+    if not marks.height:
+        return out
+    place = events[marks["row"]].select(
+        "service", "instance", "at", "bucket", "source", "line", "failure", "message", first="at", last="at"
     )
-    ended = seen.filter(pl.col("mark").is_in(["exit", "worker_exit", "oom"]))
-    exits = ended.group_by("mark", "service", "instance", "code", "signal", "failure").agg(
-        count=pl.len(), first=pl.col("at").min(), last=pl.col("at").max()
+    seen = (
+        marks.rename({"exit_code": "code"})
+        .hstack(place)
+        .with_columns(text=pl.col("message").str.slice(0, 300), count=_ONE)
+        .lazy()
     )
-    moments = seen.drop_nulls("bucket").with_columns(count=pl.lit(1, INT), text=pl.col("message").str.slice(0, 300))
-    listens = seen.drop_nulls("address").group_by("service", "address").agg(count=pl.len())
-    deployed = (
-        events.drop_nulls("deployment")
-        .group_by("service", "deployment")
-        .agg(count=pl.len(), first=pl.col("at").min(), last=pl.col("at").max())
-    )
-    return {
-        "exits": _as(exits, "exits"),
-        "marks": _as(moments, "marks"),
-        "listens": _as(listens, "listens"),
-        "revisions": _as(deployed, "revisions"),
-    }
+    out["exits"] = seen.filter(pl.col("mark").is_in(["exit", "worker_exit", "oom"]))
+    out["marks"] = seen.drop_nulls("bucket")
+    out["listens"] = seen.drop_nulls("address")
+    return out
 
 
 def merge_all(parts: Iterable[Summary], *, every: int = 16, seen: Callable[[Summary], None] | None = None) -> Summary:

@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from os.path import commonpath
 
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow, in_every_cycle
@@ -107,7 +106,8 @@ class _Drawing:
     def together(self, a: Node, b: Node) -> float:
         if self.clock is None:
             return 1.0
-        return self.clock.together(self.active[a.id], self.active[b.id])
+        fine = self.clock.count // max(8, 2 * min(a.count, b.count))
+        return self.clock.together(self.active[a.id], self.active[b.id], max(1, fine))
 
     @property
     def slack(self) -> int:
@@ -239,7 +239,7 @@ def _same_text(drawing: _Drawing) -> None:
 
 def _same_words(one: str, other: str) -> bool:
     """Whether two texts begin alike: at least 24 characters and two thirds of the shorter one."""
-    alike = len(commonpath([one, other]))
+    alike = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
     return alike >= 24 and alike >= 2 / 3 * min(len(one), len(other))
 
 
@@ -556,7 +556,7 @@ def _precursors(drawing: _Drawing) -> None:
     """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
     roots = [n for n in drawing.nodes.values() if n.severe and n.role == "cause" and n.id not in drawing.parents]
     for early in _by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
-        if any(e.cause == early.id or e.effect == early.id for e in drawing.edges):
+        if any(e.cause == early.id or (e.effect == early.id and e.kind != "wraps") for e in drawing.edges):
             continue
         for root in sorted(roots, key=lambda n: (n.first is None, n.first, n.id)):
             if (
@@ -572,6 +572,7 @@ def _precursors(drawing: _Drawing) -> None:
                 and set(early.services) & set(root.services)
             ):
                 why = "an early warning of the same kind in the same service"
+                drawing.labels.discard(early.id)
                 drawing.draw(Edge(early.id, root.id, "precedes", early.count, None, 0.7, why))
                 break
             if early.count < root.count:

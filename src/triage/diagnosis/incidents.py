@@ -300,9 +300,26 @@ def _chains(roots: Sequence[str], members: Sequence[str], graph: Graph) -> tuple
     for root in starts:
         early = [e.cause for e in graph.parents.get(root, ()) if graph.nodes[e.cause].role == "precursor"][:1]
         paths += [(*early, *path) for path in _paths(root, graph, (root,))]
-    paths = [p for p in paths if len(p) > 1]
+    paths = [q for p in paths if len(q := _plain(p, graph)) > 1]
     paths.sort(key=lambda p: (starts.index(p[0]) if p[0] in starts else 0, -_height(p, graph), -len(p), p))
     return tuple(dict.fromkeys(paths))[:MOST_CHAINS]
+
+
+def _plain(path: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
+    """The path without the exceptions that libraries turned into one another on the way: no frame of the program raised them.
+
+    What the program saw stays (the outermost exception of a traceback), and so does a root.
+    """
+
+    def passing(place: int, failure: str) -> bool:
+        node = graph.nodes[failure]
+        outer = place + 1 < len(path) and any(
+            e.cause == failure and e.effect == path[place + 1] and e.kind in ("raised_from", "while_handling")
+            for e in graph.edges
+        )
+        return outer and node.kind == "exception" and not node.frames and place > 0
+
+    return tuple(f for place, f in enumerate(path) if not passing(place, f))
 
 
 def _heads(members: Sequence[str], graph: Graph) -> list[str]:

@@ -287,9 +287,11 @@ class Clock:
         """Slices in which the node was seen."""
         return frozenset((t - self.start) // self.width for t in node.all_times)
 
-    def together(self, a: frozenset[int], b: frozenset[int]) -> float:
-        """Share of b's slices in which, or next to which, a was active too."""
+    def together(self, a: frozenset[int], b: frozenset[int], coarse: int = 1) -> float:
+        """Share of b's slices in which, or next to which, a was active too; `coarse` slices count as one."""
         if not b:
             return 0.0
+        if coarse > 1:
+            a, b = frozenset(s // coarse for s in a), frozenset(s // coarse for s in b)
         wide = a | {s - 1 for s in a} | {s + 1 for s in a}
         return len(b & wide) / len(b)

@@ -12,7 +12,7 @@ from triage.errors import TriageError
 from triage.intake.detection import Reading, study
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
-from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
+from triage.intake.jsonrows import frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source
@@ -154,11 +154,10 @@ def _read(
     rejected = blank = 0
     typed = None if options.with_fields else reading.typed
     if piece.objects is not None or reading.json_first:
-        entries = Entries()
         if piece.objects is not None:
-            read_objects(piece.objects, typed, entries)
+            entries = read_objects(piece.objects, typed)
         else:
-            read_lines(piece.data, piece.line, typed, entries)
+            entries = read_lines(piece.data, piece.line, piece.lines, typed)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank = entries.rejected, entries.blank
         frame = pl.concat(frames).sort("i", maintain_order=True) if frames else empty_rows()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,7 +22,7 @@ from triage.intake.jsonrows import (
     enabled,
     frames_of,
     read_lines,
-    read_one,
+    read_objects,
     speaks,
     typed_decoder,
 )
@@ -109,8 +111,6 @@ def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
 
 def detect_lines(lines: Sequence[str], catalog: Catalog) -> Detection:
     """Which formats these lines speak."""
-    import io
-
     stream = Stream("-", io.BytesIO("".join(f"{line}\n" for line in lines).encode("utf-8", "replace")))
     return study(stream, catalog).detection
 
@@ -150,18 +150,11 @@ _SAMPLES = Clock(written=datetime(2026, 12, 31, tzinfo=UTC))
 
 
 def _head_entries(head: bytes, how: Framing) -> Entries:
-    entries = Entries()
     if how.how != "lines":
-        import io
-
-        for piece in pieces(Stream("-", io.BytesIO(head)), how, 1 << 20):
-            for body, line, lines in piece.objects or ():
-                if len(entries.objects) < HEAD_LINES:
-                    read_one(body, line, lines, entries)
-        return entries
-    first = head.split(b"\n", HEAD_LINES)[:HEAD_LINES]
-    read_lines(b"\n".join(first) + b"\n" if head else b"", 1, None, entries)
-    return entries
+        found = (one for piece in pieces(Stream("-", io.BytesIO(head)), how, 1 << 20) for one in piece.objects or ())
+        return read_objects(list(islice(found, HEAD_LINES)), None)
+    lines = head.split(b"\n", HEAD_LINES)[:HEAD_LINES]
+    return read_lines(b"\n".join(lines) + b"\n" if head else b"", 1, len(lines), None)
 
 
 def _read_head(

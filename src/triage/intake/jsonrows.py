@@ -46,7 +46,7 @@ class Spot:
 class Entries:
     """Entries of one block, sorted by how they were read, each with its place in order, first line and number of lines."""
 
-    typed: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    typed: dict[str, list[pl.Series]] = field(default_factory=dict)
     typed_count: int = 0
     typed_at: list[tuple[Sequence[int], Sequence[int], Sequence[int] | None]] = field(default_factory=list)
     objects: list[Entry] = field(default_factory=list)
@@ -156,69 +156,86 @@ def _values(place: Spot, found: Sequence[Any], inside: dict[int, tuple[list[int]
     return values
 
 
-def read_lines(data: bytes, line: int, typed: Typed | None, into: Entries) -> None:
-    """Add the lines of `data`, of which the first is number `line`: JSON objects, and text lines between them."""
+def read_lines(data: bytes, line: int, lines: int, typed: Typed | None) -> Entries:
+    """The entries of whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
+    entries = Entries()
+    if _read_parts(data, line, typed, entries, careful=False) == line + lines:
+        return entries
+    entries = Entries()  # there are lines without an object, which a decoder passes over
+    _read_parts(data, line, typed, entries, careful=True)
+    return entries
+
+
+def _read_parts(data: bytes, line: int, typed: Typed | None, into: Entries, *, careful: bool) -> int:
+    """Add lines part by part; gives the number of the line behind them. Careful means that lines are counted."""
     start = 0
     while start < len(data):
-        end = (
-            len(data)
-            if len(data) - start <= SUB_BLOCK
-            else (data.rfind(b"\n", start, start + SUB_BLOCK) + 1 or data.find(b"\n", start) + 1 or len(data))
-        )
+        end = len(data)
+        if end - start > SUB_BLOCK:
+            end = data.rfind(b"\n", start, start + SUB_BLOCK) + 1 or data.find(b"\n", start) + 1 or end
         part = data[start:end]
-        count = part.count(b"\n") + (not part.endswith(b"\n"))
-        if not _read_whole(part, line, count, typed, into):
-            for n, raw in enumerate(part.removesuffix(b"\n").split(b"\n")):
-                read_one(raw, line + n, 1, into)
-        line += count
         start = end
+        count = part.count(b"\n") + (not part.endswith(b"\n")) if careful else None
+        done = _read_whole(part, line, count, typed, into)
+        if done is None:
+            raws = part.removesuffix(b"\n").split(b"\n")
+            for n, raw in enumerate(raws):
+                read_one(raw, line + n, 1, into)
+            done = len(raws)
+        line += done
+    return line
 
 
-def _read_whole(part: bytes, line: int, count: int, typed: Typed | None, into: Entries) -> bool:
+def _read_whole(part: bytes, line: int, count: int | None, typed: Typed | None, into: Entries) -> int | None:
+    """Add objects, one a line, and give their number; None when some line is no object or they are not `count`."""
     try:
         found = typed.decoder.decode_lines(part) if typed else _PLAIN.decode_lines(part)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
-    if len(found) != count:
-        return False
+        return None
+    if count is not None and len(found) != count:
+        return None
     if typed is not None:
         if any(None in map(get, found) for get in typed.required):
-            return False
+            return None
         raws: list[bytes] = []
 
         def take_raw(n: int) -> bytes:
             raws[:] = raws or part.split(b"\n")
             return raws[n]
 
-        _add_typed(typed, found, range(line, line + count), range(line, line + count), None, take_raw, into)
-        return True
+        where = range(line, line + len(found))
+        _add_typed(typed, found, where, where, None, take_raw, into)
+        return len(found)
     if not all(type(e) is dict for e in found):
-        return False
+        return None
     for n, entry in enumerate(found):
         _add_object(entry, line + n, line + n, 1, into)
-    return True
+    return len(found)
 
 
-def read_objects(objects: Sequence[tuple[bytes, int, int]], typed: Typed | None, into: Entries) -> None:
-    """Add entries given as (text, first line, lines)."""
-    if typed is None:
-        for order, one in enumerate(objects):
-            read_one(*one, into, order)
-        return
+def read_objects(objects: Sequence[tuple[bytes, int, int]], typed: Typed | None) -> Entries:
+    """The entries that are given as (text, first line, lines)."""
+    entries = Entries()
     found, kept, orders = [], [], []
     for order, one in enumerate(objects):
-        try:
-            entry = typed.decoder.decode(one[0])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            entry = None
-        if entry is None or any(get(entry) is None for get in typed.required):
-            read_one(*one, into, order)
-            continue
-        found.append(entry)
-        kept.append(one)
-        orders.append(order)
-    if found:
-        _add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], lambda n: kept[n][0], into)
+        entry = _decode_typed(one[0], typed) if typed else None
+        if entry is None:
+            read_one(*one, entries, order)
+        else:
+            found.append(entry)
+            kept.append(one)
+            orders.append(order)
+    if typed and found:
+        _add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], lambda n: kept[n][0], entries)
+    return entries
+
+
+def _decode_typed(body: bytes, typed: Typed) -> Any:
+    try:
+        entry = typed.decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return None if any(get(entry) is None for get in typed.required) else entry
 
 
 def _add_typed(
@@ -241,9 +258,10 @@ def _add_typed(
         lines = [lines[n] for n in keep]
         counts = [counts[n] for n in keep] if counts else None
     for column, values in columns.items():
-        have = into.typed[column]
-        have.extend([None] * (into.typed_count - len(have)))
-        have.extend(values)
+        have = into.typed.setdefault(column, [])
+        if gap := into.typed_count - sum(map(len, have)):
+            have.append(pl.Series([None], dtype=pl.String).new_from_index(0, gap))
+        have.append(texts(values))
     into.typed_count += len(lines)
     into.typed_at.append((orders, lines, counts))
 
@@ -337,10 +355,10 @@ def _typed_frame(entries: Entries, typed: Typed, clock: Clock, tally: Tally) -> 
     orders = pl.concat([_numbers(order) for order, _, _ in entries.typed_at])
     lines = pl.concat([_numbers(where) for _, where, _ in entries.typed_at])
     counts = pl.concat([_numbers(many) if many else _numbers([1] * len(where)) for _, where, many in entries.typed_at])
-    raw = {
-        column: texts([*values, *[None] * (entries.typed_count - len(values))])
-        for column, values in entries.typed.items()
-    }
+    raw = {}
+    for column, parts in entries.typed.items():
+        gap = entries.typed_count - sum(map(len, parts))
+        raw[column] = pl.concat([*parts, pl.Series([None], dtype=pl.String).new_from_index(0, gap)] if gap else parts)
     frame = blank_rows(pl.DataFrame({"i": orders, "line": lines, "lines": counts}))
     return fill(frame.with_columns(_merge(raw, entry)), entry, clock, tally)
 

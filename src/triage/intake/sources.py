@@ -159,16 +159,17 @@ class Stream:
                         f"{self.name}: line {line + b''.join(pending).count(10)} is too long: {over:,} bytes of it were dropped"
                     )
                 over, chunk = 0, chunk[cut:]
-            pending.append(chunk)
             held += len(chunk)
-            if b"\n" in chunk and (held >= size or (self._live and len(chunk) < _READ // 16)):
-                data = b"".join(pending)
-                end = data.rfind(b"\n") + 1
-                rest = data[end:]
-                pending, held = [rest] if rest else [], len(rest)
-                for block in _cut(data[:end], line, size):
-                    line = block.line + block.lines
-                    yield replace(block, notices=self.take_notices())
+            cut = chunk.rfind(b"\n") + 1
+            if not cut or not (held >= size or (self._live and len(chunk) < _READ // 16)):
+                pending.append(chunk)
+                continue
+            data = b"".join((*pending, chunk[:cut]))  # one copy: pages of new memory cost more than reading does
+            pending = [chunk[cut:]] if cut < len(chunk) else []
+            held = len(chunk) - cut
+            for block in _cut(data, line, size):
+                line = block.line + block.lines
+                yield replace(block, notices=self.take_notices())
         if over:
             self.notices.append(f"{self.name}: the last line is too long: {over:,} bytes of it were dropped")
         data = b"".join(pending)
