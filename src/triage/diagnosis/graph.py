@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import LADDER, Clock, Follow, Node, follow, in_every_cycle
+from triage.diagnosis.wording import percent, span_words
 from triage.summary import Summary
 
 ENOUGH = 0.5  # a link of less evidence is not drawn
@@ -324,7 +325,7 @@ def _sequences(drawing: _Drawing) -> None:
             confidence = round(
                 min(0.92, 0.45 + 0.25 * found.share + 0.15 * alike + 0.1 * (found.scope == "instance")), 3
             )
-            why = f"follows it in {found.share:.0%} of cases in the same {found.scope}, {_lag(found)} later"
+            why = f"follows it in {percent(found.share)} of cases in the same {found.scope}, {_lag(found)} later"
             edge = Edge(a.id, b.id, "same_instance", b.count, found.lag_s, confidence, why)
             key = (found.lag_s, -float(a.step), a.id)
             if best is None or key < best[0]:
@@ -450,7 +451,7 @@ def _consequences(drawing: _Drawing) -> None:
         if ranked:
             together, a = max(ranked, key=lambda x: (x[0], -x[1].step, x[1].id))
             found = follow(a, b, drawing.slack)
-            why = f"an error of the same service that sets in after it and stays with it in {together:.0%} of its time"
+            why = f"an error of the same service that sets in after it and stays with it in {percent(together)} of its time"
             drawing.draw(
                 Edge(
                     a.id, b.id, "precedes", b.count, found.lag_s if found else None, round(0.3 + 0.3 * together, 2), why
@@ -492,7 +493,7 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     names = bool(drawing.names[b.id] & set(a.services)) and not set(b.services) >= set(a.services)
     same = _shares_service(a, b) or b.role in ("http", "client")  # what users see is logged by the server in front
     score = 0.3 * together
-    reasons = [f"active together in {together:.0%} of its time"] if together else []
+    reasons = [f"active together in {percent(together)} of its time"] if together else []
     kind = "precedes"
     if found is not None:
         score += (0.3 if found.scope == "instance" else 0.2 if found.scope == "service" else 0.1) * found.share
@@ -527,6 +528,10 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         score -= 0.25 * early if b.role == "http" else 0.1 + 0.2 * early if b.step > LADDER["exit"] else 0.3
     score -= (0.02 if b.role == "http" else 0.04) * max(0, b.step - a.step - 1)
     score += 0.01 * min(9, len(drawing.above(a.id)))
+    if (
+        together >= 0.6 and (a.role, b.role) in _NEXT
+    ):  # a proxy's own error line is the nearest reason for its 502, and so on
+        score += 0.25
     if b.role == "http" and a.role in ("precursor",):
         score -= 0.3
     if not a.severe and b.severe:
@@ -535,6 +540,9 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     return score, Edge(
         a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), "; ".join(reasons) or "at the same time"
     )
+
+
+_NEXT = {("proxy", "http"), ("http", "client"), ("proxy", "client")}
 
 
 def _share_before(b: Node, a: Node) -> float:
@@ -601,13 +609,7 @@ def _before(a: Node, b: Node, slack_us: int) -> bool:
 
 
 def _lag(found: Follow) -> str:
-    return (
-        f"{found.lag_s * 1000:.0f} ms"
-        if found.lag_s < 1
-        else f"{found.lag_s:.1f} s"
-        if found.lag_s < 120
-        else f"{found.lag_s / 60:.0f} min"
-    )
+    return span_words(found.lag_s)
 
 
 def _short(text: str) -> str:

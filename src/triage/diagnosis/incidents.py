@@ -14,6 +14,7 @@ import polars as pl
 from triage.diagnosis.graph import Graph
 from triage.diagnosis.metrics import Layer, to_us
 from triage.diagnosis.nodes import ERROR, LADDER, Node
+from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
 
@@ -248,10 +249,10 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
         reasons.append("the message itself names the cause")
     if explains >= 0.8:
         confidence += 0.1
-        reasons.append(f"it leads to {explains:.0%} of the failing records of the incident")
+        reasons.append(f"it leads to {percent(explains)} of the failing records of the incident")
     elif explains < 0.3:
         confidence -= 0.1
-        against.append(f"it explains only {explains:.0%} of the failing records")
+        against.append(f"it explains only {percent(explains)} of the failing records")
     effects = [graph.nodes[e.effect] for e in graph.children(node.id)]
     if effects and all(node.first is None or e.first is None or node.first <= e.first for e in effects):
         reasons.append("nothing that it leads to was seen before it")
@@ -395,7 +396,9 @@ def _recovered(
 
 def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tuple[str, str]:
     """P0..P3 with the figures that it rests on."""
-    share = f"{impact.failed:,} of {impact.requests:,} requests failed ({impact.share:.1%})" if impact.requests else ""
+    share = (
+        f"{impact.failed:,} of {impact.requests:,} requests failed ({percent(impact.share)})" if impact.requests else ""
+    )
     if impact.failed >= 5 and impact.share >= 0.9:
         return "P0", f"{share}: nothing is served"
     looping = impact.exits >= 2 and impact.ready == 0
@@ -410,7 +413,7 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
     if impact.failed:
         return "P2", share
     if impact.exits:
-        return "P2", f"{impact.exits:,} exit{'s' if impact.exits > 1 else ''}; no failed request in the log"
+        return "P2", f"{plural(impact.exits, 'exit')}; no failed request in the log"
     severe = sum(n.count for n in nodes if n.severe and n.level >= ERROR)
     seen = (
         "no failed request in the log"

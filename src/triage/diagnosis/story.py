@@ -14,6 +14,7 @@ from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import CATEGORIES, Rules
 from triage.diagnosis.metrics import Slices
 from triage.diagnosis.nodes import Node
+from triage.diagnosis.wording import percent, plural, short_place, span_words
 from triage.report import Action, Counts, Evidence, Exits, Finding, Http, Metric, Moment, RuledOut, Why, Window
 from triage.summary import Summary
 
@@ -75,10 +76,22 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
     if not case.roots:
         return f"{subject}: {impact(case, facts)}. What causes it is not in these logs; {_next_log(case, facts)}.{more}"
     root = facts.node(case.roots[0].failure)
-    place = f" at {root.frame}" if root.frame else ""
-    effect = _effect(case)
+    place = place_of(root, facts)
     unsure = "" if case.roots[0].confidence >= 0.7 else "probably " if case.roots[0].confidence >= 0.45 else "perhaps "
-    return f"{subject} {effect}: {unsure}because of `{label(root)}`{place}, seen {root.count:,} time{'s' if root.count != 1 else ''}.{more}"
+    shown = f"`{label(root)}`" + (f" at `{place}`" if place else "")
+    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'time')}).{more}"
+
+
+def place_of(node: Node, facts: Facts) -> str:
+    """Where in the program it is raised: its own frame, or, raised inside a library, the program's frame nearest to it."""
+    if node.frames or not node.frame:
+        return short_place(node.frame) if node.frame else ""
+    for edge in facts.graph.edges:
+        if edge.cause == node.id and edge.kind in ("raised_from", "while_handling"):
+            outer = place_of(facts.node(edge.effect), facts)
+            if facts.node(edge.effect).frames or outer:
+                return outer
+    return short_place(node.frame)
 
 
 def _calm(facts: Facts) -> str:
@@ -88,11 +101,9 @@ def _calm(facts: Facts) -> str:
     parts = [f"{c.records:,} records"]
     if facts.http is not None:
         parts.append(
-            f"{facts.http.requests:,} requests, {facts.http.errors or 'no'} server error{'s' if facts.http.errors != 1 else ''}"
+            f"{plural(facts.http.requests, 'request')}, {plural(facts.http.errors, 'server error') if facts.http.errors else 'no server error'}"
         )
-    parts.append(
-        f"{c.errors:,} error{'s' if c.errors != 1 else ''}, {c.warnings:,} warning{'s' if c.warnings != 1 else ''}"
-    )
+    parts.append(f"{plural(c.errors, 'error')}, {plural(c.warnings, 'warning')}")
     return f"Nothing here deserves an incident: {'; '.join(parts)}."
 
 
@@ -103,7 +114,7 @@ def _effect(case: Case) -> str:
     if case.severity == "P0":
         return f"serves nothing ({gone.failed:,} of {gone.requests:,} requests failed)"
     if gone.failed:
-        return f"fails {gone.failed:,} of {gone.requests:,} requests ({gone.share:.1%})"
+        return f"fails {gone.failed:,} of {gone.requests:,} requests ({percent(gone.share)})"
     if gone.exits:
         return f"keeps dying ({gone.exits:,} exits)"
     return "reports failures"
@@ -158,22 +169,11 @@ def impact(case: Case, facts: Facts) -> str:
         loops = [x for x in facts.exits.loops if x.interval_s]
         pace = f", one every {span_words(loops[0].interval_s or 0)}" if loops and case.impact.exits >= 3 else ""
         codes = ", ".join(f"code {c}" for c in facts.exits.codes) or ", ".join(facts.exits.signals)
-        parts.append(f"{case.impact.exits:,} exit{'s' if case.impact.exits != 1 else ''} ({codes}){pace}")
+        parts.append(plural(case.impact.exits, "exit") + (f" ({codes})" if codes else "") + pace)
     if not parts:
         severe = sum(facts.node(m).count for m in case.members if facts.node(m).severe)
         parts.append(f"{severe:,} failing records")
     return "; ".join(parts)
-
-
-def span_words(seconds: float) -> str:
-    """A duration as people say it: 2.8 s, 14 min, 3.2 h."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 # -- changes ----------------------------------------------------------------------------------------------------------
@@ -295,7 +295,12 @@ def whys(case: Case, facts: Facts) -> tuple[Why, ...]:
     for cause, effect in reversed(list(itertools.pairwise(chain))):
         edge = links.get((cause, effect))
         found.append(
-            Why(_question(facts.node(effect)), _answer(facts.node(cause), edge), _basis(edge), facts.evidence(cause))
+            Why(
+                _question(facts.node(effect)),
+                _answer(facts.node(cause), edge, facts),
+                _basis(edge),
+                facts.evidence(cause),
+            )
         )
     if case.roots:
         root = facts.node(case.roots[0].failure)
@@ -323,8 +328,9 @@ def _question(node: Node) -> str:
     return f"Why `{label(node, 80)}`?"
 
 
-def _answer(node: Node, edge: Edge | None) -> str:
-    place = f" at {node.frame}" if node.frame else ""
+def _answer(node: Node, edge: Edge | None, facts: Facts) -> str:
+    where = place_of(node, facts)
+    place = f" at `{where}`" if where else ""
     shown = f"`{label(node, 100)}`{place}, {node.count:,}×"
     return f"{shown}: {edge.why}." if edge is not None else f"{shown}."
 
@@ -378,7 +384,8 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
                 made.append(Action(urgent, "repair", told.fixes[0], (root.failure,)))
                 made += [Action("P1", "repair", text, (root.failure,)) for text in told.fixes[1:2]]
             else:
-                where = f" at {node.frame}" if node.frame else ""
+                place = place_of(node, facts)
+                where = f" at `{place}`" if place else ""
                 made.append(
                     Action(
                         urgent,
@@ -432,7 +439,7 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
             Metric(
                 "failed requests",
                 "under 1 %",
-                f"{case.impact.share:.1%} ({case.impact.failed:,} of {case.impact.requests:,})",
+                f"{percent(case.impact.share)} ({case.impact.failed:,} of {case.impact.requests:,})",
             )
         )
     for root in case.roots[:2]:
