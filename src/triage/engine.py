@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from triage.grouping.signature import sign
 from triage.intake.decode import Batch, ReadOptions, decode
 from triage.intake.formats import Catalog, load_catalog
 from triage.intake.sources import Source, open_sources
-from triage.intake.traces import Assembled, assemble
+from triage.intake.traces import Assembled, assemble, known_traces
 from triage.packs import pattern_dirs
 from triage.report import Report
 from triage.schema import SIGNED, TIME
@@ -67,7 +68,7 @@ def summarize(
     Raises TriageError for what the user can put right: no such file, a bad pattern file, a time that is none.
     """
     options = options or Options()
-    catalog = load_catalog(pattern_dirs(options.patterns))
+    catalog = _catalog(_folders(options))
     options = _dated(inputs, catalog, options)
     sources = open_sources(inputs, stdin=stdin)
     return merge_all(part for source in sources for part in _parts(source, catalog, options, progress))
@@ -98,12 +99,13 @@ class Records:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Frames of records in input order: the columns of `triage records`."""
-        catalog = load_catalog(pattern_dirs(self.options.patterns))
+        dirs = _folders(self.options)
+        catalog = _catalog(dirs)
         options = _dated(self.inputs, catalog, self.options)
         for source in open_sources(self.inputs, stdin=self.stdin):
             for assembled, _ in _events(source, catalog, options):
                 if len(assembled.events):
-                    signed, _ = sign(assembled.events, every=True)
+                    signed, _ = sign(assembled.events, every=True, dirs=dirs)
                     yield _columns(signed)
 
     def collect(self) -> pl.DataFrame:
@@ -134,6 +136,20 @@ def moment(text: str, end: datetime | None = None) -> datetime:
             f"{text!r} is no time", hint="write it like 2026-03-02T10:14:07Z, or a span like 30m"
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _folders(options: Options) -> tuple[Path, ...] | None:
+    """The pattern folders where the user brings some; None where ours alone count, which are read once."""
+    return pattern_dirs(options.patterns) if options.patterns else None
+
+
+def _catalog(dirs: tuple[Path, ...] | None) -> Catalog:
+    return _our_catalog() if dirs is None else load_catalog(dirs)
+
+
+@cache
+def _our_catalog() -> Catalog:
+    return load_catalog(pattern_dirs())
 
 
 def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options:
@@ -174,12 +190,18 @@ def _parts(
 ) -> Iterator[Summary]:
     read_bytes = records = 0
     last: datetime | None = None
+    dirs = _folders(options)
+    widths: Mapping[str, int] = {}
     for assembled, newest_first in _events(source, catalog, options):
         undated = assembled.events["at"].null_count()
         disorder, after = _disorder(assembled.events, last, newest_first)
-        marks = mark(assembled.events)
-        signed, nodes = sign(_lend_times(assembled.events, last), marks=marks)
-        yield Summary.of(signed, nodes, assembled.intake, marks=marks, disorder=disorder, undated=undated)
+        marks = mark(assembled.events, dirs=dirs)
+        signed, nodes = sign(_lend_times(assembled.events, last), marks=marks, dirs=dirs)
+        part = Summary.of(
+            signed, nodes, assembled.intake, marks=marks, disorder=disorder, undated=undated, widths=widths
+        )
+        widths = part.widths
+        yield part
         last = after
         if progress is not None:
             read_bytes += int(assembled.intake["bytes"].sum())
@@ -199,7 +221,8 @@ def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tupl
     newest_first = _descends(first.rows)
 
     since, until = (moment(t) if t else None for t in (options.since, options.until))
-    for assembled in assemble(_gathered(chain([first], batches)), newest_first=newest_first):
+    traces = known_traces(_folders(options))
+    for assembled in assemble(_gathered(chain([first], batches)), newest_first=newest_first, traces=traces):
         events = assembled.events
         if since is not None:
             events = events.filter(pl.col("at") >= since)

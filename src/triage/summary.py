@@ -143,7 +143,9 @@ TABLES: dict[str, Table] = {
             **{n: _low(n, STR) for n in ("kind", "exception", "message", "template", "frame")},
             "frames": (
                 pl.List(STR),
-                pl.col("frames").sort_by(pl.col("frames").list.join("\n", ignore_nulls=True)).first(),
+                pl.col("frames")
+                .sort_by("frame", pl.col("frames").list.join("\n", ignore_nulls=True), nulls_last=True)
+                .first(),
             ),
         },
     ),

@@ -490,17 +490,21 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     """How much speaks for `a` as the cause of `b`, 0..1, and the link that says it."""
     found = follow(a, b, drawing.slack)
     together = (drawing.together(a, b) + drawing.together(b, a)) / 2
-    names = bool(drawing.names[b.id] & set(a.services)) and not set(b.services) >= set(a.services)
+    named = drawing.names[b.id] & set(a.services)
+    names = bool(named) and not set(b.services) >= set(a.services)
     same = _shares_service(a, b) or b.role in ("http", "client")  # what users see is logged by the server in front
+    reasons = [_MECHANICS.get((_kind_of_cause(a), b.role), "")]
     score = 0.3 * together
-    reasons = [f"active together in {percent(together)} of its time"] if together else []
     kind = "precedes"
+    steady = found is not None and bool(found.pace) and found.pace < 0.3 and a.count >= 3
     if found is not None:
         score += (0.3 if found.scope == "instance" else 0.2 if found.scope == "service" else 0.1) * found.share
-        if found.pace and found.pace < 0.3 and a.count >= 3:
+        if steady:
             score += 0.15
-            reasons.append(f"{_lag(found)} behind it each time")
+            reasons.append(f"{_lag(found)} behind it in {percent(found.share)} of {b.count:,} cases")
             kind = "same_instance" if found.scope == "instance" else "precedes"
+    if not steady and together:
+        reasons.append(f"seen in the same stretches of time ({percent(together)})")
     if same or set(a.services) <= SYSTEM:
         score += 0.15
     mine, theirs = drawing.traces.get(a.id, frozenset()), drawing.traces.get(b.id, frozenset())
@@ -508,11 +512,11 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         shared = len(mine & theirs) / min(len(mine), len(theirs))
         score += 0.4 * shared
         kind = "same_trace"
-        reasons.append(f"in the same request {len(mine & theirs)} times")
+        reasons.append(f"in the same request {len(mine & theirs):,} times")
     if names:
         score += 0.5
         kind = "names"
-        reasons.append(f"names {', '.join(sorted(drawing.names[b.id] & set(a.services)))}")
+        reasons.append(f"its text names {', '.join(sorted(named))}")
     score += (0.2 if b.role == "http" else 0.1) * min(a.count, b.count) / max(a.count, b.count)
     if a.rule is not None and (
         b.role in a.rule.explains or (b.rule is not None and b.rule.category in a.rule.explains)
@@ -522,7 +526,7 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     if _kills(a, b) and found is not None:
         score += 0.4 if found.pace < 0.3 else 0.1
         kind = "rule"
-        reasons.append("the kernel or platform killed it for memory")
+        reasons[0] = "the process was killed for its memory"
     if not names and not _before(a, b, drawing.slack):  # clocks of two services may differ; a name is proof enough
         early = _share_before(b, a)  # of what is explained, what came before the explanation
         score -= 0.25 * early if b.role == "http" else 0.1 + 0.2 * early if b.step > LADDER["exit"] else 0.3
@@ -532,16 +536,31 @@ def _evidence(drawing: _Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         together >= 0.6 and (a.role, b.role) in _NEXT
     ):  # a proxy's own error line is the nearest reason for its 502, and so on
         score += 0.25
-    if b.role == "http" and a.role in ("precursor",):
-        score -= 0.3
     if not a.severe and b.severe:
         score -= 0.1
-    lag = found.lag_s if found is not None else None
-    return score, Edge(
-        a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), "; ".join(reasons) or "at the same time"
-    )
+    lag = found.lag_s if found is not None and steady else None
+    why = "; ".join(r for r in reasons if r) or "at the same time"
+    return score, Edge(a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), why)
 
 
+def _kind_of_cause(node: Node) -> str:
+    return node.role if node.role in ("exit", "proxy", "http", "timeout") else "failure"
+
+
+_MECHANICS = {
+    ("failure", "exit"): "the process ends on it",
+    ("timeout", "exit"): "the process is ended for it",
+    ("failure", "proxy"): "the backend behind the proxy fails",
+    ("exit", "proxy"): "the proxy finds no process that listens",
+    ("timeout", "proxy"): "the proxy waits for a backend that waits itself",
+    ("exit", "http"): "no instance is up to answer",
+    ("proxy", "http"): "the proxy answers for a backend that does not",
+    ("timeout", "http"): "the request ends when the wait does",
+    ("failure", "http"): "requests fail where it is raised",
+    ("http", "client"): "the client sees the failed answer",
+    ("proxy", "client"): "the client sees the proxy's answer",
+    ("failure", "timeout"): "callers give up waiting for it",
+}
 _NEXT = {("proxy", "http"), ("http", "client"), ("proxy", "client")}
 
 

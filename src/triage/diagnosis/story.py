@@ -225,7 +225,7 @@ def timeline(found: Sequence[Case], facts: Facts) -> tuple[Moment, ...]:
         told = list(dict.fromkeys(i for chain in case.chains for i in chain)) or [r.failure for r in case.roots]
         for i in dict.fromkeys([*(r.failure for r in case.roots), *told, *case.symptoms[:6]]):
             node = facts.node(i)
-            if node.first is None:
+            if node.first is None or i in facts.graph.labels or _retold(i, facts):
                 continue
             onset = node.first == case.start
             more = f" (×{node.count:,}, until {node.last:%H:%M:%S})" if node.count > 1 and node.last else ""
@@ -261,6 +261,11 @@ _CHANGE_WORDS = {
     "stop": "stopping",
     "loss": "log lines lost",
 }
+
+
+def _retold(failure: str, facts: Facts) -> bool:
+    """Whether the failure is only an exception raised anew in the traceback that shows its cause."""
+    return any(e.effect == failure and e.kind in ("raised_from", "while_handling") for e in facts.graph.edges)
 
 
 def _changes(found: Sequence[Case], facts: Facts) -> list[tuple[int, Moment]]:
@@ -353,7 +358,7 @@ def findings(found: Sequence[Case], facts: Facts) -> tuple[Finding, ...]:
     )
     for i in dict.fromkeys(order):
         node = facts.node(i)
-        if node.rule is None or node.rule.rank >= 95:
+        if node.rule is None or node.rule.rank >= 80 or node.kind == "http":
             continue
         if node.rule.name in made:
             old = made[node.rule.name]
@@ -381,8 +386,8 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
             node = facts.node(root.failure)
             told = by_failure.get(root.failure)
             if told is not None and told.fixes:
-                made.append(Action(urgent, "repair", told.fixes[0], (root.failure,)))
-                made += [Action("P1", "repair", text, (root.failure,)) for text in told.fixes[1:2]]
+                made.append(_fix(urgent, told.fixes[0], root.failure))
+                made += [_fix("P1", text, root.failure) for text in told.fixes[1:2]]
             else:
                 place = place_of(node, facts)
                 where = f" at `{place}`" if place else ""
@@ -417,6 +422,13 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
     return tuple(sorted(unique.values(), key=lambda a: (a.priority, rank[a.kind], made.index(a))))
 
 
+_STOPGAPS = ("roll back", "restart", "scale", "raise", "drain", "fail over", "switch off", "disable")
+
+
+def _fix(priority: str, text: str, failure: str) -> Action:
+    return Action(priority, "mitigate" if text.lower().startswith(_STOPGAPS) else "repair", text, (failure,))
+
+
 def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
     """What must be true when the incident is over, and what is true now."""
     made: list[Metric] = []
@@ -429,7 +441,7 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
             Metric(
                 "starts that succeed",
                 "at least 1 in 5 min",
-                f"{ready} of {max(facts.exits.starts, ready, case.impact.exits)}",
+                f"{ready:,} of {max(facts.exits.starts, ready, case.impact.exits):,}",
             )
         )
         hours = max(case.impact.minutes / 60, 1 / 60)
@@ -452,7 +464,7 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
 
 _ASKED = (
     "database_connection", "db_pool_exhaustion", "redis_connection", "memory", "disk", "dns", "tls", "auth", "configuration",
-    "import_error", "timeout", "rate_limit", "code_defect",
+    "import_error", "timeout", "rate_limit",
 )  # fmt: skip
 
 

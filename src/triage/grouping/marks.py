@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from triage.errors import PackError
-from triage.grouping.masks import check_regex
-from triage.packs import pattern_dirs, read_pack
+from triage.grouping.masks import check_regex, find_pack, is_ours
+from triage.packs import read_pack
 
 NAMES = ("start", "ready", "stop", "exit", "worker_exit", "oom", "deploy", "loss", "listen", "config")
 
@@ -53,10 +53,7 @@ class Sign:
 
 def load_marks(dirs: Sequence[Path] | None = None) -> tuple[Sign, ...]:
     """The entries in the order they are tried; PackError for one that cannot be used. The first folder with a file wins."""
-    folders = tuple(dirs) if dirs is not None else pattern_dirs()
-    path = next((p for p in (folder / "marks.yaml" for folder in folders) if p.is_file()), None)
-    if path is None:
-        path = pattern_dirs()[-1] / "marks.yaml"
+    path = find_pack("marks.yaml", dirs)
     entries = read_pack(path).get("marks")
     if not isinstance(entries, list) or not entries:
         raise PackError(f"{path}: no marks", hint="give it a list called marks:")
@@ -176,8 +173,9 @@ def _any_literal(literals: Sequence[str]) -> pl.Expr:
 @cache
 def _table(dirs: tuple[Path, ...] | None) -> tuple[tuple[Sign, ...], list[str]]:
     table = load_marks(dirs)
-    for sign in table:
-        check_regex(sign.pattern, f"mark {sign.name!r}")
+    if not is_ours(find_pack("marks.yaml", dirs)):
+        for sign in table:
+            check_regex(sign.pattern, f"mark {sign.name!r}")
     return table, sorted({n for sign in table for n in sign.needs})
 
 

@@ -49,14 +49,22 @@ class Step:
 
 def load_masks(dirs: Sequence[Path] | None = None) -> tuple[Mask, ...]:
     """The masks in the order they run; PackError for an entry that cannot be used. The first folder with a file wins."""
-    folders = tuple(dirs) if dirs is not None else pattern_dirs()
-    path = next((p for p in (folder / "masks.yaml" for folder in folders) if p.is_file()), None)
-    if path is None:
-        path = pattern_dirs()[-1] / "masks.yaml"
+    path = find_pack("masks.yaml", dirs)
     entries = read_pack(path).get("masks")
     if not isinstance(entries, list) or not entries:
         raise PackError(f"{path}: no masks", hint="give it a list called masks:")
     return tuple(_read(path, entry) for entry in entries)
+
+
+def find_pack(name: str, dirs: Sequence[Path] | None) -> Path:
+    """The file of that name in the first folder that has one, else ours."""
+    ours = pattern_dirs()[-1] / name
+    return ours if dirs is None else next((p for p in (folder / name for folder in dirs) if p.is_file()), ours)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a pattern file came with triage: its regexes were tried by our tests, to compile them all again costs time."""
+    return path.parent == pattern_dirs()[-1]
 
 
 def compile_masks(masks: Sequence[Mask]) -> tuple[Step, ...]:
@@ -153,7 +161,8 @@ def _look_up(texts: pl.Series, distinct: pl.Series, masked: pl.Series) -> pl.Ser
 
 @cache
 def _steps(dirs: tuple[Path, ...] | None) -> tuple[Step, ...]:
-    return compile_masks(load_masks(dirs))
+    masks = load_masks(dirs)
+    return tuple(_join(masks)) if is_ours(find_pack("masks.yaml", dirs)) else compile_masks(masks)
 
 
 def _join(masks: Sequence[Mask]) -> Iterator[Step]:

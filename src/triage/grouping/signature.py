@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from triage.grouping.marks import mark
 from triage.grouping.masks import mask
-from triage.intake.stacks import Frame, Raised, Stack, parse_stack, raising_frame
+from triage.intake.stacks import Frame, Raised, Stack, Traces, parse_stack, raising_frame
+from triage.intake.traces import known_traces
 from triage.schema import EVENTS, NODES, SIGNED, conform, empty
 
 VERSION = "v1"
@@ -105,20 +107,25 @@ def failure_id(kind: str, exception: str | None, template: str) -> str:
 
 
 def sign(
-    events: pl.DataFrame, *, every: bool = False, marks: pl.DataFrame | None = None
+    events: pl.DataFrame,
+    *,
+    every: bool = False,
+    marks: pl.DataFrame | None = None,
+    dirs: tuple[Path, ...] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """SIGNED in the order of the EVENTS, and NODES of the failures in it, sorted by id.
 
     Signed are records of level WARNING or above, with a stack, with an HTTP status of 500 or above, marked as an exit or
     a kill, or of no level (or of the platform) and with a word of failure in them; the others get nulls, unless `every`. `marks` is what grouping.marks.mark(events) gave, to spare
-    a second look; nothing else than the record itself enters a signature.
+    a second look, `dirs` are the pattern folders to use instead of ours alone; nothing else than the record itself enters
+    a signature.
     """
-    matters = _matters(events, every=every, marks=marks)
+    matters = _matters(events, every=every, marks=marks, dirs=dirs)
     rows = events.filter(matters).select("message", "stack", "kind", "status")
     if rows.is_empty():
         return conform(events, SIGNED), empty(NODES)
     distinct = rows.select("message", "stack", _http().alias("http")).unique()
-    signed, nodes = _sign_distinct(distinct)
+    signed, nodes = _sign_distinct(distinct, dirs)
     values = rows.select("message", "stack", _http().alias("http")).join(
         signed, on=["message", "stack", "http"], how="left", nulls_equal=True, maintain_order="left"
     )
@@ -192,7 +199,9 @@ _FAILING = [
 ]  # fmt: skip
 
 
-def _matters(events: pl.DataFrame, *, every: bool, marks: pl.DataFrame | None) -> pl.Series:
+def _matters(
+    events: pl.DataFrame, *, every: bool, marks: pl.DataFrame | None, dirs: tuple[Path, ...] | None
+) -> pl.Series:
     if every:
         return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
     told = pl.col("message").str.contains_any(pl.lit(_FAILING), ascii_case_insensitive=True)
@@ -204,7 +213,7 @@ def _matters(events: pl.DataFrame, *, every: bool, marks: pl.DataFrame | None) -
         | pl.col("stack").is_not_null()
         | (pl.col("status") >= 500).fill_null(False)
     ).to_series()
-    found = mark(events) if marks is None else marks
+    found = mark(events, dirs=dirs) if marks is None else marks
     fatal = found.filter(pl.col("mark").is_in(_FATAL) & (pl.col("exit_code").fill_null(1) != 0))["row"]
     if len(fatal):
         matters = matters.clone().scatter(fatal, True)
@@ -217,17 +226,19 @@ def _http() -> pl.Expr:
     return pl.when(request).then(pl.col("status"))
 
 
-def _template(texts: pl.Series) -> pl.Series:
+def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:
     """Masked texts on one line, from at most LONGEST characters; a text that was cut ends at a word and in an ellipsis."""
     line = pl.col("t").str.replace_all(r"\s+", " ").str.strip_chars()
     cut = line.str.head(LONGEST).str.replace(r"\s\S*$", "") + "…"
     short = texts.rename("t").to_frame().select(pl.when(line.str.len_chars() > LONGEST).then(cut).otherwise(line))
-    return mask(short.to_series())
+    return mask(short.to_series(), dirs=dirs)
 
 
-def _sign_distinct(distinct: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sign_distinct(
+    distinct: pl.DataFrame, dirs: tuple[Path, ...] | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Signed columns for distinct (message, stack, http)."""
-    stacks, links = _sign_stacks(distinct["stack"].drop_nulls().unique().sort())
+    stacks, links = _sign_stacks(distinct["stack"].drop_nulls().unique().sort(), dirs)
     table = distinct.with_columns(_own_text().alias("head")).join(stacks, on="stack", how="left")
     table = table.with_columns(
         pl.col("head").str.replace_all(r"\s+", " ").str.replace(_LEAD, "").alias("flat"),
@@ -246,13 +257,13 @@ def _sign_distinct(distinct: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     table = table.with_columns(head=pl.coalesce(own, pl.col("stack").str.strip_chars()).str.head(_EXAMPLE))
 
     heads = table.filter(~pl.col("headline") & pl.col("http").is_null()).select("head").unique()
-    heads = heads.with_columns(_template(heads["head"]).alias("said"))
+    heads = heads.with_columns(_template(heads["head"], dirs).alias("said"))
     heads = heads.with_columns(pl.col("head").str.extract_groups(_HEADLINE).alias("g"))
     heads = heads.with_columns(
         pl.col("g").struct.field("type").alias("type"),
         pl.col("g").struct.field("message").fill_null("").str.strip_chars().alias("text"),
     ).drop("g")
-    heads = heads.with_columns(_template(heads["text"]).alias("text_template"))
+    heads = heads.with_columns(_template(heads["text"], dirs).alias("text_template"))
     heads = heads.with_columns(
         _ids(heads, "message", None, "said").alias("said_id"),
         _ids(heads, "exception", "type", "text_template").alias("type_id"),
@@ -385,7 +396,7 @@ _STACKS: dict[str, pl.DataType] = {
 }
 
 
-def _sign_stacks(stacks: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Of distinct stacks: _STACKS, and a NODES row for each exception in each of them."""
     if stacks.is_empty():
         return empty(_STACKS), empty(NODES)
@@ -405,7 +416,7 @@ def _sign_stacks(stacks: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
         number = numbers.get(digest)
         if number is None or order[number].exact:
             number = numbers[digest] = len(order)
-            order.append(_parse_once(digest, stack))
+            order.append(_parse_once(digest, stack, dirs))
         keys.append(number)
     rows = [
         (n, pos, link.type, link.message, link.offset, link.length, link.link, link.frame, list(link.frames))
@@ -417,7 +428,7 @@ def _sign_stacks(stacks: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     long = table.join(parts, on="key", how="inner", maintain_order="left").with_columns(
         message=pl.coalesce("text", pl.col("stack").str.slice(pl.col("offset"), pl.col("length"))).str.head(_EXAMPLE)
     )
-    long = long.with_columns(_template(long["message"]).alias("template"))
+    long = long.with_columns(_template(long["message"], dirs).alias("template"))
     long = long.with_columns(_ids(long, "exception", "type", "template").alias("id"))
     flat = pl.col("message").str.replace_all(r"\s+", " ")
     titled = pl.col("type") + pl.when(flat.eq("")).then(pl.lit("")).otherwise(": " + flat)
@@ -465,27 +476,27 @@ def _sign_stacks(stacks: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     return conform(whole, _STACKS), conform(nodes, NODES)
 
 
-_MEMORY: dict[str, _Parsed] = {}  # what was parsed before, in this process: the same stacks come in every batch
+_MEMORY: dict[tuple[str, tuple[Path, ...] | None], _Parsed] = {}  # what was parsed before, in this process: the same stacks come in every batch
 _REMEMBERED = 4096
 
 
-def _parse_once(digest: str, stack: str) -> _Parsed:
-    known = _MEMORY.get(digest)
+def _parse_once(digest: str, stack: str, dirs: tuple[Path, ...] | None) -> _Parsed:
+    known = _MEMORY.get((digest, dirs))
     if known is not None and not known.exact:
         return known
     if known is not None:  # such stacks are told apart by their whole text
         digest = _digest(stack)
-        known = _MEMORY.get(digest)
+        known = _MEMORY.get((digest, dirs))
         if known is not None:
             return known
     while len(_MEMORY) >= _REMEMBERED:
         del _MEMORY[next(iter(_MEMORY))]
-    _MEMORY[digest] = read = _read_stack(stack)
+    _MEMORY[digest, dirs] = read = _read_stack(stack, known_traces(dirs))
     return read
 
 
-def _read_stack(text: str) -> _Parsed:
-    stack = parse_stack(text)
+def _read_stack(text: str, traces: Traces) -> _Parsed:
+    stack = parse_stack(text, traces=traces)
     named = tuple(e for e in stack.exceptions if e.type)  # a headline that was cut off has no type: nothing to name
     links: list[_Link] = []
     exact = False

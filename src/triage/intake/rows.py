@@ -22,7 +22,11 @@ WORK: dict[str, pl.DataType] = {
 }
 CONTINUES = (
     r"^(?:\t| {2}|\u{a0}|Traceback \(most recent call last\)|Caused by: |\.\.\. [0-9]+ (?:more|common)|During handling of the above|"
-    r"The above exception was|at [\w.$<>/]+\(|\^+$|[)\]}]+[,;]?$|$)"
+    r"The above exception was|at [\w.$<>/]+\(|\^+$|[)\]}]+[,;]?$|$"
+    # the headline behind a trace's frames: a name that ends like an exception's, or that stands in a module of them
+    r"|(?-u:(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Fault|Interrupt)(?:: |$))"
+    r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
+    r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
 )
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
 _NIL = ("-", "", "null", "undefined")

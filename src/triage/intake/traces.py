@@ -19,11 +19,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from triage.intake.stacks import LINE_CLASSES, Traces, default_traces
+from triage.intake.stacks import LINE_CLASSES, Traces, default_traces, load_traces
 from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
 GAP_US = 2_000_000  # lines of one record come at most this far apart
@@ -118,6 +120,12 @@ def _to_ascii(pattern: str) -> str:
     for short, long in ((r"\d", "[0-9]"), (r"\w", "[A-Za-z0-9_]"), (r"\s", r"[ \t\r\n\u{a0}]"), (r"\S", r"[^ \t\r\n]")):
         pattern = pattern.replace(short, long)
     return pattern
+
+
+@cache
+def known_traces(dirs: tuple[Path, ...] | None) -> Traces:
+    """The grammars of those pattern folders, read once; ours for None."""
+    return default_traces() if dirs is None else load_traces(dirs)
 
 
 _LETTERS = (  # specific before general: the first class that a line matches is its own
