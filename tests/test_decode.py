@@ -441,13 +441,71 @@ def test_messages_of_megabytes_are_shortened_in_the_middle() -> None:
 
 
 def test_an_empty_list_has_no_records() -> None:
-    for text in ("[]\n", "[\n]\n", "[]", "[{}]\n"):
-        rows, _ = read(text)
-        assert rows["message"].to_list() in ([], ["{}"])
+    for text in ("[]\n", "[\n]\n", "[]", "[ ]\n"):
+        rows, intake = read(text)
+        assert rows.is_empty()
+        assert intake["blank"].sum() == intake["lines"].sum()
+        assert intake["format"].to_list() == ["empty"]
 
 
-def test_an_empty_input_is_no_problem() -> None:
-    assert list(decode(source(b""), catalog())) == []
+def test_an_empty_input_is_accounted_for() -> None:
+    rows, intake = read(b"")
+    assert rows.is_empty()
+    assert intake.select("source", "format", "lines").rows() == [("in.log", "empty", 0)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "psycopg2.errors.UndefinedColumn: column x does not exist",
+        "app.errors.Missing",
+        "KeyError: 'x'",
+        "com.acme.OrderException",
+        "LINE 1: SELECT x",
+        "DETAIL:  Key (id)=(1) already exists.",
+        "HINT:  Perhaps you meant y.",
+        "[SQL: SELECT x]",
+        "(Background on this error at: https://sqlalche.me/e/20/f405)",
+    ],
+)
+def test_lines_of_a_traceback_open_no_record_in_syslog(said: str) -> None:
+    assert not one(f"<30>1 2026-06-17T11:24:07.344752+00:00 app-01 orders 4410 - - {said}")["header"]
+    assert one(f"<30>1 2026-06-17T11:24:07.344752+00:00 app-01 orders 4410 - - ready, {said}")["header"]
+
+
+GCP_MAPPED = {
+    "logName": "projects/p/logs/x",
+    "severity": "INFO",
+    "timestamp": "2026-05-27T11:16:58Z",
+    "textPayload": "a",
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "mapping", "expected"),
+    [
+        ({"level": "info", "sev": "error", "msg": "a"}, {"level": "sev"}, {"level": "ERROR"}),
+        ({"level": "info", "msg": "a"}, {"level": "sev"}, {"level": "INFO"}),
+        ({"level": "info", "msg": "a", "app": {"text": "b"}}, {"message": "app.text"}, {"message": "b"}),
+        ({"level": "info", "msg": "a", "code": 503}, {"status": "code"}, {"status": 503}),
+        ({**GCP_MAPPED, "team": "shop", "sev": "W"}, {"service": "team", "level": "sev"}, {"service": "shop", "level": "WARNING"}),
+    ],
+)  # fmt: skip
+def test_a_key_of_the_user_comes_before_all_others(
+    entry: dict[str, Any], mapping: dict[str, str], expected: dict[str, Any]
+) -> None:
+    row = one(json.dumps(entry), field_map=mapping)
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_a_key_of_the_user_gives_the_time() -> None:
+    row = one(json.dumps({"level": "info", "msg": "a", "born": 1780000000}), field_map={"time": "born"})
+    assert row["at"] == datetime.fromtimestamp(1780000000, UTC)
+
+
+def test_an_unknown_field_of_the_user_is_said() -> None:
+    with pytest.raises(TriageError, match="no field called 'severity'"):
+        ReadOptions(field_map={"severity": "sev"})
 
 
 def test_hints_of_the_file_name_fill_only_what_rows_lack() -> None:

@@ -219,9 +219,9 @@ def test_stacks_that_differ_in_numbers_are_parsed_once(monkeypatch: pytest.Monke
     read: list[str] = []
     real = signature._read_stack
 
-    def count(text: str) -> Any:
+    def count(text: str, *given: Any) -> Any:
         read.append(text)
-        return real(text)
+        return real(text, *given)
 
     monkeypatch.setattr(signature, "_read_stack", count)
     signature._MEMORY.clear()

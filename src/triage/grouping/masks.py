@@ -87,10 +87,15 @@ def mask(texts: pl.Series, *, dirs: tuple[Path, ...] | None = None) -> pl.Series
 def route_template(paths: pl.Series) -> pl.Series:
     """Paths with the segments that are ids as {id}; host, query and fragment dropped; same length, name and order."""
     distinct = paths.drop_nulls().unique()
-    out = distinct
-    for pattern, replacement in _ROUTE:
-        out = out.str.replace_all(pattern, replacement)
-    return _look_up(paths, distinct, out)
+    plain = _replace(distinct, _ROUTE[:_ROUTE_PLAIN])
+    left = plain.unique()
+    return _look_up(paths, distinct, _look_up(plain, left, _replace(left, _ROUTE[_ROUTE_PLAIN:])))
+
+
+def _replace(texts: pl.Series, rules: Iterable[tuple[str, str]]) -> pl.Series:
+    for pattern, replacement in rules:
+        texts = texts.str.replace_all(pattern, replacement)
+    return texts
 
 
 def check_regex(pattern: str, what: str) -> None:
@@ -102,6 +107,7 @@ def check_regex(pattern: str, what: str) -> None:
         raise PackError(f"{what}: not a Rust regex: {reason}", hint="no look-around, no back-references") from None
 
 
+_ROUTE_PLAIN = 4  # after so many of them most paths that differ in a number are one
 # Slashes are doubled first, so that neighbouring segments do not share one: no pattern can look ahead.
 _ROUTE = (
     (r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -204,15 +205,18 @@ def _matters(
 ) -> pl.Series:
     if every:
         return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
-    told = pl.col("message").str.contains_any(pl.lit(_FAILING), ascii_case_insensitive=True)
-    matters = events.select(
-        (pl.col("level") >= "WARNING").fill_null(False)
-        | (((pl.col("level").is_null() & (pl.col("kind") == "app")) | (pl.col("kind") == "platform")) & told).fill_null(
-            False
-        )
+    platform = pl.col("kind") == "platform"
+    seen = events.select(
+        matters=(pl.col("level") >= "WARNING").fill_null(False)
         | pl.col("stack").is_not_null()
-        | (pl.col("status") >= 500).fill_null(False)
-    ).to_series()
+        | (pl.col("status") >= 500).fill_null(False),
+        unsaid=(platform | (pl.col("level").is_null() & (pl.col("kind") == "app"))).fill_null(False),
+    )
+    matters = seen["matters"]
+    unsaid = (seen["unsaid"] & ~matters).arg_true()
+    if len(unsaid):
+        told = events["message"].gather(unsaid).str.contains_any(_FAILING, ascii_case_insensitive=True)
+        matters = matters.clone().scatter(unsaid.filter(told), True)
     found = mark(events, dirs=dirs) if marks is None else marks
     fatal = found.filter(pl.col("mark").is_in(_FATAL) & (pl.col("exit_code").fill_null(1) != 0))["row"]
     if len(fatal):
@@ -412,7 +416,7 @@ def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.D
     numbers: dict[str, int] = {}
     keys = []
     for stack, text in keyed.iter_rows():
-        digest = _digest(text)
+        digest = _digest_of(text)
         number = numbers.get(digest)
         if number is None or order[number].exact:
             number = numbers[digest] = len(order)
@@ -485,7 +489,7 @@ def _parse_once(digest: str, stack: str, dirs: tuple[Path, ...] | None) -> _Pars
     if known is not None and not known.exact:
         return known
     if known is not None:  # such stacks are told apart by their whole text
-        digest = _digest(stack)
+        digest = _digest_of(stack)
         known = _MEMORY.get((digest, dirs))
         if known is not None:
             return known
@@ -619,5 +623,10 @@ def _signature(*parts: str) -> str:
     return f"{VERSION}:{_digest(*parts)}"
 
 
+@lru_cache(maxsize=8192)  # the same templates come in every batch
 def _digest(*parts: str) -> str:
+    return _digest_of(*parts)
+
+
+def _digest_of(*parts: str) -> str:
     return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

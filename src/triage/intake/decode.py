@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from triage.errors import TriageError
-from triage.intake.detection import Reading, study
+from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
 from triage.intake.jsonrows import frames_of, read_lines, read_objects
@@ -35,11 +35,15 @@ _LOSS = r"Messages dropped|[Ss]uppressed \d+ messages|callbacks suppressed|imuxs
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes."""
+    """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes.
+
+    `field_map` names the key (dotted where it stands deeper) in which JSON entries hold a field: it is asked first.
+    """
 
     tz: str = "UTC"
     input_format: str | None = None
     level_map: Mapping[str, str] = field(default_factory=dict)
+    field_map: Mapping[str, str] = field(default_factory=dict)
     with_fields: bool = False
     block_bytes: int = 8 << 20
     batch_bytes: int = 8 << 20
@@ -53,6 +57,9 @@ class ReadOptions:
         for word, level in self.level_map.items():
             if level.upper() not in LEVELS and read_level(level) is None:
                 raise TriageError(f"{level!r} is no level for {word!r}", hint=f"one of {', '.join(LEVELS).lower()}")
+        for name, key in self.field_map.items():
+            if name not in MAPPED or not key:
+                raise TriageError(f"no field called {name!r} with a key {key!r}", hint=f"fields: {', '.join(MAPPED)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +76,17 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     Over all batches: lines = sum of rows' lines + blank + rejected. A broken JSON line is kept as a row with its raw
     text, lines 0, and counted in rejected. A line that is empty is a row with the message "" (the assembler, which may
     need it inside a stack, counts it as blank); `blank` here are only lines that hold nothing but JSON punctuation.
+    An input without a byte gives one batch without rows, so that it is accounted for as well.
     """
     options = options or ReadOptions()
     stream = source.open()
-    reading = study(stream, catalog, options.input_format, options.level_map)
+    known = with_fields(with_levels(catalog, options.level_map), options.field_map)
+    reading = study(stream, known, options.input_format)
     clock = Clock(options.tz, source.modified, options.year)
     tally = Tally()
     notices = list(reading.notices)
     held: Piece | None = None
+    nothing = True
     for piece, last in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
         part = piece if held is None else _join(held, piece)
         held = None
@@ -88,9 +98,9 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
             rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
         done = replace(part, blank=part.blank + blank)
         yield _batch(rows, done, rejected, source, reading.detection, [*notices, *part.notices])
-        notices = []
+        notices, nothing = [], False
     final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
-    if final:
+    if final or nothing:
         yield _batch(empty_rows(), Piece(0, 0, 0), 0, source, reading.detection, final)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from triage.intake.exports import Entry, explode
-from triage.intake.formats import Catalog, Detection, Format
+from triage.intake.formats import Catalog, Detection, Format, Place
 from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.jsonrows import (
     Entries,
@@ -30,10 +30,14 @@ from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Stream
 from triage.intake.textrows import Layers, read_texts
-from triage.intake.times import Clock
+from triage.intake.times import EPOCH, ISO, Clock
 from triage.schema import LEVELS
 
 HEAD_LINES = 400
+MAPPED = {  # fields that a user may look for under a key of his own, and what they are called here
+    **{"time": "at"},
+    **{name: name for name in ("level", "message", "service", "instance", "trace", "logger", "status", "latency")},
+}
 _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
 
 
@@ -50,11 +54,8 @@ class Reading:
     notices: tuple[str, ...] = ()
 
 
-def study(
-    stream: Stream, catalog: Catalog, forced: str | None = None, level_map: Mapping[str, str] | None = None
-) -> Reading:
+def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Reading:
     """How the source of this stream is read; looks at its head and consumes nothing."""
-    catalog = with_levels(catalog, level_map or {})
     head = stream.head()
     whole = head if stream.ended or b"\n" not in head else head[: head.rfind(b"\n") + 1]
     how = find_framing(whole)
@@ -100,7 +101,30 @@ def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
     meant = {
         w.strip().lower(): (v.upper() if v.upper() in LEVELS else read_level(v) or "INFO") for w, v in level_map.items()
     }
-    mapped = {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()}
+    return _with_formats(catalog, {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()})
+
+
+def with_fields(catalog: Catalog, field_map: Mapping[str, str]) -> Catalog:
+    """The catalogue whose JSON formats look for these fields (names of MAPPED) under these keys first."""
+    if not field_map:
+        return catalog
+    places = {MAPPED[name]: Place(tuple(key.split("."))) for name, key in field_map.items()}
+    return _with_formats(
+        catalog, {n: _with_places(f, places) if f.kind == "json" else f for n, f in catalog.formats.items()}
+    )
+
+
+def _with_places(entry: Format, places: Mapping[str, Place]) -> Format:
+    return replace(
+        entry,
+        fields={**entry.fields, **{name: (place, *entry.fields.get(name, ())) for name, place in places.items()}},
+        known=entry.known | {place.keys[0] for place in places.values()},
+        times=(*entry.times, *ISO, EPOCH) if entry.times and "at" in places else entry.times,
+        typed=False,
+    )
+
+
+def _with_formats(catalog: Catalog, mapped: Mapping[str, Format]) -> Catalog:
     return replace(
         catalog,
         formats=mapped,
@@ -178,13 +202,9 @@ def _conclude(rows: pl.DataFrame) -> Detection:
     chains = Counter(c for c in filled["chain"].to_list() if c)
     tried, matched = len(filled), sum(chains.values())
     if not matched:
-        return Detection(
-            "text",
-            (),
-            0,
-            tried,
-            f"none of the first {tried} lines has a known header" if tried else "the input is empty",
-        )
+        if not tried:
+            return Detection("empty", (), 0, 0, "the input is empty")
+        return Detection("text", (), 0, tried, f"none of the first {tried} lines has a known header")
     outer = Counter[str]()
     inner = Counter[str]()
     for chain, count in chains.items():
