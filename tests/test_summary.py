@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,14 @@ def events(listed: list[dict[str, Any]], *, first_line: int = 1) -> pl.DataFrame
     return conform(pl.DataFrame(made, schema_overrides=EVENTS), EVENTS) if made else empty(EVENTS)
 
 
+def ledger(lines: int) -> pl.DataFrame:
+    row = {"source": ["app.log"], "bytes": [lines], "lines": [lines], "blank": [0], "rejected": [0]}
+    return conform(pl.DataFrame(row), INTAKE)
+
+
 def summary(frame: pl.DataFrame) -> Summary:
     signed, nodes = sign(frame)
-    intake = pl.DataFrame({"source": ["app.log"], "bytes": [len(frame)], "lines": [len(frame)], "blank": [0], "rejected": [0]})
-    return Summary.of(signed, nodes, conform(intake, INTAKE))
+    return Summary.of(signed, nodes, ledger(len(frame)))
 
 
 def assert_same(a: Summary, b: Summary) -> None:
@@ -116,7 +121,9 @@ def test_a_plain_loop_counts_the_same(listed: list[dict[str, Any]]) -> None:
     assert int(seen["count"].sum()) == failed.total()
     timed = [r["latency_ms"] for r in listed if r["status"] and r["latency_ms"] is not None]
     assert int(made["requests"]["total_us"].sum()) == sum(round(t * 1000) for t in timed)
-    weighty = [r for r in listed if r["level"] in ("WARNING", "ERROR", "CRITICAL") or r["stack"] or (r["status"] or 0) >= 500]
+    weighty = [
+        r for r in listed if r["level"] in ("WARNING", "ERROR", "CRITICAL") or r["stack"] or (r["status"] or 0) >= 500
+    ]
     assert int(made["clusters"]["count"].sum()) >= len(weighty)
 
 
@@ -129,6 +136,61 @@ def test_time_buckets_coarsen_until_the_table_is_small() -> None:
     assert len(small) <= table.bucket_rows
     assert width == 4096
     assert int(small["count"].sum()) == 40_000
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(("api", "worker", None)), st.one_of(st.none(), st.integers(0, 5_000)))),
+    st.integers(1, 20),
+)
+def test_the_width_is_the_first_doubling_that_leaves_few_enough_rows(
+    listed: list[tuple[str | None, int | None]], most: int
+) -> None:
+    table = replace(TABLES["volume"], bucket_rows=most)
+    rows = pl.DataFrame(listed, schema={"service": pl.String(), "bucket": pl.Int64()}, orient="row").with_columns(
+        bucket=pl.col("bucket") * 1024,
+        level=pl.lit(None, pl.Enum(LEVELS)),
+        count=pl.lit(1, pl.Int64()),
+        crashes=pl.lit(0, pl.Int64()),
+    )
+    _, width = table.coarsen(conform(rows, table.schema), 1024)
+    sizes = {1024 << n: len({(s, None if b is None else b >> n) for s, b in listed}) for n in range(14)}
+    enough = [w for w, size in sizes.items() if size <= most]
+    assert width == (min(enough) if enough else min(w for w, size in sizes.items() if size == min(sizes.values())))
+
+
+@settings(deadline=None, max_examples=15)
+@given(rows, rows)
+def test_a_part_with_the_widths_of_another_merges_to_the_same(a: Any, b: Any) -> None:
+    x, y = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101)))
+    wide = {n: 1024 * 64 for n in x.widths}
+    frame = events(b, first_line=101)
+    signed, nodes = sign(frame)
+    coarse = Summary.of(signed, nodes, ledger(len(frame)), widths=wide)
+    assert coarse.widths == wide
+    z = Summary.of(*sign(events(a, first_line=1)), ledger(len(a)), widths=wide)
+    assert_same(Summary.merge([x, coarse]), Summary.merge([z, y]))
+
+
+def test_the_frames_of_a_failure_are_those_of_its_frame_also_where_it_was_named_without_any() -> None:
+    common = {
+        "level": "ERROR",
+        "kind": "app",
+        "service": None,
+        "instance": None,
+        "status": None,
+        "latency_ms": None,
+        "seconds": 1.0,
+        "trace": None,
+    }
+    traced, bare = (
+        {**common, "message": "boom", "stack": STACK},
+        {**common, "message": "ValueError: bad amount 3", "stack": None},
+    )
+    parts = [summary(events([r], first_line=n)) for n, r in ((1, traced), (2, bare))]
+    whole = summary(events([traced, bare]))
+    assert_frame_equal(Summary.merge(parts)["nodes"], whole["nodes"])
+    assert ["/app/pay.py:7 in pay"] in whole["nodes"]["frames"].to_list()
 
 
 def test_a_saved_summary_loads_as_it_was(tmp_path: Path) -> None:

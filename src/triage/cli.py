@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OK, REACHED, MISTAKE, INTERNAL = 0, 1, 2, 70
 SUFFIXES = {".md": "md", ".html": "html", ".json": "json"}
 FRAMES = (".parquet", ".jsonl", ".csv")
+MAPPED = frozenset(("time", "level", "message", "service", "instance", "trace", "logger", "status", "latency"))
 PATIENCE_S = 0.7  # a progress bar appears only when the work takes longer than this
 
 # UsageError of click, or of the copy of click that newer typer carries: the parent of the one name that typer exports.
@@ -90,8 +91,9 @@ Mapped = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
-        metavar="WORD=LEVEL",
-        help="Read a level word of your own as a level: oops=error. Repeatable.",
+        metavar="FIELD=KEY",
+        help="Take a field of JSON entries from a key of your own, level=sev or time=meta.when, "
+        "or read a level word of your own as a level, oops=error. Repeatable.",
         show_default=False,
     ),
 ]
@@ -407,6 +409,7 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
     from triage.diagnosis import knowledge
     from triage.intake import formats, stacks
     from triage.packs import pattern_dirs
+    from triage.rendering import redaction
 
     dirs = pattern_dirs(extra)
     return [
@@ -414,6 +417,7 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
         *stacks.check_samples(stacks.load_traces(dirs)),
         *_check_masks(dirs),
         *_check_marks(dirs),
+        *redaction.check_samples(),
         *knowledge.check_samples(knowledge.load_rules(dirs)),
     ]
 
@@ -583,10 +587,10 @@ def _options(
 ) -> Options:
     _check_zone(tz)
     _check_repo(repo)
-    level_map = _mapping(mapped or [])
+    field_map, level_map = _mapping(mapped or [])
     from triage.engine import Options
 
-    return Options(
+    options = Options(
         patterns=tuple(patterns or ()),
         tz=tz,
         input_format=input_format,
@@ -598,16 +602,21 @@ def _options(
         repo=repo,
         with_fields=with_fields,
     )
+    return replace(options, **{"field_map": field_map}) if field_map else options
 
 
-def _mapping(pairs: Sequence[str]) -> Mapping[str, str]:
-    mapping = {}
+def _mapping(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Fields and the keys they are under, and level words and what they mean."""
+    fields: dict[str, str] = {}
+    words: dict[str, str] = {}
     for pair in pairs:
         left, equals, right = (part.strip() for part in pair.partition("="))
         if not (left and equals and right):
-            raise TriageError(f"--map takes WORD=LEVEL, not {pair!r}", hint="--map oops=error")
-        mapping[left] = right
-    return mapping
+            raise TriageError(
+                f"--map takes FIELD=KEY or WORD=LEVEL, not {pair!r}", hint="--map level=sev or --map oops=error"
+            )
+        (fields if left in MAPPED else words)[left] = right
+    return fields, words
 
 
 def _check_zone(tz: str) -> None:

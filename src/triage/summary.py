@@ -86,19 +86,19 @@ class Table:
         return (self.fold(rows.with_columns(_wider(wider))) if wider > width else rows), wider
 
     def _width(self, rows: pl.DataFrame, width: int) -> int:
-        """The least width, by doubling, at which folded rows are no more than allowed.
+        """The least width, by doubling, at which rows as `fold` gives them are no more than allowed.
 
         Two buckets fall together once their numbers, shifted right, are equal: after as many doublings as the highest bit
-        in which they differ. So neighbours in order of key and time tell how many rows every doubling takes away.
+        in which they differ. So neighbours (`bucket` is the last key) tell how many rows every doubling takes away.
         """
         if rows.height <= self.bucket_rows:
             return width
         group = [n for n in self.keys if n != "bucket"]
         number = pl.col("bucket") // width
-        apart = rows.lazy().sort(*group, "bucket").select(
+        apart = rows.lazy().select(
             pl.all_horizontal(*(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in group)).alias("same"),
             (64 - (number ^ number.shift(1)).bitwise_leading_zeros()).alias("doublings"),
-        )  # fmt: skip
+        )
         merging = apart.filter("same").drop_nulls().group_by("doublings").len().sort("doublings").collect()
         left = rows.height
         for doublings, count in merging.iter_rows():
@@ -276,8 +276,15 @@ class Summary:
         if len(parts) == 1:
             return parts[0]
         widths: dict[str, int] = {n: max((s.widths[n] for s in parts), default=TICK_US) for n in BUCKETED}
-        filled = {n: [s.tables[n] for s in parts if s.tables[n].height] for n in TABLES}
-        return _settle({n: pl.concat(tables).lazy() for n, tables in filled.items() if tables}, widths)
+        tables: dict[str, pl.DataFrame] = {}  # one after the other: all at once would double the memory of a large log
+        for name, table in TABLES.items():
+            filled = [s.tables[name] for s in parts if s.tables[name].height]
+            tables[name] = pl.concat(filled) if filled else empty(table.schema)
+            if table.bucket_rows:
+                tables[name], widths[name] = table.coarsen(tables[name], widths[name])
+            else:
+                tables[name] = table.fold(tables[name])
+        return Summary(tables, widths)
 
     def save(self, path: Path) -> None:
         """Write one file: a zip of Arrow tables. The same summary gives the same bytes."""
@@ -381,9 +388,7 @@ _ONE = pl.lit(1, INT)
 _HTTP_IDS = {status: http_id(status) for status in range(500, 600)}
 
 
-def _sources(
-    events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None
-) -> pl.LazyFrame:
+def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
     zero, untimed = pl.lit(0, INT), pl.lit(None, TIME)
     unsaid = {n: pl.lit(None, STR) for n in ("format", "why")}
     names = list(TABLES["sources"].schema)
@@ -528,7 +533,7 @@ def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     return out
 
 
-def merge_all(parts: Iterable[Summary], *, every: int = 16, seen: Callable[[Summary], None] | None = None) -> Summary:
+def merge_all(parts: Iterable[Summary], *, every: int = 8, seen: Callable[[Summary], None] | None = None) -> Summary:
     """Merge many summaries in flat memory, `every` at a time."""
     waiting: list[Summary] = []
     for part in parts:

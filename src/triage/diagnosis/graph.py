@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -386,14 +386,23 @@ def _effects(drawing: _Drawing, role: str) -> None:
         ranked = [x for x in ranked if x[0][0] >= (ENOUGH_SEEN if role in ("http", "client") else ENOUGH)]
         if not ranked:
             continue
-        (_, edge), main = ranked[0]
+        (_, edge), main = _nearest(drawing, ranked)
         drawing.draw(edge)
         if role == "http":
-            for (_, edge), a in ranked[1:]:
+            for (_, edge), a in ranked:
                 above = drawing.above(b.id)
-                if a.id in above or not _own_share(drawing, a, b, main):
+                if a.id == main.id or a.id in above or not _own_share(drawing, a, b, main):
                     continue
                 drawing.draw(edge)
+
+
+def _nearest(drawing: _Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]) -> tuple[tuple[float, Edge], Node]:
+    """Of the causes that as much speaks for, the one that stands next to the effect: the others lead to it."""
+    best = ranked[0]
+    for other in ranked[1:]:
+        if other[0][0] >= best[0][0] - 0.15 and best[1].id in drawing.above(other[1].id):
+            best = other
+    return best
 
 
 def _note_exit(drawing: _Drawing, b: Node) -> None:

@@ -94,7 +94,14 @@ def _components(graph: Graph) -> list[tuple[str, ...]]:
         return node
 
     for edge in graph.edges:
-        leader[find(edge.cause)] = find(edge.effect)
+        if edge.effect not in graph.labels:
+            leader[find(edge.cause)] = find(edge.effect)
+    for label in sorted(
+        graph.labels
+    ):  # one label may head records of several failures: it joins nothing, and goes with the weightiest
+        causes = [graph.nodes[e.cause] for e in graph.edges if e.effect == label]
+        if causes:
+            leader[find(label)] = find(min(causes, key=lambda n: (-n.count, n.id)).id)
     for node in graph.nodes.values():
         if node.role not in ("noise", "lifecycle") and (node.severe or node.id in leader):
             find(node.id)

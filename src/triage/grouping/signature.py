@@ -238,9 +238,7 @@ def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:
     return mask(short.to_series(), dirs=dirs)
 
 
-def _sign_distinct(
-    distinct: pl.DataFrame, dirs: tuple[Path, ...] | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Signed columns for distinct (message, stack, http)."""
     stacks, links = _sign_stacks(distinct["stack"].drop_nulls().unique().sort(), dirs)
     table = distinct.with_columns(_own_text().alias("head")).join(stacks, on="stack", how="left")
@@ -480,7 +478,8 @@ def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.D
     return conform(whole, _STACKS), conform(nodes, NODES)
 
 
-_MEMORY: dict[tuple[str, tuple[Path, ...] | None], _Parsed] = {}  # what was parsed before, in this process: the same stacks come in every batch
+# what was parsed before, in this process: the same stacks come in every batch
+_MEMORY: dict[tuple[str, tuple[Path, ...] | None], _Parsed] = {}
 _REMEMBERED = 4096
 
 

@@ -134,9 +134,9 @@ def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def _values(place: Spot, found: Sequence[Any], inside: dict[int, tuple[list[int] | None, list[Any]]]) -> list[Any]:
-    """One value an entry; an empty list when no entry has the object around it."""
+    """One value an entry; an empty list when no entry has one."""
     if place.around is None:
-        return list(map(place.get, found))
+        return _unless_empty(list(map(place.get, found)))
     known = inside.get(id(place.missing))
     if known is None:
         around = list(map(place.around, found))
@@ -146,14 +146,17 @@ def _values(place: Spot, found: Sequence[Any], inside: dict[int, tuple[list[int]
             (None, around) if len(where) == len(around) else (where, [around[n] for n in where])
         )
     where_, objects = known
-    if where_ is None:
-        return list(map(place.get, objects))
-    if not where_:
-        return []
+    some = _unless_empty(list(map(place.get, objects)))
+    if where_ is None or not some:
+        return some
     values: list[Any] = [None] * len(found)
-    for n, value in zip(where_, map(place.get, objects), strict=True):
+    for n, value in zip(where_, some, strict=True):
         values[n] = value
     return values
+
+
+def _unless_empty(values: list[Any]) -> list[Any]:
+    return values if values.count(None) < len(values) else []
 
 
 def read_lines(data: bytes, line: int, lines: int, typed: Typed | None) -> Entries:
@@ -177,13 +180,24 @@ def _read_parts(data: bytes, line: int, typed: Typed | None, into: Entries, *, c
         start = end
         count = part.count(b"\n") + (not part.endswith(b"\n")) if careful else None
         done = _read_whole(part, line, count, typed, into)
-        if done is None:
-            raws = part.removesuffix(b"\n").split(b"\n")
-            for n, raw in enumerate(raws):
-                read_one(raw, line + n, 1, into)
-            done = len(raws)
-        line += done
+        line += _read_singly(part, line, typed, into) if done is None else done
     return line
+
+
+def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> int:
+    """Add lines of which some are no object that the decoder takes, each by itself, and give their number."""
+    raws = part.removesuffix(b"\n").split(b"\n")
+    found, where = [], []
+    for n, raw in enumerate(raws):
+        entry = _decode_typed(raw, typed) if typed else None
+        if entry is None:
+            read_one(raw, line + n, 1, into)
+        else:
+            found.append(entry)
+            where.append(line + n)
+    if typed and found:
+        _add_typed(typed, found, where, where, None, lambda n: raws[where[n] - line], into)
+    return len(raws)
 
 
 def _read_whole(part: bytes, line: int, count: int | None, typed: Typed | None, into: Entries) -> int | None:
@@ -257,11 +271,15 @@ def _add_typed(
         orders = [orders[n] for n in keep]
         lines = [lines[n] for n in keep]
         counts = [counts[n] for n in keep] if counts else None
+    made: dict[int, pl.Series] = {}
     for column, values in columns.items():
         have = into.typed.setdefault(column, [])
         if gap := into.typed_count - sum(map(len, have)):
             have.append(pl.Series([None], dtype=pl.String).new_from_index(0, gap))
-        have.append(texts(values))
+        text = made.get(id(values))
+        if text is None:
+            text = made[id(values)] = texts(values)
+        have.append(text)
     into.typed_count += len(lines)
     into.typed_at.append((orders, lines, counts))
 
@@ -542,12 +560,14 @@ def _pick(objects: Sequence[Entry], path: Place) -> list[Any]:
 
 def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
     """The values as text, null for what is not there."""
-    if not exception:
-        for dtype in (pl.String, pl.Int64):
-            try:
-                return pl.Series(values, dtype=dtype, strict=True).cast(pl.String)
-            except (TypeError, OverflowError):
-                continue
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {str} and not exception:
+        return pl.Series(values, dtype=pl.String)
+    if kinds == {int} and not exception:
+        try:
+            return pl.Series(values, dtype=pl.Int64).cast(pl.String)
+        except OverflowError:
+            pass
     return pl.Series([as_exception(v) if exception else as_text(v) for v in values], dtype=pl.String)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+MOST_TEXT = 4000  # characters of any text of a report, in every output
 MOST_PROSE = 900  # characters of one sentence, whatever a log put into it
 MOST_CELL = 300  # the same, in a table
 
@@ -58,6 +59,16 @@ def shorten(text: str, width: int) -> str:
     """One line of at most that many characters, the cut marked with an ellipsis."""
     text = one_line(text[: 40 * width])
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def capped(text: str) -> str:
+    """The text in at most MOST_TEXT characters, the cut marked; of several lines the end stays, where exceptions stand."""
+    if len(text) <= MOST_TEXT:
+        return text
+    half = MOST_TEXT // 2
+    if "\n" not in text[:half] or "\n" not in text[-half:]:
+        return text[: MOST_TEXT - 1] + "…"
+    return f"{text[:half]}\n…\n{text[3 - half :]}"
 
 
 def spans(text: str) -> Iterator[tuple[bool, str]]:

@@ -20,6 +20,7 @@ from triage.report import Report
 T = TypeVar("T")
 Check = Callable[[re.Match[str], str], str | None]
 
+RANDOM = "q7Zt9wXb2LmKc4Rv8NsYd1Hf6GjPa3EuTo5Ci0"  # no secret of anyone: what stands for one in examples
 _FIRST = "\U000f0000"  # the private characters that stand for hidden values begin here
 _MOST = 0x10FFFF - 0xF0000
 _GROUPS = ("secret", "secret2", "secret3")
@@ -91,6 +92,31 @@ def redact(text: str) -> str:
     """One text without secrets; its pseudonyms hold within this text."""
     masked = _mask(text, load_patterns())
     return _unmask(masked, _pseudonyms(masked.hidden))
+
+
+def check_samples() -> list[str]:
+    """What is wrong with the examples of patterns/redact.yaml, a sentence each."""
+    patterns = load_patterns()
+    kept = [(p, text) for p in patterns for text in map(grown, p.examples) if not _is_taken_out(text, p)]
+    lost = [(p, text) for p in patterns for text in map(grown, p.not_examples) if redact(text) != text]
+    return [f"redact: {p.name}: {text!r} keeps its secret: {redact(text)!r}" for p, text in kept] + [
+        f"redact: {p.name}: {text!r} becomes {redact(text)!r}, and should stay" for p, text in lost
+    ]
+
+
+def grown(example: str) -> str:
+    """An example with {24} as 24 letters and digits, {UPPER14} as capitals: no file holds what looks like a token."""
+
+    def grow(found: re.Match[str]) -> str:
+        run = (RANDOM * 4)[: int(found[2])]
+        return run.upper() if found[1] else run
+
+    return re.sub(r"\{(UPPER)?(\d+)\}", grow, example)
+
+
+def _is_taken_out(text: str, pattern: Pattern) -> bool:
+    shown = redact(text)
+    return f"<{pattern.becomes}" in shown and RANDOM[:14] not in shown and RANDOM[:14].upper() not in shown
 
 
 def strings(value: Any) -> Iterable[str]:

@@ -1,0 +1,244 @@
+"""What a log is made to mean: roots, chains, what is kept apart, what is no incident, and what must not be claimed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from triage.engine import analyze
+from triage.report import Report
+
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+Log = Callable[..., Report]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    """Write named logs of (seconds, line) and analyse them together; a line's stamp is written in front."""
+
+    def run(**files: list[tuple[float, str]]) -> Report:
+        paths = []
+        for name, lines in files.items():
+            path = tmp_path / f"{name}.log"
+            path.write_text("".join(f"{_stamp(s)} {text}\n" for s, text in lines))
+            paths.append(str(path))
+        return analyze(paths)
+
+    return run
+
+
+def _stamp(seconds: float) -> str:
+    return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _request(status: int, path: str = "/orders/17") -> str:
+    return f'10.0.0.7 - - [02/Mar/2026:10:00:00 +0000] "GET {path} HTTP/1.1" {status} 12 "-" "curl/8" rt=0.010'
+
+
+def _trace(error: str, *, file: str = "/app/shop/orders.py") -> str:
+    return f'Traceback (most recent call last):\n  File "{file}", line 7, in price\n    return rates[code]\n{error}'
+
+
+def _titles(report: Report) -> list[list[str]]:
+    return [[report.failure(r.failure).message for r in i.roots] for i in report.incidents]
+
+
+def _chain_words(report: Report) -> list[list[str]]:
+    return [[report.failure(f).message for f in chain] for i in report.incidents for chain in i.chains]
+
+
+def test_an_uncaught_exception_is_the_root_of_the_failed_requests(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(60)]
+    for i in range(60, 90, 3):
+        lines += [(i, f"ERROR shop: request failed\n{_trace('KeyError: 17')}"), (i + 0.1, _request(500))]
+        lines += [(i + 1.0, _request(200, "/health"))]
+    report = log(api=lines)
+    assert _titles(report)[0][0] == "17"
+    assert _chain_words(report)[0] == ["17", "HTTP 500"]
+    assert report.counts.errors == 10
+    assert report.http is not None
+    assert report.http.errors == 10
+    assert report.severity in ("P1", "P2")
+
+
+def test_a_crash_loop_leads_from_the_exception_to_the_exit_to_the_failed_requests(log: Log) -> None:
+    lines: list[tuple[float, str]] = [(float(i), _request(200)) for i in range(30)]
+    for boot in range(40, 140, 10):
+        lines += [
+            (boot, "INFO app: starting"),
+            (boot + 1.0, f"ERROR app: cannot start\n{_trace('ModuleNotFoundError: No module named ' + repr('billing'))}"),
+            (boot + 2.0, "Container exited with code 1"),
+            (boot + 3.0, _request(503)),
+        ]
+    report = log(api=lines)
+    assert _chain_words(report)[0] == ["No module named 'billing'", "Container exited with code 1", "HTTP 503"]
+    assert report.severity == "P0"
+    assert report.exits.codes == {"1": 10}
+    assert report.exits.loops[0].interval_s == 10.0
+    assert "has not completed a start" in report.headline
+
+
+def test_two_faults_of_different_services_stay_apart(log: Log) -> None:
+    cart = [(float(i), _request(200)) for i in range(100)] + [
+        x for i in range(20, 50, 3) for x in ((i + 0.2, f"ERROR cart: failed\n{_trace('KeyError: 5')}"), (i + 0.3, _request(500)))
+    ]
+    mail = [(float(i), "INFO mail: sent") for i in range(100)] + [
+        (i + 0.5, f"ERROR mail: failed\n{_trace('smtplib.SMTPServerDisconnected: Connection unexpectedly closed', file='/app/mail.py')}")
+        for i in range(60, 90, 3)
+    ]
+    report = log(cart=sorted(cart), mailer=sorted(mail))
+    assert len(report.incidents) == 2
+    assert {len(r) for r in _titles(report)} == {1}
+    assert not set(report.incidents[0].roots[0].failure) & set(report.incidents[1].chains)
+
+
+def test_a_dependency_named_by_its_callers_is_the_root_even_as_a_warning(log: Log) -> None:
+    stock = [(float(i), "INFO stock: ok") for i in range(0, 120, 2)]
+    stock += [(60.0 + i, "WARNING stock: waiting for lock on table items 4100 ms") for i in range(0, 40, 2)]
+    front = [(float(i), _request(200)) for i in range(60)]
+    for i in range(0, 40, 2):
+        front += [
+            (61.5 + i, "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out."),
+            (61.6 + i, _request(504)),
+        ]
+    report = log(stock=sorted(stock), front=sorted(front))
+    assert "waiting for lock" in _titles(report)[0][0]
+    assert any(link.kind == "names" for link in report.links)
+
+
+def test_effects_without_a_cause_get_no_root_and_the_next_log_is_named(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(60)]
+    for i in range(60, 90):
+        lines += [
+            (
+                float(i),
+                "[error] 7#7: *9 upstream timed out (110: Connection timed out) while reading response header from upstream, "
+                'client: 10.0.0.9, server: _, request: "GET /a HTTP/1.1", upstream: "http://payments.example.com:8080/a"',
+            ),
+            (i + 0.1, _request(504)),
+        ]
+    report = log(gateway=lines)
+    assert report.healthy is False
+    assert all(not i.roots for i in report.incidents)
+    assert "not in these logs" in report.headline
+    assert "payments.example.com" in report.headline
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        ["WARNING warnings: DeprecationWarning: quote() is deprecated"] * 40,
+        [_request(404, "/wp-login.php")] * 200,
+        ["ERROR client: read timed out, retrying (attempt 1 of 3)"],
+        ["INFO server: Shutting down", "INFO server: Started server process [9]", "INFO server: Application startup complete."],
+        ["INFO health: no errors, 0 failed checks"] * 30,
+    ],
+)
+def test_noise_is_no_incident(log: Log, noise: list[str]) -> None:
+    lines = [(float(i), _request(200)) for i in range(300)] + [(i + 0.5, text) for i, text in enumerate(noise)]
+    report = log(api=sorted(lines))
+    assert report.healthy is True
+    assert report.severity is None
+    assert report.incidents == ()
+    assert "Nothing here deserves an incident" in report.headline
+
+
+def test_a_rare_error_is_found_under_loud_warnings(log: Log) -> None:
+    lines = [(float(i), "WARNING pool: 8 of 10 connections busy") for i in range(900)]
+    lines += [(i + 0.4, _request(200)) for i in range(900)]
+    for i in (300, 450, 600):
+        lines += [(i + 0.5, f"ERROR shop: failed\n{_trace('ZeroDivisionError: division by zero')}"), (i + 0.6, _request(500))]
+    report = log(api=sorted(lines))
+    assert _titles(report)[0][0] == "division by zero"
+
+
+@pytest.mark.parametrize(
+    ("error", "never"),
+    [
+        ("ModuleNotFoundError: No module named 'auth_service'", {"dns", "auth", "oauth"}),
+        ("asyncpg.exceptions.TooManyConnectionsError: too many connections for role", {"memory"}),
+        ("ValueError: auth_service returned an odd number", {"auth"}),
+    ],
+)
+def test_words_inside_words_name_no_cause(log: Log, error: str, never: set[str]) -> None:
+    report = log(api=[(float(i), f"ERROR app: failed\n{_trace(error)}") for i in range(5)])
+    assert not {f.category for f in report.findings} & never
+
+
+def test_statuses_are_never_one_group(log: Log) -> None:
+    lines = [(float(i), _request(s)) for i, s in enumerate([200, 500, 503] * 20)]
+    report = log(api=lines)
+    assert report.http is not None
+    assert report.http.status == {"200": 20, "500": 20, "503": 20}
+    assert {c.message for c in report.clusters if "50" in c.message} == {f.message for f in report.failures} or len(
+        {c.id for c in report.clusters}
+    ) == 2
+
+
+def test_the_same_incident_as_json_and_as_text_has_the_same_ids(tmp_path: Path) -> None:
+    trace = _trace("KeyError: 'rate'")
+    text, entries = tmp_path / "a.log", tmp_path / "b.jsonl"
+    text.write_text("".join(f"{_stamp(i)} ERROR shop: pricing failed for order {i}\n{trace}\n" for i in range(20)))
+    entries.write_text(
+        "".join(
+            json.dumps({"timestamp": _stamp(i), "level": "error", "logger": "shop", "message": f"pricing failed for order {i}\n{trace}"}) + "\n"
+            for i in range(20)
+        )
+    )
+    a, b = analyze([str(text)]), analyze([str(entries)])
+    assert [(c.id, c.count) for c in a.clusters] == [(c.id, c.count) for c in b.clusters]
+    assert {f.id for f in a.failures} == {f.id for f in b.failures}
+    assert a.counts.error_rate == b.counts.error_rate == 1.0
+
+
+def test_clocks_that_differ_do_not_turn_cause_and_effect_around(log: Log) -> None:
+    skew = 90.0
+    stock = [(skew + i, "INFO stock: ok") for i in range(0, 400, 2)]
+    stock += [(skew + 60.0 + i, "WARNING stock: waiting for lock on table items 4100 ms") for i in range(0, 100, 2)]
+    front = [(float(i), _request(200)) for i in range(60)]
+    for i in range(0, 100, 2):
+        front += [
+            (61.5 + i, "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out."),
+            (61.6 + i, _request(504)),
+        ]
+    report = log(stock=sorted(stock), front=sorted(front))
+    assert "waiting for lock" in _titles(report)[0][0]
+
+
+def test_an_early_warning_stands_in_front_of_the_root_and_is_none(log: Log) -> None:
+    lines = [(float(i), "INFO app: ok") for i in range(600)]
+    for cycle in range(0, 600, 100):
+        lines += [(cycle + x + 0.3, f"WARNING app: cache size {x} entries") for x in (60, 70, 80)]
+        lines += [(cycle + 90.5, "kernel: Memory cgroup out of memory: Killed process 812 (python)")]
+        lines += [(cycle + 90.6, "app.service: Main process exited, code=killed, status=9/KILL")]
+    report = log(app=sorted(lines))
+    assert "out of memory" in _titles(report)[0][0].lower()
+    assert report.exits.signals == {"SIGKILL": 6}
+
+
+def test_every_claim_points_at_a_line_that_exists(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(60)]
+    for i in range(60, 90, 3):
+        lines += [(i, f"ERROR shop: request failed\n{_trace('KeyError: 17')}"), (i + 0.1, _request(500))]
+    report = log(api=lines)
+    last = report.intake.lines
+    shown = [e for link in report.links for e in link.evidence] + [e for c in report.clusters for e in c.examples]
+    assert shown
+    assert all(1 <= e.line <= last for e in shown)
+
+
+def test_the_ledger_accounts_for_every_line(log: Log) -> None:
+    report = log(api=[(1.0, f"ERROR shop: failed\n{_trace('KeyError: 17')}"), (2.0, "INFO shop: ok")])
+    records_lines = report.intake.records + report.intake.continuation
+    assert report.intake.lines == records_lines + report.intake.blank + report.intake.rejected
+
+
+def test_an_empty_log_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.log").write_text("")
+    report = analyze([str(tmp_path / "empty.log")])
+    assert report.healthy is True
+    assert report.headline == "No records: there is nothing to analyse."
