@@ -9,6 +9,8 @@ from random import Random
 
 import triage as api
 from conftest import Done, Program
+from triage.rendering.escaping import capped
+from triage.rendering.redaction import strings
 
 RECORD = "2026-03-02 10:14:07,250 {level} app.orders: order {n} {what}"
 
@@ -207,6 +209,32 @@ def test_a_line_of_50_megabytes_is_cut_and_its_neighbours_are_read(triage: Progr
     assert report["intake"]["lines"] == 81
     assert report["intake"]["notices"]
     assert len(done.out) < 1_000_000
+
+
+def test_no_text_of_a_report_is_longer_than_4000_characters_and_no_half_secret_is_left(
+    triage: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.log"
+    secret = "hunter" + "7z" * 20
+    padding = "x " * 1980
+    lines = [f"2026-03-02 10:14:{n:02d},250 ERROR app.orders: {padding} password={secret} {padding}" for n in range(9)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for form in ("json", "md", "html"):
+        text = triage("analyze", path, "--format", form).out
+        assert secret[:12] not in text
+        assert len(text) < 60_000
+    found = list(strings(json.loads(triage("analyze", path, "--format", "json").out)))
+    assert max(map(len, found)) == 4000
+    assert all(text.endswith("…") for text in found if len(text) == 4000)
+
+
+def test_of_a_long_text_of_several_lines_the_end_stays() -> None:
+    text = "".join(f"  frame {n}\n" for n in range(2000)) + "KeyError: 'k'"
+    cut = capped(text)
+    assert len(cut) == 4000
+    assert cut.startswith("  frame 0\n")
+    assert cut.endswith("frame 1999\nKeyError: 'k'")
+    assert capped(cut) == cut
 
 
 def test_a_log_without_time_stamps_is_analysed_without_a_window(triage: Program, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_file_in_place_of_a_command_gets_the_command_that_was_meant(triage: Pr
         (["analyze", "{log}", "--fail-on", "P7"], ["P7"]),
         (["analyze", "{log}", "--nonsense"], ["--nonsense"]),
         (["analyze", "{log}", "--tz", "Mars/Base"], ["Mars/Base"]),
-        (["analyze", "{log}", "--map", "level"], ["oops=error"]),
+        (["analyze", "{log}", "--map", "level"], ["level=sev", "oops=error"]),
         (["analyze", "{log}", "--map", "oops=nonsense"], ["nonsense"]),
         (["analyze", "{log}", "--since", "teatime"], ["teatime"]),
         (["analyze", "{log}", "--repo", "missing"], ["missing"]),
@@ -349,6 +349,24 @@ def test_the_samples_of_our_patterns_hold(triage: Program) -> None:
     assert (done.code, done.err) == (0, ""), done.out
 
 
+def test_an_example_of_redaction_that_does_not_hold_is_named(triage: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triage.rendering.redaction.redact", lambda text: text)
+    done = triage("patterns", "test")
+    assert done.code == 1
+    assert "redact: cookie: 'Cookie: sid=abc; theme=dark' keeps its secret" in done.out
+
+
+def test_map_tells_a_field_from_a_level_word() -> None:
+    pairs = ["level=sev", "time=meta.when", "oops=error", " status = code "]
+    assert cli._mapping(pairs) == ({"level": "sev", "time": "meta.when", "status": "code"}, {"oops": "error"})
+
+
+def test_map_fields_are_those_that_reading_knows() -> None:
+    from triage.intake.detection import MAPPED
+
+    assert set(MAPPED) == cli.MAPPED
+
+
 def test_a_sample_that_does_not_hold_is_named(triage: Program, tmp_path: Path) -> None:
     (tmp_path / "formats").mkdir()
     text = (ROOT / "patterns" / "formats" / "railway.yaml").read_text(encoding="utf-8")
@@ -410,8 +428,17 @@ def test_a_signal_ends_the_stream_and_the_report_is_still_written(tmp_path: Path
 
 
 def test_a_signal_before_anything_was_read_is_the_exit_code() -> None:
-    code = "import os, signal, threading; threading.Timer(1.2, os.kill, (os.getpid(), signal.SIGTERM)).start();"
-    command = [sys.executable, "-c", code + "from triage.cli import run; raise SystemExit(run(['analyze']))"]
+    code = """
+import os, signal, threading, time
+from triage.cli import run
+def stop():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop).start()
+raise SystemExit(run(["analyze"]))
+"""
+    command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

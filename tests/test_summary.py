@@ -163,7 +163,7 @@ def test_the_width_is_the_first_doubling_that_leaves_few_enough_rows(
 @given(rows, rows)
 def test_a_part_with_the_widths_of_another_merges_to_the_same(a: Any, b: Any) -> None:
     x, y = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101)))
-    wide = {n: 1024 * 64 for n in x.widths}
+    wide = dict.fromkeys(x.widths, 1024 * 64)
     frame = events(b, first_line=101)
     signed, nodes = sign(frame)
     coarse = Summary.of(signed, nodes, ledger(len(frame)), widths=wide)

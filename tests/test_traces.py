@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triage.engine import Options, summarize
 from triage.intake.traces import LINE_CAP, assemble
 from triage.schema import EVENTS, INTAKE, ROWS, conform, empty
 
@@ -309,3 +311,33 @@ def test_cutting_the_input_anywhere_changes_nothing(
     assert events.equals(joined(frame, newest_first=newest_first).sort("line"))
     blank = pl.concat([part.intake for part in parts])["blank"]
     assert sum(events["lines"].to_list() + blank.to_list()) == frame.height
+
+
+def test_a_folder_of_the_user_reaches_traces_masks_and_marks(tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    (folder / "traces").mkdir(parents=True)
+    (folder / "traces" / "oops.yaml").write_text(
+        "name: oops\nmarks: ['^OOPS ']\nlines: {crash: ['OOPS \\w'], frame: [' in \\w+ ']}\n"
+        "parse:\n  headline: ['^OOPS (?P<type>\\w+) (?P<message>.*)$']\n"
+        "  frames: ['^ in (?P<function>\\w+) (?P<file>\\S+) (?P<line>\\d+)$']\n",
+        encoding="utf-8",
+    )
+    (folder / "masks.yaml").write_text(
+        "masks: [{name: pet, pattern: 'cat|dog', replacement: <pet>, digitless: true}]", encoding="utf-8"
+    )
+    (folder / "marks.yaml").write_text(
+        "marks: [{name: nap, mark: stop, needs: [naps], pattern: '^it naps$'}]", encoding="utf-8"
+    )
+    log = tmp_path / "app.log"
+    log.write_text(
+        "2026-03-02T10:00:00Z ERROR no cat today\n2026-03-02T10:00:01Z ERROR broken\nOOPS Bad thing\n in feed a.m 3\n"
+        "2026-03-02T10:00:02Z INFO it naps\n",
+        encoding="utf-8",
+    )
+    made = summarize([str(log)], Options(patterns=(folder,)))
+    assert "no <pet> today" in made["groups"]["template"].to_list()
+    assert "Bad" in made["groups"]["exception"].to_list()
+    assert made["marks"]["mark"].to_list() == ["stop"]
+    plain = summarize([str(log)])
+    assert "no cat today" in plain["groups"]["template"].to_list()
+    assert "Bad" not in plain["groups"]["exception"].to_list()

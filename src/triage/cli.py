@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -602,7 +602,8 @@ def _options(
         repo=repo,
         with_fields=with_fields,
     )
-    return replace(options, **{"field_map": field_map}) if field_map else options
+    further: dict[str, Any] = {"field_map": field_map} if field_map else {}
+    return replace(options, **further)
 
 
 def _mapping(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

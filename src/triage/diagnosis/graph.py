@@ -136,6 +136,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     _inherit_names(drawing)
     _embeddings(drawing)
     _echoes(drawing)
+    _stages(drawing)
     _sequences(drawing)
     for role in ("timeout", "exit", "proxy", "http", "client"):
         _effects(drawing, role)
@@ -358,6 +359,50 @@ def _echoes(drawing: _Drawing) -> None:
                     )
                 )
                 drawing.labels.add(b.id)
+                break
+
+
+def _stages(drawing: _Drawing) -> None:
+    """Two causes of one kind in one service, the milder before each of the graver: quota exceeded, then vastly exceeded."""
+    causes = list(
+        _by_time(
+            drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.severe and n.id not in drawing.parents
+        )
+    )
+    for b in causes:
+        for a in causes:
+            same = (
+                a.rule is not None
+                and b.rule is not None
+                and a.rule.category == b.rule.category
+                and a.rule.category in SATURATION
+            )
+            if (
+                a.id == b.id
+                or not same
+                or a.id in drawing.labels
+                or b.id in drawing.labels
+                or a.count < b.count
+                or b.count < 2
+            ):
+                continue
+            if (
+                set(a.services) & set(b.services)
+                and _before(a, b, 0)
+                and a.first != b.first
+                and in_every_cycle(a, b) >= 0.8
+            ):
+                drawing.draw(
+                    Edge(
+                        a.id,
+                        b.id,
+                        "precedes",
+                        b.count,
+                        None,
+                        0.7,
+                        "the same trouble at an earlier stage, before each of them",
+                    )
+                )
                 break
 
 

@@ -308,12 +308,16 @@ def _chains(roots: Sequence[str], members: Sequence[str], graph: Graph) -> tuple
     for root in starts:
         early = [e.cause for e in graph.parents.get(root, ()) if graph.nodes[e.cause].role == "precursor"][:1]
         paths += [(*early, *path) for path in _paths(root, graph, (root,))]
-    paths = [q for p in paths if len(q := _plain(p, graph)) > 1]
+    paths = [q for p in paths if len(q := _plain(p, graph, starts)) > 1]
+    if not paths:  # nothing came of it but the record that tells of it
+        paths = [
+            (root, e.effect) for root in roots for e in graph.edges if e.cause == root and e.effect in graph.labels
+        ]
     paths.sort(key=lambda p: (starts.index(p[0]) if p[0] in starts else 0, -_height(p, graph), -len(p), p))
     return tuple(dict.fromkeys(paths))[:MOST_CHAINS]
 
 
-def _plain(path: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
+def _plain(path: tuple[str, ...], graph: Graph, roots: Sequence[str]) -> tuple[str, ...]:
     """The path without the exceptions that libraries turned into one another on the way: no frame of the program raised them.
 
     What the program saw stays (the outermost exception of a traceback), and so does a root.
@@ -325,7 +329,7 @@ def _plain(path: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
             e.cause == failure and e.effect == path[place + 1] and e.kind in ("raised_from", "while_handling")
             for e in graph.edges
         )
-        return outer and node.kind == "exception" and not node.frames and place > 0
+        return outer and node.kind == "exception" and not node.frames and failure not in roots and place > 0
 
     return tuple(f for place, f in enumerate(path) if not passing(place, f))
 

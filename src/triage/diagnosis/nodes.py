@@ -203,6 +203,8 @@ def _role(
         return "wrapper"
     if rule is not None:
         role = rule.role
+        if role in ("proxy", "client") and rule.rank >= 70 and (level or 0) < ERROR:
+            return "precursor"  # a vague remark on a dependency, not the error of a proxy
         return "cause" if role == "exit" and kind == "exception" else role
     if kind == "exception":
         return "cause"

@@ -79,6 +79,8 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
     place = place_of(root, facts)
     unsure = "" if case.roots[0].confidence >= 0.7 else "probably " if case.roots[0].confidence >= 0.45 else "perhaps "
     shown = f"`{label(root)}`" + (f" at `{place}`" if place else "")
+    if root.services and where and where not in root.services:
+        shown += f" in `{root.services[0]}`"
     return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'time')}).{more}"
 
 
@@ -121,11 +123,15 @@ def _effect(case: Case) -> str:
 
 
 def _where(case: Case, facts: Facts) -> str:
-    for root in case.roots:
-        services = facts.node(root.failure).services
-        if services:
-            effects = [s for e in facts.graph.children(root.failure) for s in facts.node(e.effect).services]
-            return services[0] if not effects or services[0] in effects or len(services) == 1 else effects[0]
+    """The service that an incident is told of: the one whose requests fail or whose processes end, else the root's."""
+    told = [facts.node(i) for chain in case.chains for i in chain] or [facts.node(m) for m in case.members]
+    seen = [n for role in ("http", "exit") for n in told if n.role == role and n.services]
+    roots = [facts.node(r.failure) for r in case.roots if facts.node(r.failure).services]
+    inner = [n for n in told if n.kind == "exception" and n.services]
+    if seen and seen[0].role == "http" and inner and facts.http is not None and facts.http.layer != "edge":
+        return inner[-1].services[0]  # a proxy logged the requests; the program that raised is behind it
+    for node in (*seen, *inner, *roots):
+        return node.services[0]
     shown = _shown(case, facts)
     return facts.node(shown).services[0] if shown and facts.node(shown).services else ""
 

@@ -46,7 +46,8 @@ def render(report: Report, to: str, *, width: int | None = None, colour: bool = 
     """The report as text that ends with a newline: "md", "json", "terminal" or "html".
 
     Secrets and e-mail addresses are taken out unless `redact` is False. `width` (characters, 100 when None) and
-    `colour` concern the terminal only. Texts longer than 4,000 characters are cut, after redaction. The same report gives the same text. TriageError for another output.
+    `colour` concern the terminal only. Texts longer than 4,000 characters are cut, after redaction. The same report
+    gives the same text. TriageError for another output.
     """
     if to not in OUTPUTS:
         raise TriageError(f"no output called '{to}'", hint=f"known: {', '.join(OUTPUTS)}")

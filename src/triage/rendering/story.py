@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triage.rendering import figures
-from triage.rendering.escaping import shorten
+from triage.rendering.escaping import MOST_TEXT, shorten
 from triage.report import (
     Action,
     Cluster,
@@ -28,7 +28,7 @@ MOST_CLUSTERS = 12
 MOST_ROUTES = 12
 MOST_EXHIBITS = 60
 MOST_EXCERPT_LINES = 60
-MOST_EXCERPT_CHARACTERS = 6000
+MOST_EXCERPT_CHARACTERS = MOST_TEXT
 
 _LINKS = {
     # a kind of link, read along the arrow from cause to effect
