@@ -73,7 +73,7 @@ def test_the_first_block_analyses_a_sample_and_the_second_runs_the_tests() -> No
     first, second = (b.strip().splitlines() for b in blocks[:2])
     assert len(first) == len(second) == 1
     assert "triage analyze sample_logs/" in first[0]
-    assert second[0].endswith("pytest")
+    assert second[0].endswith("pytest -n auto")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -516,6 +516,8 @@ def _consequences(drawing: _Drawing) -> None:
 def _may_cause(drawing: _Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
+    if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
+        return False  # a probe sees what the requests see
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not _shares_service(a, b)
         slow = a.rule is not None and a.rule.category in SATURATION and _shares_service(a, b)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from triage.diagnosis.graph import Edge, Graph, Places, addresses
+from triage.diagnosis.graph import SYSTEM, Edge, Graph, Places, addresses
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import CATEGORIES, Rules
 from triage.diagnosis.metrics import Slices
@@ -71,7 +71,7 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
         return _calm(facts)
     case = found[0]
     more = f" {len(found) - 1} other incident{'s' if len(found) > 2 else ''} beside it." if len(found) > 1 else ""
-    where = _where(case, facts)
+    where = _ending(case, facts) or _where(case, facts)
     subject = f"`{where}`" if where else "The application"
     if not case.roots:
         return f"{subject}: {impact(case, facts)}. What causes it is not in these logs; {_next_log(case, facts)}.{more}"
@@ -120,6 +120,16 @@ def _effect(case: Case) -> str:
     if gone.exits:
         return f"keeps dying ({gone.exits:,} exits)"
     return "reports failures"
+
+
+def _ending(case: Case, facts: Facts) -> str:
+    """The service whose starts fail, where that is what the headline tells."""
+    if not case.impact.exits or (case.severity != "P0" and case.impact.failed):
+        return ""
+    ends = [facts.node(m) for m in case.members if facts.node(m).role == "exit"]
+    named = [n.services[0] for n in ends if n.services and not set(n.services) <= SYSTEM]
+    roots = [facts.node(r.failure).services[0] for r in case.roots if facts.node(r.failure).services]
+    return (roots or named or [""])[0] if set(roots[:1]) - SYSTEM else (named or [""])[0]
 
 
 def _where(case: Case, facts: Facts) -> str:

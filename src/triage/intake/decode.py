@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -178,20 +179,24 @@ def _read(
 
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:
-    text = piece.data.decode("utf-8", "replace")
-    if "\x00" in text:
-        text = text.replace("\x00", "")
-    text = text.removesuffix("\n")
-    lines = (
-        pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode())
-        if piece.lines
-        else pl.DataFrame({"message": pl.Series([], dtype=pl.String)})
-    )
+    lines = _plain_lines(piece) if piece.lines else empty_rows().select("message")
     number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64)
-    message = pl.col("message")
-    if "\r" in text:
-        message = message.str.strip_suffix("\r")
-    return blank_rows(lines.select(message, i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
+    return blank_rows(lines.select("message", i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
+
+
+def _plain_lines(piece: Piece) -> pl.DataFrame:
+    """The lines without their ends; bytes that are no UTF-8 replaced, NUL bytes dropped."""
+    data = piece.data
+    if b"\x00" not in data and b"\r" not in data:
+        try:
+            lines = pl.read_lines(BytesIO(data), name="message")
+        except pl.exceptions.PolarsError:  # it has bytes that are no UTF-8
+            lines = None
+        if lines is not None and len(lines) == piece.lines:
+            return lines
+    text = data.decode("utf-8", "replace").replace("\x00", "").removesuffix("\n")
+    lines = pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode())
+    return lines.with_columns(pl.col("message").str.strip_suffix("\r")) if "\r" in text else lines
 
 
 def _batch(

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -30,6 +31,11 @@ class Typed:
     required: tuple[Callable[[Any], Any], ...]
     fields: Mapping[str, tuple[tuple[str, Spot], ...]]  # field -> its candidates, each a column and a place
 
+    @property
+    def places(self) -> dict[str, Spot]:
+        """The place of each column, candidates of a field in their order."""
+        return {column: place for candidates in self.fields.values() for column, place in candidates}
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -46,7 +52,7 @@ class Spot:
 class Entries:
     """Entries of one block, sorted by how they were read, each with its place in order, first line and number of lines."""
 
-    typed: dict[str, list[pl.Series]] = field(default_factory=dict)
+    typed: dict[str, list[Any]] = field(default_factory=dict)  # values by path; the last entries may be missing
     typed_count: int = 0
     typed_at: list[tuple[Sequence[int], Sequence[int], Sequence[int] | None]] = field(default_factory=list)
     objects: list[Entry] = field(default_factory=list)
@@ -271,15 +277,10 @@ def _add_typed(
         orders = [orders[n] for n in keep]
         lines = [lines[n] for n in keep]
         counts = [counts[n] for n in keep] if counts else None
-    made: dict[int, pl.Series] = {}
-    for column, values in columns.items():
-        have = into.typed.setdefault(column, [])
-        if gap := into.typed_count - sum(map(len, have)):
-            have.append(pl.Series([None], dtype=pl.String).new_from_index(0, gap))
-        text = made.get(id(values))
-        if text is None:
-            text = made[id(values)] = texts(values)
-        have.append(text)
+    for path, values in {typed.places[column].path: values for column, values in columns.items()}.items():
+        have = into.typed.setdefault(path, [])
+        have.extend(repeat(None, into.typed_count - len(have)))
+        have.extend(values)
     into.typed_count += len(lines)
     into.typed_at.append((orders, lines, counts))
 
@@ -373,10 +374,11 @@ def _typed_frame(entries: Entries, typed: Typed, clock: Clock, tally: Tally) -> 
     orders = pl.concat([_numbers(order) for order, _, _ in entries.typed_at])
     lines = pl.concat([_numbers(where) for _, where, _ in entries.typed_at])
     counts = pl.concat([_numbers(many) if many else _numbers([1] * len(where)) for _, where, many in entries.typed_at])
-    raw = {}
-    for column, parts in entries.typed.items():
-        gap = entries.typed_count - sum(map(len, parts))
-        raw[column] = pl.concat([*parts, pl.Series([None], dtype=pl.String).new_from_index(0, gap)] if gap else parts)
+    found = {}
+    for path, values in entries.typed.items():
+        values.extend(repeat(None, entries.typed_count - len(values)))
+        found[path] = texts(values)
+    raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
     frame = blank_rows(pl.DataFrame({"i": orders, "line": lines, "lines": counts}))
     return fill(frame.with_columns(_merge(raw, entry)), entry, clock, tally)
 
@@ -568,7 +570,9 @@ def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
             return pl.Series(values, dtype=pl.Int64).cast(pl.String)
         except OverflowError:
             pass
-    return pl.Series([as_exception(v) if exception else as_text(v) for v in values], dtype=pl.String)
+    if exception:
+        return pl.Series([as_exception(v) for v in values], dtype=pl.String)
+    return pl.Series([v if v is None or type(v) is str else as_text(v) for v in values], dtype=pl.String)
 
 
 def enabled(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format, ...]:

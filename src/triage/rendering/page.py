@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import jinja2
     from markupsafe import Markup
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|×|ms|s|min|h|d|kB|MB|GB)(?!\w))|(?<=×) (?=\d)")
+
 
 def page(report: Report) -> str:
     """The page: the facts of the Markdown document, with its chain, trends and evidence drawn."""
@@ -25,7 +28,7 @@ def page(report: Report) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     made = environment(html=True)
-    made.filters.update(prose=_prose, refs=_refs, bars=_bars)
+    made.filters.update(prose=_prose, refs=_refs, bars=_bars, tight=_tight)
     return made
 
 
@@ -34,10 +37,15 @@ def _prose(text: str) -> Markup:
     from markupsafe import Markup
 
     parts = (
-        Markup("<code>{}</code>").format(t) if is_code else Markup("{}").format(t)
+        Markup("<code>{}</code>").format(t) if is_code else Markup("{}").format(_tight(t))
         for is_code, t in escaping.spans(escaping.shorten(text, escaping.MOST_PROSE))
     )
     return Markup("").join(parts)
+
+
+def _tight(text: str) -> str:
+    """The text with figures and their units on one line: 100 %, 28.6 s, 63 × 500."""
+    return _UNIT.sub("\u00a0", text)
 
 
 def _refs(refs: Sequence[str]) -> Markup:

@@ -30,6 +30,7 @@ MOST_EXHIBITS = 60
 MOST_EXCERPT_LINES = 60
 MOST_EXCERPT_CHARACTERS = MOST_TEXT
 
+_CLIENT = re.compile(r'^\S{1,80} \S{1,80} \S{1,80} \[\d\d/\w{3}/\d{4}:[\d: +-]+\] (?=")')
 _LINKS = {
     # a kind of link, read along the arrow from cause to effect
     "raised_from": "raised again as",
@@ -209,8 +210,10 @@ def name_of(failure: Failure | Cluster, width: int = 400) -> str:
 
 
 def cluster_name(cluster: Cluster, width: int = 120) -> str:
-    """A cluster as one line: its message, else its exception."""
-    return shorten(cluster.message, width) or shorten(cluster.exception or cluster.template, width)
+    """A cluster as one line: its message, of an access line what follows client and time, else its exception."""
+    return shorten(_CLIENT.sub("", cluster.message, count=1), width) or shorten(
+        cluster.exception or cluster.template, width
+    )
 
 
 def short_place(where: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from triage.rendering import escaping, figures, story
 from triage.rendering.redaction import rewritten
-from triage.rendering.story import Case, Step, Story
+from triage.rendering.story import Candidate, Case, Step, Story
 from triage.report import Cluster, Report
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _BADGES = {
     "P3": "bold black on cyan",
 }
 _TONES = {"root": "bold red", "exit": "yellow", "effect": "cyan", "noise": "dim"}
+_PACKAGE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*(?:Error|Exception|Warning|Fault|Timeout)\b)")
 _MOST_STEPS = 9
 _MOST_CLUSTERS = 6
 _MOST_ACTIONS = 6
@@ -89,15 +91,7 @@ def _verdict(told: Story, columns: int) -> list[Text]:
                 _row(label, Text("not in this log; only its effects are: " + ", ".join(case.symptoms[:4])), columns, 2)
             )
             continue
-        best = case.candidates[0]
-        text = _styled(escaping.shorten(best.name, 2 * columns), "red")
-        if best.failure and best.failure.frame:
-            text.append(f"  at {best.failure.frame}", style="default")
-        text.append(
-            f"  {best.confidence}, {best.root.confidence:.2f}; explains {figures.about(best.root.explains)}",
-            style="dim",
-        )
-        lines.append(_row(label, text, columns, 3))
+        lines.append(_row(label, _cause(case.candidates[0], 2 * (columns - _LABEL) - 12), columns, 3))
     figures_of_impact = list(_impact(report))
     if figures_of_impact:
         lines.append(_row("impact", Text(" · ").join(figures_of_impact), columns, 2))
@@ -106,6 +100,19 @@ def _verdict(told: Story, columns: int) -> list[Text]:
         lines.append(_row("do first", _prose(first.text), columns, 2))
     lines.append(_row("when", Text(told.stamp, style="dim"), columns, 2))
     return lines
+
+
+def _cause(best: Candidate, room: int) -> Text:
+    """A root cause in about that many columns: its name gives way first, then the folders of its place."""
+    place = best.failure.frame if best.failure and best.failure.frame else ""
+    if len(place) * 2 > room:
+        place = story.short_place(place)
+    where = f"  at {_fit(place, room // 2)}" if place else ""
+    sure = f"  {best.confidence}, {best.root.confidence:.2f}; explains {figures.about(best.root.explains)}"
+    text = _styled(_fit(best.name, max(room // 3, room - len(where) - len(sure))), "red")
+    text.append(where, style="default")
+    text.append(sure, style="dim")
+    return text
 
 
 def _impact(report: Report) -> Iterable[Text]:
@@ -328,10 +335,13 @@ def _plain(text: str) -> str:
 
 
 def _fit(text: str, cells: int) -> str:
-    """The text cut to that many columns of the terminal, wide characters counted as two."""
+    """The text cut to that many columns of the terminal, wide characters as two; an exception loses its package first."""
     from rich.cells import cell_len, set_cell_size
 
     text = escaping.shorten(text, 400)
+    if cell_len(text) <= cells:
+        return text
+    text = _PACKAGE.sub("", text)
     if cell_len(text) <= cells:
         return text
     return set_cell_size(text, max(1, cells - 1)).rstrip() + "…"
