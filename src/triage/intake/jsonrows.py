@@ -572,7 +572,10 @@ def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
             pass
     if exception:
         return pl.Series([as_exception(v) for v in values], dtype=pl.String)
-    return pl.Series([v if v is None or type(v) is str else as_text(v) for v in values], dtype=pl.String)
+    return pl.Series(
+        [v if v is None or (kind := type(v)) is str else str(v) if kind is int else as_text(v) for v in values],
+        dtype=pl.String,
+    )
 
 
 def enabled(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format, ...]:

@@ -204,7 +204,7 @@ def _paths(urls: pl.Series) -> pl.Series:
     """Paths of URLs, without scheme, host and query."""
     if urls.str.contains("://", literal=True).any():
         urls = urls.str.replace(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "")
-    paths = urls.str.extract(r"^([^?#]*)", 1)
+    paths = urls.str.replace(r"(?s)[?#].*$", "")
     return paths.zip_with((paths != "").fill_null(True), pl.Series(["/"]))
 
 

@@ -69,7 +69,7 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
 
     `shapes` are chrono formats; those without a year get the clock's, "epoch" reads numbers (s, ms, us or ns).
     """
-    at = pl.Series(text.name, [None] * len(text), dtype=TIME)
+    at = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
     zone_assumed = year_assumed = 0
     if text.null_count() == len(text):
         return Stamps(at)
@@ -107,7 +107,7 @@ def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, b
     try:
         found = text.str.to_datetime(shape, time_unit="us", strict=False, ambiguous="earliest")
     except pl.exceptions.PolarsError:
-        return pl.Series([None] * len(text), dtype=TIME), False, False
+        return pl.Series([None], dtype=TIME).new_from_index(0, len(text)), False, False
     if yearless and clock.year is None and clock.written is not None:
         latest = clock.written.replace(tzinfo=None) + timedelta(days=1)
         found = pl.select(
