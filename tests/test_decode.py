@@ -503,6 +503,25 @@ def test_a_key_of_the_user_gives_the_time() -> None:
     assert row["at"] == datetime.fromtimestamp(1780000000, UTC)
 
 
+def test_a_broken_line_changes_nothing_for_the_lines_around_it() -> None:
+    good = [json.dumps({**GCP_MAPPED, "textPayload": f"line {n}", "httpRequest": {"status": 500}}) for n in range(6)]
+    odd = ['{"logName":"x","textPayload":', json.dumps({**GCP_MAPPED, "httpRequest": "none"}), "plain text", ""]
+    rows, intake = read("\n".join(line for pair in zip(good, [*odd, "{", "}"], strict=True) for line in pair) + "\n")
+    alone, _ = read("\n".join(good) + "\n")
+    beside = rows.filter(pl.col("message").str.starts_with("line "))
+    assert beside.drop("line").equals(alone.drop("line"))
+    assert beside["line"].to_list() == [1, 3, 5, 7, 9, 11]
+    assert intake["rejected"].sum() == 2
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("odd", [b"", b"\xff", b"\x00", b"\xe2\x82"])
+def test_text_lines_are_kept_whatever_their_bytes(end: bytes, odd: bytes) -> None:
+    rows, _ = read(end.join([b"one" + odd, b"", b" two", b"three", b""]))
+    seen = odd.replace(b"\x00", b"").decode("utf-8", "replace")
+    assert rows["message"].to_list() == [f"one{seen}", "", " two", "three"]
+
+
 def test_an_unknown_field_of_the_user_is_said() -> None:
     with pytest.raises(TriageError, match="no field called 'severity'"):
         ReadOptions(field_map={"severity": "sev"})
