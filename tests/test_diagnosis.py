@@ -70,7 +70,10 @@ def test_a_crash_loop_leads_from_the_exception_to_the_exit_to_the_failed_request
     for boot in range(40, 140, 10):
         lines += [
             (boot, "INFO app: starting"),
-            (boot + 1.0, f"ERROR app: cannot start\n{_trace('ModuleNotFoundError: No module named ' + repr('billing'))}"),
+            (
+                boot + 1.0,
+                f"ERROR app: cannot start\n{_trace('ModuleNotFoundError: No module named ' + repr('billing'))}",
+            ),
             (boot + 2.0, "Container exited with code 1"),
             (boot + 3.0, _request(503)),
         ]
@@ -84,10 +87,15 @@ def test_a_crash_loop_leads_from_the_exception_to_the_exit_to_the_failed_request
 
 def test_two_faults_of_different_services_stay_apart(log: Log) -> None:
     cart = [(float(i), _request(200)) for i in range(100)] + [
-        x for i in range(20, 50, 3) for x in ((i + 0.2, f"ERROR cart: failed\n{_trace('KeyError: 5')}"), (i + 0.3, _request(500)))
+        x
+        for i in range(20, 50, 3)
+        for x in ((i + 0.2, f"ERROR cart: failed\n{_trace('KeyError: 5')}"), (i + 0.3, _request(500)))
     ]
     mail = [(float(i), "INFO mail: sent") for i in range(100)] + [
-        (i + 0.5, f"ERROR mail: failed\n{_trace('smtplib.SMTPServerDisconnected: Connection unexpectedly closed', file='/app/mail.py')}")
+        (
+            i + 0.5,
+            f"ERROR mail: failed\n{_trace('smtplib.SMTPServerDisconnected: Connection unexpectedly closed', file='/app/mail.py')}",
+        )
         for i in range(60, 90, 3)
     ]
     report = log(cart=sorted(cart), mailer=sorted(mail))
@@ -102,7 +110,10 @@ def test_a_dependency_named_by_its_callers_is_the_root_even_as_a_warning(log: Lo
     front = [(float(i), _request(200)) for i in range(60)]
     for i in range(0, 40, 2):
         front += [
-            (61.5 + i, "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out."),
+            (
+                61.5 + i,
+                "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out.",
+            ),
             (61.6 + i, _request(504)),
         ]
     report = log(stock=sorted(stock), front=sorted(front))
@@ -134,7 +145,11 @@ def test_effects_without_a_cause_get_no_root_and_the_next_log_is_named(log: Log)
         ["WARNING warnings: DeprecationWarning: quote() is deprecated"] * 40,
         [_request(404, "/wp-login.php")] * 200,
         ["ERROR client: read timed out, retrying (attempt 1 of 3)"],
-        ["INFO server: Shutting down", "INFO server: Started server process [9]", "INFO server: Application startup complete."],
+        [
+            "INFO server: Shutting down",
+            "INFO server: Started server process [9]",
+            "INFO server: Application startup complete.",
+        ],
         ["INFO health: no errors, 0 failed checks"] * 30,
     ],
 )
@@ -151,7 +166,10 @@ def test_a_rare_error_is_found_under_loud_warnings(log: Log) -> None:
     lines = [(float(i), "WARNING pool: 8 of 10 connections busy") for i in range(900)]
     lines += [(i + 0.4, _request(200)) for i in range(900)]
     for i in (300, 450, 600):
-        lines += [(i + 0.5, f"ERROR shop: failed\n{_trace('ZeroDivisionError: division by zero')}"), (i + 0.6, _request(500))]
+        lines += [
+            (i + 0.5, f"ERROR shop: failed\n{_trace('ZeroDivisionError: division by zero')}"),
+            (i + 0.6, _request(500)),
+        ]
     report = log(api=sorted(lines))
     assert _titles(report)[0][0] == "division by zero"
 
@@ -185,7 +203,15 @@ def test_the_same_incident_as_json_and_as_text_has_the_same_ids(tmp_path: Path) 
     text.write_text("".join(f"{_stamp(i)} ERROR shop: pricing failed for order {i}\n{trace}\n" for i in range(20)))
     entries.write_text(
         "".join(
-            json.dumps({"timestamp": _stamp(i), "level": "error", "logger": "shop", "message": f"pricing failed for order {i}\n{trace}"}) + "\n"
+            json.dumps(
+                {
+                    "timestamp": _stamp(i),
+                    "level": "error",
+                    "logger": "shop",
+                    "message": f"pricing failed for order {i}\n{trace}",
+                }
+            )
+            + "\n"
             for i in range(20)
         )
     )
@@ -202,7 +228,10 @@ def test_clocks_that_differ_do_not_turn_cause_and_effect_around(log: Log) -> Non
     front = [(float(i), _request(200)) for i in range(60)]
     for i in range(0, 100, 2):
         front += [
-            (61.5 + i, "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out."),
+            (
+                61.5 + i,
+                "ERROR front: call failed: HTTPConnectionPool(host='stock.internal', port=8080): Read timed out.",
+            ),
             (61.6 + i, _request(504)),
         ]
     report = log(stock=sorted(stock), front=sorted(front))

@@ -38,6 +38,7 @@ class Options:
     tz: str = "UTC"
     input_format: str | None = None
     level_map: Mapping[str, str] = field(default_factory=dict)
+    field_map: Mapping[str, str] = field(default_factory=dict)
     since: str | None = None
     until: str | None = None
     services: tuple[str, ...] = ()
@@ -165,12 +166,22 @@ def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options
     ends = [
         last
         for source in open_sources(inputs)
-        for batch in decode(source, catalog, ReadOptions(tz=options.tz, input_format=options.input_format))
+        for batch in decode(source, catalog, _reading(options))
         if isinstance(last := batch.rows["at"].max(), datetime)
     ]
     end = max(ends, default=None)
     since, until = (moment(t, end).isoformat() if t else None for t in (options.since, options.until))
     return replace(options, since=since, until=until)
+
+
+def _reading(options: Options) -> ReadOptions:
+    return ReadOptions(
+        tz=options.tz,
+        input_format=options.input_format,
+        level_map=options.level_map,
+        field_map=options.field_map,
+        with_fields=options.with_fields,
+    )
 
 
 def _names(inputs: Sequence[str] | str | Path) -> list[str]:
@@ -211,10 +222,7 @@ def _parts(
 
 def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tuple[Assembled, bool]]:
     """The events of one source, filtered as asked, and whether the source has the newest first."""
-    reading = ReadOptions(
-        tz=options.tz, input_format=options.input_format, level_map=options.level_map, with_fields=options.with_fields
-    )
-    batches = decode(source, catalog, reading)
+    batches = decode(source, catalog, _reading(options))
     first = next(batches, None)
     if first is None:
         return

@@ -365,12 +365,8 @@ def _tabulate(
     undated: int | None,
 ) -> dict[str, pl.LazyFrame]:
     """Rows for every table that has some, not yet folded."""
-    events = signed.lazy().with_row_index("row").with_columns(
-        _bucket(),
-        http=pl.when(pl.col("status") >= 500).then(
-            pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
-        ),
-    ).collect()  # fmt: skip
+    events = signed.lazy().with_row_index("row").with_columns(_bucket()).collect()
+    failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     out["sources"] = _sources(events, intake, disorder, undated)
     if intake["notices"].list.len().sum():
@@ -378,14 +374,26 @@ def _tabulate(
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
     crash = (pl.col("stack").is_not_null() & pl.col("level").is_null()).cast(INT)
     out["volume"] = events.lazy().select("service", "level", "bucket", count=_ONE, crashes=crash)
-    out |= _failures(events.filter(pl.col("signature").is_not_null() | pl.col("http").is_not_null()), marks)
-    out |= _requests(events.filter(pl.col("status").is_not_null()))
+    out |= _failures(events.lazy().filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
+    out |= _requests(events.lazy().filter(pl.col("status").is_not_null()).select(_REQUEST).collect())
     out |= _life(events, marks)
     return out
 
 
 _ONE = pl.lit(1, INT)
 _HTTP_IDS = {status: http_id(status) for status in range(500, 600)}
+# The columns that the tables of failures and of requests are made of: texts are looked up for examples only.
+_HOT = (
+    "row", "source", "line", "at", "bucket", "level", "kind", "service", "instance", "trace", "status", "message", "stack",
+    "exception", "template", "signature", "failure", "causes", "links",
+)  # fmt: skip
+_REQUEST = ("kind", "format", "service", "method", "route", "status", "latency_ms", "bucket")
+
+
+def _http() -> pl.Expr:
+    return pl.when(pl.col("status") >= 500).then(
+        pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
+    )
 
 
 def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
@@ -412,23 +420,22 @@ def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]
     """Each failing record under every failure it shows: the links of its stack, its own message, its HTTP status."""
     if not hot.height:
         return {}
-    ids = pl.concat_list(
-        pl.col("causes").fill_null([]),
-        pl.concat_list("failure").list.drop_nulls(),
-        pl.concat_list("http").list.drop_nulls(),
-    )
-    each = (
-        hot.lazy()
-        .select(
-            "row", "kind", "service", "instance", "trace", "bucket", "at", "source", "line", "signature",
-            level=pl.col("level").to_physical().cast(INT), stacks=pl.col("stack").is_not_null().cast(INT),
-            failure=ids.list.unique(),
-        )
-        .explode("failure", empty_as_null=True)
-        .drop_nulls("failure")
-        .with_columns(count=_ONE, first="at", last="at")
-        .collect()
+    plain = hot.lazy().select(
+        "row", "kind", "service", "instance", "trace", "bucket", "at", "source", "line", "signature",
+        level=pl.col("level").to_physical().cast(INT), stacks=pl.col("stack").is_not_null().cast(INT),
+        failure="failure", http="http", causes="causes",
     )  # fmt: skip
+    # what a record shows is of three kinds, and an id tells its kind: only the causes can hold one twice
+    ways = [
+        plain.drop_nulls("failure"),
+        plain.drop_nulls("http").with_columns(failure="http"),
+        plain.filter(pl.col("causes").list.len() > 0)
+        .with_columns(failure=pl.col("causes").list.unique())
+        .explode("failure", empty_as_null=True)
+        .drop_nulls("failure"),
+    ]
+    each = pl.concat([way.drop("http", "causes") for way in ways]).with_columns(count=_ONE, first="at", last="at")
+    each = each.collect()
     rows = each.lazy()
     out = {
         "failures": rows,
@@ -497,11 +504,11 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
     seen = (
         requests.lazy()
+        .with_columns(route_template(requests["route"]))
         .group_by("kind", "format", "service", "method", "route", "status", step)
         .agg(count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max())
         .collect()
     )
-    seen = seen.with_columns(route=route_template(seen["route"]))
     failed = (pl.col("status") >= 500).cast(INT)
     moments = requests.lazy().drop_nulls("bucket").select(
         "kind", "service", "bucket", requests=_ONE, failed=failed, timed=ms.is_not_null().cast(INT),

@@ -56,7 +56,9 @@ def intake(summary: Summary) -> Intake:
         n: int(s[n].sum()) for n in ("lines", "records", "blank", "rejected", "continuation", "undated", "disorder")
     }
     notices = [
-        f"{n['source']}: {n['notice']}" + (f" ({n['count']}×)" if n["count"] > 1 else "")
+        ("" if n["source"] in n["notice"] else f"{n['source']}: ")
+        + n["notice"]
+        + (f" ({n['count']}×)" if n["count"] > 1 else "")
         for n in summary["notices"].iter_rows(named=True)
     ]
     return Intake(

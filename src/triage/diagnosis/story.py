@@ -100,7 +100,7 @@ def _calm(facts: Facts) -> str:
     c = facts.counts
     if c.records == 0:
         return "No records: there is nothing to analyse."
-    parts = [f"{c.records:,} records"]
+    parts = [plural(c.records, "record")]
     if facts.http is not None:
         parts.append(
             f"{plural(facts.http.requests, 'request')}, {plural(facts.http.errors, 'server error') if facts.http.errors else 'no server error'}"

@@ -565,11 +565,6 @@ def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {str} and not exception:
         return pl.Series(values, dtype=pl.String)
-    if kinds == {int} and not exception:
-        try:
-            return pl.Series(values, dtype=pl.Int64).cast(pl.String)
-        except OverflowError:
-            pass
     if exception:
         return pl.Series([as_exception(v) for v in values], dtype=pl.String)
     return pl.Series(
