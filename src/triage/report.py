@@ -187,6 +187,8 @@ class Incident:
     symptoms: tuple[str, ...]
     impact: str
     trigger: str | None = None
+    requests: int = 0  # while it lasted, of the services that it hit
+    failed: int = 0  # of those, with a status of 500 and above
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _incident(case: Case, facts: story.Facts) -> Incident:
     return Incident(
         id=case.id, title=story.title(case, facts), start=case.start, end=case.end, ongoing=case.ongoing, severity=case.severity,
         severity_why=case.severity_why, roots=case.roots, chains=case.chains, symptoms=case.symptoms,
-        impact=story.impact(case, facts), trigger=story.trigger(case, facts),
+        impact=story.impact(case, facts), trigger=story.trigger(case, facts), requests=case.impact.requests, failed=case.impact.failed,
     )  # fmt: skip
 
 

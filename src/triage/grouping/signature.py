@@ -398,10 +398,33 @@ _STACKS: dict[str, pl.DataType] = {
 }
 
 
+# what distinct stacks came to before, in this process
+_SIGNED: dict[tuple[Path, ...] | None, tuple[pl.DataFrame, pl.DataFrame]] = {}
+_KEPT = 512
+
+
 def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of distinct stacks: _STACKS, and a NODES row for each exception in each of them."""
+    """Of distinct stacks: _STACKS, and a NODES row with its `stack` for each exception in each of them."""
+    if len(stacks) > _KEPT:
+        return _sign_new(stacks, dirs)
+    table, nodes = _SIGNED.get(dirs, (empty(_STACKS), empty({"stack": pl.String(), **NODES})))
+    new = stacks.filter(~stacks.is_in(table["stack"].implode()))
+    if table.height + len(new) > _KEPT:
+        table, nodes, new = table.clear(), nodes.clear(), stacks
+    if len(new):
+        more, raised = _sign_new(new, dirs)
+        # a stack without an exception has no row; none is looked at twice all the same
+        blank = new.rename("stack").to_frame().join(more, on="stack", how="anti")
+        table = pl.concat([table, more, conform(blank, _STACKS)])
+        nodes = pl.concat([nodes, raised])
+        _SIGNED[dirs] = table, nodes
+    here = pl.col("stack").is_in(stacks.implode())
+    return table.filter(here & pl.col("signature").is_not_null()), nodes.filter(here)
+
+
+def _sign_new(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     if stacks.is_empty():
-        return empty(_STACKS), empty(NODES)
+        return empty(_STACKS), empty({"stack": pl.String(), **NODES})
     key = pl.col("stack")
     for pattern, zeros in _FIXED_LENGTH:
         key = key.str.replace_all(pattern, zeros)
@@ -467,6 +490,7 @@ def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.D
         )
     )
     nodes = long.select(
+        "stack",
         "id",
         pl.lit("exception").alias("kind"),
         pl.col("type").alias("exception"),
@@ -475,7 +499,7 @@ def _sign_stacks(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.D
         "frame",
         "frames",
     )
-    return conform(whole, _STACKS), conform(nodes, NODES)
+    return conform(whole, _STACKS), conform(nodes, {"stack": pl.String(), **NODES})
 
 
 # what was parsed before, in this process: the same stacks come in every batch

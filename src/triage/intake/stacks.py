@@ -49,7 +49,7 @@ class Stack:
 
 LINE_CLASSES = ("traceback", "report", "crash", "chain", "cause", "frame", "more", "headline", "detail")
 _PARSE = (
-    "frames functions places headline cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
+    "frames folds functions places headline cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
 )
 _LIBRARY = ("library", "library_functions", "runtime", "runtime_functions")
 
@@ -308,6 +308,8 @@ def _name_script_function(name: str | None) -> str | None:
 
 _TRACEBACK = re.compile(r"^(?P<before>.*?)(?:Exception Group )?Traceback \(most recent call last\):\s*$")
 _FILE = re.compile(r'^\s*>?\s*File "(?P<file>[^"]*)", line (?P<line>\d+)(?:,? in (?P<function>.*))?$')
+_FATAL = re.compile(r"^(?P<type>Fatal Python error|Windows fatal exception): (?P<message>\S.*)$")
+_THREAD = re.compile(r"^(?:(?P<current>Current thread)|Thread) 0x[0-9a-f]+ .*\(most recent call first\):")
 _MARKERS = re.compile(r"^[\s^~]*$")
 _DIRECT = "The above exception was the direct cause of the following exception:"
 _HANDLING = "During handling of the above exception, another exception occurred:"
@@ -318,6 +320,8 @@ _DIVIDER = re.compile(r"^\s*\+(?:-\+)?-+ (?:\d+|\.\.\.) -+$")
 
 
 def _parse_python(language: Language, lines: Sequence[str]) -> Stack:
+    if (start := next((n for n, line in enumerate(lines) if _FATAL.match(line)), None)) is not None:
+        return _read_fatal(language, lines[start:])
     drafts, truncated = _read_python(language, lines)
     last = len(drafts) - 1
     return Stack(
@@ -325,6 +329,23 @@ def _parse_python(language: Language, lines: Sequence[str]) -> Stack:
         tuple(draft.finish(draft.link if n < last else None) for n, draft in enumerate(drafts)),
         truncated=truncated,
     )
+
+
+def _read_fatal(language: Language, lines: Sequence[str]) -> Stack:
+    """What the interpreter prints when it dies: the calls of the thread it died in, newest first."""
+    threads: dict[bool, list[Frame]] = {}
+    frames: list[Frame] | None = None
+    for line in lines:
+        if found := _THREAD.match(line):
+            frames = [] if found["current"] or not threads else None
+            if frames is not None:
+                threads[bool(found["current"])] = frames
+        elif frames is not None and (found := _FILE.match(line)):
+            frames.append(_frame(language, found))
+    found = _FATAL.match(lines[0])
+    kind, message = (found["type"], found["message"]) if found else ("", "")
+    raised = Raised(kind, message, tuple(threads.get(True, threads.get(False, []))))
+    return Stack(language.name, (raised,), newest_first=True)
 
 
 def _read_python(language: Language, lines: Sequence[str]) -> tuple[list[_Draft], bool]:
@@ -433,7 +454,7 @@ def _parse_lines(language: Language, lines: Sequence[str]) -> Stack:
         drafts.append(draft)
         open_drafts.append(draft)
 
-    for line in lines:
+    for line in _folded(language, lines):
         if not line.strip():
             continue
         current = open_drafts[-1] if open_drafts else None
@@ -496,6 +517,19 @@ def _parse_lines(language: Language, lines: Sequence[str]) -> Stack:
     return _close(language, drafts, lines)
 
 
+def _folded(language: Language, lines: Sequence[str]) -> Sequence[str]:
+    """The lines, those that only begin a frame joined with the indented one below."""
+    if not language.rules["folds"]:
+        return lines
+    joined: list[str] = []
+    for line in lines:
+        if joined and line.startswith(("\t", " ")) and language.match("folds", joined[-1]):
+            joined[-1] += line
+        else:
+            joined.append(line)
+    return joined
+
+
 def _is_call(language: Language, line: str, function: str | None) -> bool:
     """Whether the line is a frame, or one of the two lines of a frame."""
     if language.match("frames", line) or language.match("functions", line):
@@ -532,6 +566,8 @@ def _draft(language: Language, found: re.Match[str]) -> _Draft:
     groups = found.groupdict()
     message = groups.get("message")
     kind = groups["type"].rstrip(".:") if groups.get("type") else ""
+    if language.name == "go":
+        kind = kind.lower()
     if language.name == "javascript" and message and message.endswith(" {"):
         message = message[:-2]
     draft = _Draft(kind, [message.strip()] if message else [])

@@ -311,7 +311,16 @@ def _facts(report: Report) -> Iterable[Fact]:
             f" ({part}: {codes})" if codes else f" ({part})"
         )
         layer = f", seen at {http.layer}" if http.layer else ""
-        yield Fact("Requests that failed (5xx)", figure, _who(http.error_rate) + layer)
+        worst = next((i for i in report.incidents if i.failed), None)
+        if worst is not None and worst.requests < http.requests:
+            during = f"{figures.amount(worst.failed)} of {figures.amount(worst.requests)} while it lasted"
+            yield Fact(
+                "Requests that failed (5xx)",
+                f"{during}; in the whole log {figure}",
+                _who(worst.failed / worst.requests) + layer,
+            )
+        else:
+            yield Fact("Requests that failed (5xx)", figure, _who(http.error_rate) + layer)
         refused = sum(n for s, n in http.status.items() if s.startswith("4"))
         if refused and refused * 50 >= http.requests:
             codes = ", ".join(f"{figures.amount(n)} × {s}" for s, n in sorted(http.status.items()) if s.startswith("4"))

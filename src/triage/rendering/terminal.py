@@ -124,8 +124,11 @@ def _impact(report: Report) -> Iterable[Text]:
             (f"{figures.amount(exits.ready)} of {figures.amount(exits.starts)}", "bold"), " starts succeeded"
         )
     if http and http.requests:
-        failed = f"{figures.amount(http.errors)} of {figures.amount(http.requests)}"
-        yield Text.assemble((failed, "bold"), f" requests failed ({figures.share(http.error_rate)})")
+        worst = next((i for i in report.incidents if i.failed and i.requests < http.requests), None)
+        bad, of = (worst.failed, worst.requests) if worst else (http.errors, http.requests)
+        during = " while it lasted" if worst else ""
+        failed = f"{figures.amount(bad)} of {figures.amount(of)}"
+        yield Text.assemble((failed, "bold"), f" requests failed{during} ({figures.share(bad / of)})")
     if report.counts.records:
         errors = f"{figures.amount(report.counts.errors)} of {figures.amount(report.counts.records)}"
         yield Text.assemble((errors, "bold"), " records are errors")
