@@ -3,7 +3,8 @@
 Every row gets a letter for what it is; a record is then what one regular expression over those letters matches.
 A capital letter is a row that cannot continue anything: too long after the row before it, or another writer's.
 
-    h  header of level WARNING or above, or of unknown level       i  header of level INFO or below
+    h  header of level WARNING or above, or one of unknown level whose text tells of trouble
+    i  header of level INFO or below, or one of unknown level whose text does not
     t  opens a traceback whose exception comes last                o  opens a crash, exception on the same line
     p  opens a crash, exception on the lines below                 e  exception headline ("KeyError: 'x'")
     s  sentence that chains two tracebacks                         q  cause with its headline ("Caused by: ...")
@@ -29,6 +30,7 @@ from triage.intake.stacks import LINE_CLASSES, Traces, default_traces, load_trac
 from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
 GAP_US = 2_000_000  # lines of one record come at most this far apart
+WARNING_GAP_US = 200_000  # behind a warning, which is complete by itself more often than not
 REACH = 50_000  # rows of the whole input between two rows of one record
 LINE_CAP = 1_000
 BYTE_CAP = 256 * 1024
@@ -89,7 +91,7 @@ _RECORD = re.compile(
             r"i(?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
-            rf"[pP](?:b{{0,3}}[xyvwem])?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP](?:b{{0,3}}[xyvwem]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
             r"[bB]",
@@ -98,12 +100,21 @@ _RECORD = re.compile(
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmne]{1,47}$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmne]{1,47}$|[pP]b{0,3}i$")
 _WINDOW = 48
+_AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
+# words of trouble: a header that has none of them announces no traceback
+_TROUBLE = (
+    r"(?i)err\b|error|fail|except|panic|fatal|crash|trace|abort|unhandled|uncaught|caught|raise|throw|unable|cannot|can't"
+    r"|n't\b|could not|not |refuse|denied|reject|time[d ]*out|invalid|missing|broken|lost|kill|bad |wrong|oops|problem"
+    r"|trouble|recover|critical|severe|alert|corrupt|unexpected|unknown|illegal|dead|died|stuck|retry|again|exit|stop|terminat"
+    r"|dump|stack|boom|bug|warn|issue|[:>=-]\s*$|^\s*$"
+)
 # in the letters of one record, where its trace starts
 _OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|f|q"
 _LAST_HEADLINE = r"^(.*[fnktx]b{0,9})[eyv]"
 _CUT = r"t[^eyv]*$"
+_CRASH = r"^[op].*f"
 
 
 def _patterns(traces: Traces) -> dict[str, str]:
@@ -267,15 +278,19 @@ class _Assembler:
             light = light.filter(~pl.col("complete"))
         else:
             alone = light.clear()
-        following = pl.col("key") == pl.col("key").shift(-1)
+        near = [
+            (pl.col("bare").shift(-n) & (pl.col("key") == pl.col("key").shift(-n))).fill_null(False)
+            for n in range(1, _AHEAD + 1)
+        ]
+        last = pl.col("key").ne_missing(pl.col("key").shift(-_AHEAD))
         light = light.with_columns(
             new=(~same_key).fill_null(True),
-            wanted=pl.col("bare") | pl.col("broken") | (pl.col("bare").shift(-1) & following).fill_null(False),
+            wanted=pl.any_horizontal("bare", "broken", last, *near),
             gap=(
                 (~same_key).fill_null(True)
                 | (
                     (
-                        ((pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() > GAP_US).fill_null(False)
+                        ((pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() > _gap()).fill_null(False)
                         | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH)
                     )
                     & ~pl.col("_joined")
@@ -330,12 +345,18 @@ class _Assembler:
             lines = lines.with_columns(lead=pl.lit(True))
         lines = lines.with_columns(own=_classify(lines["text"], self._patterns))
         own = pl.col("own")
-        quiet = pl.col("level").cast(pl.String).is_in(["TRACE", "DEBUG", "INFO"]).fill_null(False)
+        quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
+        calm = pl.col("level").is_null() & own.is_in(["x", "y"]) & ~pl.col("text").str.contains(_TROUBLE)
         letter = (
             pl.when(~pl.col("lead"))
             .then(own)
+            .when(~pl.col("bare") & quiet & own.is_in(["o", "p"]))
+            .then(own.str.to_uppercase())
+            # a line of a trace is no record, whatever level and time its transport gave it
+            .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]))
+            .then(pl.when("gap").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
-            .then(pl.when(quiet).then(pl.lit("i")).otherwise(pl.lit("h")))
+            .then(pl.when(quiet | calm).then(pl.lit("i")).otherwise(pl.lit("h")))
             .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
             .then(own.str.to_uppercase())
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
@@ -410,6 +431,18 @@ class _Assembler:
         return pl.DataFrame(found, schema={"key": pl.UInt64, "from_row": pl.Int64}, orient="row")
 
 
+def _gap() -> pl.Expr:
+    """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
+    at, before = pl.col("at"), pl.col("at").shift(1)
+    coarse = (at.dt.microsecond() == 0) & (before.dt.microsecond() == 0)
+    warned = ~pl.col("bare").shift(1) & (pl.col("level").shift(1) == pl.lit("WARNING", dtype=LEVEL))
+    return (
+        pl.when(warned.fill_null(False))
+        .then(pl.when(coarse).then(1_000_000).otherwise(WARNING_GAP_US))
+        .otherwise(GAP_US)
+    )
+
+
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
     return alone.with_columns(new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), bare=pl.lit(False)).select(
@@ -460,7 +493,8 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
             lines=pl.coalesce("_lines", "lines"),
             line=pl.coalesce("_line", "line"),
         )
-        uncaught = pl.col("level").is_null() & pl.col("stack").is_not_null() & (pl.col("kind") == "app")
+        calm = pl.col("level").is_null() | (pl.col("_crash") & (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)))
+        uncaught = calm & pl.col("stack").is_not_null() & (pl.col("kind") == "app")
         events = events.with_columns(level=pl.when(uncaught).then(pl.lit("ERROR", dtype=LEVEL)).otherwise("level"))
     blank = lines.filter("blank")
     return conform(events, EVENTS), _account(events, rows[blank["row"]], made)
@@ -493,7 +527,7 @@ def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> p
 
 
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
-    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped."""
+    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _crash."""
     table = lines.group_by("record", maintain_order=True).agg(
         "text",
         pl.col("own").str.join("").alias("own"),
@@ -512,6 +546,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
             _stack=pl.lit(None, dtype=pl.String),
             _cut=pl.lit(False),
             _capped=pl.lit(False),
+            _crash=pl.lit(False),
         )
     own, text = pl.col("own"), pl.col("text")
     found = own.str.find(_OPENING).cast(pl.Int64)
@@ -525,6 +560,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     last = pl.col("trace").str.extract(_LAST_HEADLINE, 1).str.len_bytes().cast(pl.Int64)
     opening = pl.col("trace").str.head(1)
     first_e = pl.col("trace").str.find("e").cast(pl.Int64)
+    first_s = pl.col("trace").str.find("s").cast(pl.Int64)
     line = text.list.slice(pl.col("at"))
     top = line.list.first().str.replace(_PREFIX, "").str.strip_chars()
     joined = pl.concat_str([top, line.list.get(1, null_on_oob=True).fill_null("")], separator=" ").str.strip_chars()
@@ -541,6 +577,8 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         stack=stack,
         headline=pl.when(python & last.is_not_null())
         .then(line.list.get(last, null_on_oob=True))
+        .when((opening == "o") & first_s.is_not_null())  # the sentence that names the crash stands below its opening
+        .then(line.list.get(first_s, null_on_oob=True))
         .when(opening == "p")
         .then(pl.when(first_e.is_not_null()).then(line.list.get(first_e, null_on_oob=True)).otherwise(joined))
         .otherwise(top),
@@ -563,6 +601,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         _stack=_fit(pl.when(pl.col("at").is_not_null()).then(pl.col("stack"))),
         _cut=(incomplete.fill_null(False) | pl.col("capped") | big),
         _capped=pl.col("capped") | big,
+        _crash=own.str.contains(_CRASH),
     )
 
 
