@@ -70,7 +70,7 @@ def test_a_traceback_alone_is_called_by_its_exception_and_is_an_error() -> None:
 
 
 def test_a_header_of_unknown_level_keeps_the_traceback_below_it() -> None:
-    assert starts(line("boom", "-"), *TRACE, "KeyError: 'x'") == [1]
+    assert starts(line("job 7 failed", "-"), *TRACE, "KeyError: 'x'") == [1]
 
 
 def test_two_tracebacks_join_only_through_a_chain_sentence() -> None:

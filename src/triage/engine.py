@@ -49,7 +49,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), records so far in all inputs."""
+    """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), and the records counted in it so far.
+
+    It comes at least every 8 MB of text; records are counted in larger steps, so they follow a little later.
+    """
 
     name: str
     bytes_read: int
@@ -203,7 +206,14 @@ def _parts(
     last: datetime | None = None
     dirs = _folders(options)
     widths: Mapping[str, int] = {}
-    for assembled, newest_first in _events(source, catalog, options):
+
+    def passed(batch: Batch) -> None:
+        nonlocal read_bytes
+        read_bytes += int(batch.intake["bytes"].sum())
+        if progress is not None:
+            progress(Progress(source.name, read_bytes, source.size, records))
+
+    for assembled, newest_first in _events(source, catalog, options, passed):
         undated = assembled.events["at"].null_count()
         disorder, after = _disorder(assembled.events, last, newest_first)
         marks = mark(assembled.events, dirs=dirs)
@@ -214,15 +224,21 @@ def _parts(
         widths = part.widths
         yield part
         last = after
-        if progress is not None:
-            read_bytes += int(assembled.intake["bytes"].sum())
-            records += len(signed)
-            progress(Progress(source.name, read_bytes, source.size, records))
+        records += len(signed)
+    if progress is not None:
+        progress(Progress(source.name, read_bytes, source.size, records))
 
 
-def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tuple[Assembled, bool]]:
-    """The events of one source, filtered as asked, and whether the source has the newest first."""
+def _events(
+    source: Source, catalog: Catalog, options: Options, passed: Callable[[Batch], None] | None = None
+) -> Iterator[tuple[Assembled, bool]]:
+    """The events of one source, filtered as asked, and whether the source has the newest first.
+
+    `passed` is told of each batch as soon as it is decoded.
+    """
     batches = decode(source, catalog, _reading(options))
+    if passed is not None:
+        batches = _told(batches, passed)
     first = next(batches, None)
     if first is None:
         return
@@ -239,6 +255,12 @@ def _events(source: Source, catalog: Catalog, options: Options) -> Iterator[tupl
         if options.services:
             events = events.filter(pl.col("service").is_in(options.services))
         yield Assembled(events, assembled.intake), newest_first
+
+
+def _told(batches: Iterable[Batch], passed: Callable[[Batch], None]) -> Iterator[Batch]:
+    for batch in batches:
+        passed(batch)
+        yield batch
 
 
 def _gathered(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from triage.schema import KINDS, LEVELS
 # Fields that a pattern's named groups and a JSON format's paths can fill. `part` is a tag that says whether more follows.
 FIELDS = (
     *("at", "level", "stream", "service", "instance", "deployment", "trace", "logger", "message", "inner"),
-    *("method", "route", "status", "latency", "exit_code", "exception", "part"),
+    *("method", "route", "status", "latency", "exit_code", "exception", "reason", "part"),
 )
 # Written so that each next byte leaves one way to go (a zone behind a blank would not): the regex engine then cuts the
 # groups out in one pass.

@@ -147,6 +147,7 @@ def _opens(entry: Format) -> pl.Expr:
 
 
 def _message(entry: Format, have: set[str]) -> pl.Expr:
+    """The text of the entry: its message, the reason that stands in a field of its own, and the stack."""
     if "g_message" in have:
         text = pl.col("g_message")
         if entry.kind == "text" and "message" in entry.also:
@@ -157,6 +158,8 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
         text = pl.col("message").str.strip_prefix(pl.col("g_head"))
     else:
         text = pl.col("message")
+    if "g_reason" in have:
+        text = _with_reason(text, have)
     if "g_exception" not in have:
         return text
     exception = _unquoted("g_exception") if entry.kind == "text" else pl.col("g_exception").str.strip_chars_end("\n")
@@ -170,6 +173,20 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
         .when(text.str.contains(exception, literal=True))
         .then(text)
         .otherwise(text + joint + exception)
+    )
+
+
+def _with_reason(text: pl.Expr, have: set[str]) -> pl.Expr:
+    """The text with the error of its own field behind it, unless text or stack say it too: "payment failed: x509: ..."."""
+    reason = pl.col("g_reason").str.strip_chars()
+    said = text.str.contains(reason, literal=True)
+    if "g_exception" in have:
+        said = said | pl.col("g_exception").str.contains(reason, literal=True)
+    plain = reason.is_not_null() & (reason != "") & ~reason.str.contains(r"^[\[{]|^(?:true|false|\d+)$")
+    return (
+        pl.when(plain & ~said.fill_null(False) & (text.str.len_bytes() > 0))
+        .then(text + pl.lit(": ") + reason)
+        .otherwise(text)
     )
 
 

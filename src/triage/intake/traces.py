@@ -108,7 +108,7 @@ _TROUBLE = (
     r"(?i)err\b|error|fail|except|panic|fatal|crash|trace|abort|unhandled|uncaught|caught|raise|throw|unable|cannot|can't"
     r"|n't\b|could not|not |refuse|denied|reject|time[d ]*out|invalid|missing|broken|lost|kill|bad |wrong|oops|problem"
     r"|trouble|recover|critical|severe|alert|corrupt|unexpected|unknown|illegal|dead|died|stuck|retry|again|exit|stop|terminat"
-    r"|dump|stack|boom|bug|warn|issue|[:>=-]\s*$|^\s*$"
+    r"|dump|stack|bug|warn|issue|[:>=-]\s*$|^\s*$"
 )
 # in the letters of one record, where its trace starts
 _OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|f|q"
@@ -191,6 +191,10 @@ def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Ex
 # it, whether rows were dropped in front of it and how many lines with them, whether its stream had a header before it.
 _STATE = ("_pos", "_after", "_done", "_joined", "_left", "_headed")
 _KEYS = ("source", "service", "instance", "stream")
+# an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
+_COMPLETE = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
+_BARE = ~pl.col("header").fill_null(False)
+_BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
 
 
 class _Assembler:
@@ -198,6 +202,7 @@ class _Assembler:
 
     def __init__(self, traces: Traces, newest_first: bool) -> None:
         self._patterns = _patterns(traces)
+        self._parts = "|".join(self._patterns[kind] for kind in ("frame", "cause", "report") if kind in self._patterns)
         self._newest_first = newest_first
         self._count = 0
         self._held: pl.DataFrame | None = None
@@ -234,6 +239,9 @@ class _Assembler:
     def _advance(self, rows: pl.DataFrame, intake: pl.DataFrame, *, end: bool) -> Assembled:
         if rows.height == 0:
             return Assembled(pl.DataFrame(schema=EVENTS), intake)
+        bare = rows.select(_BARE & ~_COMPLETE).to_series()
+        if not end and not bare.any():
+            return self._advance_headers(rows, intake)
         sequence, lines = self._read(rows)
         out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
         if not end:
@@ -245,16 +253,50 @@ class _Assembler:
         events, extra = _build(rows, out.scatter(idle, True) if idle.len() else out, lines)
         return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
 
+    def _advance_headers(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
+        """Rows that are records of their own, all of them: only the last ones of each stream may go on."""
+        light = rows.select(
+            *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=self._key(rows), complete=_COMPLETE, broken=_BROKEN
+        )
+        out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
+        self._held = None
+        if not self._newest_first:
+            waiting = self._hold_headers(rows, light)
+            out = out.scatter(waiting, True) if waiting.len() else out
+        several = light.filter(pl.col("broken") & ~out)
+        lines = None
+        if several.height:
+            own = rows.select("at", "level", "line", "lines")[several["row"]]
+            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "apart", "bare")}
+            several = several.hstack(own).with_columns(**flags)
+            _, lines = self._tokenize(rows, several, several.clear())
+        events, extra = _build(rows, out, lines)
+        return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
+
+    def _hold_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.Series:
+        """Keep back the last header of every stream, and those before it where one looks like a part of a trace."""
+        row = pl.col("row")
+        ends = light.group_by("key").agg(
+            row.filter(~pl.col("complete")).tail(_AHEAD),
+            row.filter("complete").last().alias("closed"),
+            pl.col("_pos").filter(~pl.col("complete")).last(),
+        )
+        self._headed.update(ends.filter(pl.col("_pos").is_not_null())["key"].to_list())
+        near = ends.filter(pl.col("_pos") > rows["_pos"][-1] - REACH)
+        held = near.explode("row", empty_as_null=False, keep_nulls=False).sort("row")
+        part = rows["message"].gather(held["row"]).str.contains(self._parts).fill_null(False)
+        last = row == row.max().over("key")
+        held = held.filter(pl.lit(part.any()) | last)
+        closed = held.select((pl.col("closed") > row).fill_null(False)).to_series()
+        self._held = rows[held["row"]].with_columns(_done=pl.col("_done") | closed)
+        return held["row"]
+
     def _read(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """One line per row that can take part in a record, ordered by stream; and the lines of those that do.
 
         The sequence has `row` (index in rows), `key`, `start` (it starts a record), `blank`; the lines have `row`,
         `line`, `letter`, `own` (the letter by text) and `record` (the row that starts it), in the same order.
         """
-        # an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
-        complete = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
-        bare = ~pl.col("header").fill_null(False)
-        broken = pl.col("message").str.contains("\n", literal=True).fill_null(False)
         light = rows.select(
             "at",
             "level",
@@ -263,9 +305,9 @@ class _Assembler:
             key=self._key(rows),
             line="line",
             lines="lines",
-            complete=complete,
-            bare=bare & ~complete,
-            broken=broken,
+            complete=_COMPLETE,
+            bare=_BARE & ~_COMPLETE,
+            broken=_BROKEN,
         )
         if light["key"].n_unique() > 1:
             light = light.sort("key", maintain_order=True)
@@ -297,7 +339,7 @@ class _Assembler:
                 )
             ).fill_null(True),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
-        )
+        ).with_columns(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(light)
         if not light["wanted"].any() and not alone.height:
             return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
@@ -346,7 +388,7 @@ class _Assembler:
         lines = lines.with_columns(own=_classify(lines["text"], self._patterns))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
-        calm = pl.col("level").is_null() & own.is_in(["x", "y"]) & ~pl.col("text").str.contains(_TROUBLE)
+        calm = _calm(lines)
         letter = (
             pl.when(~pl.col("lead"))
             .then(own)
@@ -354,7 +396,7 @@ class _Assembler:
             .then(own.str.to_uppercase())
             # a line of a trace is no record, whatever level and time its transport gave it
             .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]))
-            .then(pl.when("gap").then(own.str.to_uppercase()).otherwise(own))
+            .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
             .then(pl.when(quiet | calm).then(pl.lit("i")).otherwise(pl.lit("h")))
             .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
@@ -431,6 +473,14 @@ class _Assembler:
         return pl.DataFrame(found, schema={"key": pl.UInt64, "from_row": pl.Int64}, orient="row")
 
 
+def _calm(lines: pl.DataFrame) -> pl.Series:
+    """Whether a line is a header of unknown level whose text tells of no trouble."""
+    unknown = pl.col("lead") & ~pl.col("bare") & pl.col("level").is_null() & pl.col("own").is_in(["x", "y"])
+    at = lines.select(unknown.arg_true()).to_series()
+    calm = pl.Series("calm", [False]).extend_constant(False, lines.height - 1)
+    return calm.scatter(at, ~lines["text"].gather(at).str.contains(_TROUBLE)) if at.len() else calm
+
+
 def _gap() -> pl.Expr:
     """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
     at, before = pl.col("at"), pl.col("at").shift(1)
@@ -445,9 +495,9 @@ def _gap() -> pl.Expr:
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
-    return alone.with_columns(new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), bare=pl.lit(False)).select(
-        light.columns
-    )
+    return alone.with_columns(
+        new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), apart=pl.lit(True), bare=pl.lit(False)
+    ).select(light.columns)
 
 
 def _shorten(kept: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
@@ -477,16 +527,12 @@ _PREFIX = r'^Exception in thread "[^"]*" '
 
 def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """EVENTS of the complete records in order of position, and INTAKE rows for blanks and shortened records."""
-    events = rows.with_row_index("_row").with_columns(
-        pl.col("_row").cast(pl.Int64), stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False)
-    )
-    if out.any():
-        events = events.filter(~out)
+    events = rows.with_columns(stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False))
     if lines is None or lines.height == 0:
-        return conform(events, EVENTS), pl.DataFrame(schema=INTAKE)
+        return conform(events.filter(~out) if out.any() else events, EVENTS), pl.DataFrame(schema=INTAKE)
     made = _describe(lines.filter(~pl.col("blank")))
     if made.height:
-        events = events.join(made, left_on="_row", right_on="record", how="left", maintain_order="left").with_columns(
+        events = events.hstack(_spread(made, rows.height)).with_columns(
             message=pl.coalesce("_message", "message"),
             stack=pl.col("_stack"),
             truncated=pl.col("_cut").fill_null(False),
@@ -496,8 +542,18 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
         calm = pl.col("level").is_null() | (pl.col("_crash") & (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)))
         uncaught = calm & pl.col("stack").is_not_null() & (pl.col("kind") == "app")
         events = events.with_columns(level=pl.when(uncaught).then(pl.lit("ERROR", dtype=LEVEL)).otherwise("level"))
+    events = events.filter(~out) if out.any() else events
     blank = lines.filter("blank")
     return conform(events, EVENTS), _account(events, rows[blank["row"]], made)
+
+
+def _spread(made: pl.DataFrame, height: int) -> list[pl.Series]:
+    """The columns of what was made of some rows, over all rows; null elsewhere."""
+    at = made["record"]
+    return [
+        pl.Series(column.name, [None], dtype=column.dtype).extend_constant(None, height - 1).scatter(at, column)
+        for column in made.drop("record")
+    ]
 
 
 def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
