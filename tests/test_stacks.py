@@ -56,6 +56,50 @@ def test_a_python_chain_is_root_first_with_its_links() -> None:
     assert [f.in_app for f in stack.exceptions[0].frames] == [True, False]
 
 
+def test_what_the_interpreter_prints_when_it_dies_has_the_calls_of_its_current_thread() -> None:
+    text = """Fatal Python error: Segmentation fault
+
+Thread 0x00007f11 (most recent call first):
+  File "/usr/lib/python3.12/threading.py", line 9 in wait
+
+Current thread 0x00007f10 (most recent call first):
+  File "/usr/lib/python3.12/ctypes/__init__.py", line 5 in string_at
+  File "/srv/shop/scan.py", line 3 in scan
+  File "/srv/shop/run.py", line 8 in <module>
+"""
+    stack = parse_stack(text)
+    assert kinds(stack) == [("Fatal Python error", "Segmentation fault", None)]
+    assert stack.newest_first
+    frame = raising_frame(stack, stack.exceptions[0])
+    assert frame == Frame("scan", "/srv/shop/scan.py", 3)
+
+
+def test_code_that_was_evaluated_is_in_no_file() -> None:
+    stack = parse_stack(
+        "Error: no\n  at take (eval code:2:9)\n  at eval code (eval code:4:1)\n  at f (/srv/a.js:3:8)\n"
+    )
+    assert [(f.function, f.file, f.line) for f in stack.exceptions[0].frames] == [
+        ("take", None, 2),
+        ("eval", None, 4),
+        ("f", "/srv/a.js", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "headline",
+    [
+        "panic: no stock [recovered, repanicked]",
+        "http: panic serving 10.0.0.1:5: no stock",
+        "[PANIC RECOVER] no stock goroutine 18 [running]:",
+        "Recovered from panic: no stock",
+    ],
+)
+def test_a_panic_that_a_go_framework_recovered_is_a_panic(headline: str) -> None:
+    stack = parse_stack(f"{headline}\ngoroutine 18 [running]:\nmain.take(0x1)\n\t/srv/shop/main.go:14 +0x5a\n")
+    assert kinds(stack) == [("panic", "no stock", None)]
+    assert stack.exceptions[0].frames == (Frame("main.take", "/srv/shop/main.go", 14),)
+
+
 def test_the_raising_frame_is_the_applications_own_nearest_to_the_crash() -> None:
     stack = parse_stack(PYTHON)
     frame = raising_frame(stack, stack.exceptions[0])

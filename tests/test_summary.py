@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from triage.engine import Progress, summarize
 from triage.errors import TriageError
 from triage.grouping.signature import sign
 from triage.schema import EVENTS, INTAKE, LEVELS, conform, empty
@@ -208,3 +209,14 @@ def test_a_file_that_is_no_summary_is_refused_with_a_hint(tmp_path: Path) -> Non
         Summary.load(tmp_path / "x.summary")
     with pytest.raises(TriageError, match="no such file"):
         Summary.load(tmp_path / "missing.summary")
+
+
+def test_progress_comes_every_eight_megabytes_and_ends_with_all_records(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    line = "2026-03-02T10:00:00Z INFO " + "x" * 1000 + "\n"
+    path.write_text(line * 17_000, encoding="utf-8")
+    seen: list[Progress] = []
+    summarize([str(path)], progress=seen.append)
+    steps = [b.bytes_read - a.bytes_read for a, b in zip(seen, seen[1:], strict=False)]
+    assert max(seen[0].bytes_read, *steps) <= 8 << 20
+    assert seen[-1] == Progress(str(path), path.stat().st_size, path.stat().st_size, 17_000)

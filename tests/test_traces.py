@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triage.engine import Options, summarize
+from triage.intake.stacks import parse_stack
 from triage.intake.traces import LINE_CAP, assemble
 from triage.schema import EVENTS, INTAKE, ROWS, conform, empty
 
@@ -71,6 +72,91 @@ def test_a_traceback_alone_is_called_by_its_exception_and_is_an_error() -> None:
 
 def test_a_header_of_unknown_level_keeps_the_traceback_below_it() -> None:
     assert starts(line("job 7 failed", "-"), *TRACE, "KeyError: 'x'") == [1]
+
+
+def test_a_header_of_unknown_level_that_tells_of_no_trouble_keeps_nothing_of_a_crash_below_it() -> None:
+    crash = ["panic: nil map", "", "goroutine 1 [running]:", "main.f(0x1)", "\t/srv/m.go:3 +0x1d"]
+    assert starts(line("paid 20 for cart 7", "-"), *crash) == [1, 2]
+    assert starts(line("paid 20 for cart 7", "-"), *TRACE, "KeyError: 'x'") == [1, 2]
+    assert starts(line("cannot pay for cart 7", "-"), *crash) == [1]
+    assert starts(line("worker 7 said:", "-"), *TRACE, "KeyError: 'x'") == [1]
+    assert starts(line("paid 20 for cart 7", "-"), "    with a card", "and a coupon") == [1]
+
+
+@pytest.mark.parametrize(
+    ("level", "pause", "expected"),
+    [("WARNING", 100, [1]), ("WARNING", 300, [1, 2]), ("ERROR", 300, [1]), ("ERROR", 2_500, [1, 2])],
+)
+def test_a_warning_waits_less_for_its_trace_than_an_error(level: str, pause: int, expected: list[int]) -> None:
+    at, later = START + timedelta(milliseconds=1), START + timedelta(milliseconds=1 + pause)
+    trace = [line(text, at=later) for text in ("a.b.XException: no", "\tat a.B.c(B.java:1)")]
+    assert starts(line("trying again", level, at=at), *trace) == expected
+
+
+def test_stamps_of_whole_seconds_may_turn_between_a_warning_and_its_trace() -> None:
+    trace = [line(text, at=START + timedelta(seconds=1)) for text in [*TRACE, "KeyError: 'x'"]]
+    assert starts(line("trying again", "WARNING", at=START), *trace) == [1]
+
+
+FATAL = [
+    "Fatal Python error: Aborted",
+    "",
+    "Current thread 0x00007f10 (most recent call first):",
+    '  File "/srv/a.py", line 3 in f',
+    "",
+    "Extension modules: a.native (total: 1)",
+]
+HEAP = [
+    "<--- Last few GCs --->",
+    "",
+    "[1:0x1e]  1843 ms: Mark-Compact 50.7 (52.9) -> 50.5 (52.1) MB",
+    "",
+    "",
+    "<--- JS stacktrace --->",
+    "",
+    "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+    "----- Native stack trace -----",
+    "",
+    " 1: 0xb7 node::OOMErrorHandler(char const*) [node]",
+    "10: 0xb8 v8::internal::Heap::Collect() [node]",
+]
+RECOVERY = [
+    "[Recovery] 2026/01/02 - 03:04:05 panic recovered:",
+    "no stock",
+    "/usr/local/go/src/runtime/panic.go:88 (0x10)",
+    "\tgopanic: panic(e)",
+    "/srv/cart.go:14 (0x2b)",
+    "\ttake: return stock[sku]",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "exception"),
+    [
+        (FATAL, FATAL[0], "Fatal Python error"),
+        (HEAP, HEAP[7], "FATAL ERROR"),
+        (RECOVERY, " ".join(RECOVERY[:2]), "panic"),
+    ],
+)
+def test_a_dump_with_blank_lines_inside_is_one_record_called_by_what_it_says(
+    lines: list[str], message: str, exception: str
+) -> None:
+    before, after = line("up", "INFO"), line("on", "INFO")
+    alone = joined(rows(before, *lines, after))
+    inside = joined(rows(before, line("\n".join(lines), "-"), after))
+    for events in (alone, inside):
+        assert events["message"].to_list() == ["up", message, "on"]
+        assert events["level"].to_list() == ["INFO", "ERROR", "INFO"]
+        assert parse_stack(events["stack"][1]).exceptions[0].type == exception
+
+
+def test_a_crash_whose_transport_gives_every_line_a_level_is_one_record_and_an_error() -> None:
+    given = [line(text, None if text.startswith("\t") else "INFO") for text in RECOVERY]
+    frame = rows(line("up", "INFO"), *given, line("on", "INFO"))
+    for size in (1, 2, 3, 100):
+        events = joined(frame, size=size).sort("line")
+        assert events["line"].to_list() == [1, 2, 8]
+        assert events["level"].to_list() == ["INFO", "ERROR", "INFO"]
 
 
 def test_two_tracebacks_join_only_through_a_chain_sentence() -> None:
@@ -286,6 +372,7 @@ TEXTS = [
 ROW = st.one_of(
     st.sampled_from(TEXTS).map(line),
     st.sampled_from([line("h", "ERROR"), line("h", "INFO"), line("h\n" + "\n".join(TRACE), "-")]),
+    st.sampled_from([line("h", "WARNING"), line("h", "-"), line("no stock", "-"), *map(line, HEAP), *map(line, FATAL)]),
     st.just(line("GET /", "INFO", kind="access")),
 )
 

@@ -261,9 +261,8 @@ class Summary:
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
         one will be merged with: finer buckets are not made then.
         """
-        widths = widths or {}
-        marks = mark(signed) if marks is None else marks
-        return _settle(_tabulate(signed, nodes, intake, marks, disorder, undated, widths), widths)
+        rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, disorder, undated)
+        return _settle(rows, widths or {})
 
     @staticmethod
     def empty() -> Summary:
@@ -364,22 +363,19 @@ def _tabulate(
     marks: pl.DataFrame,
     disorder: int,
     undated: int | None,
-    widths: Mapping[str, int],
 ) -> dict[str, pl.LazyFrame]:
     """Rows for every table that has some, not yet folded."""
     events = signed.lazy().with_row_index("row").with_columns(_bucket()).collect()
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
-    coarse = _reduced(events, widths.get("volume", TICK_US))
-    out["volume"] = coarse.lazy()
-    out["sources"] = _sources(coarse, intake, disorder, undated)
+    out["sources"] = _sources(events, intake, disorder, undated)
     if intake["notices"].list.len().sum():
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
+    crash = (pl.col("stack").is_not_null() & pl.col("level").is_null()).cast(INT)
+    out["volume"] = events.lazy().select("service", "level", "bucket", count=_ONE, crashes=crash)
     out |= _failures(events.lazy().filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
     out |= _requests(events.lazy().filter(pl.col("status").is_not_null()).select(_REQUEST).collect())
-    if coarse["deployment"].null_count() < coarse.height:
-        out["revisions"] = coarse.lazy().drop_nulls("deployment")
     out |= _life(events, marks)
     return out
 
@@ -400,39 +396,21 @@ def _http() -> pl.Expr:
     )
 
 
-def _reduced(events: pl.DataFrame, width: int) -> pl.DataFrame:
-    """All events, counted by what the tables of all records are made of, so that one pass over them serves each."""
-    crash = pl.col("stack").is_not_null() & pl.col("level").is_null()
-    return (
-        events.lazy()
-        .with_columns(_wider(width))
-        .group_by("source", "service", "level", "deployment", "bucket")
-        .agg(
-            count=pl.len().cast(INT),
-            crashes=crash.sum().cast(INT),
-            continuation=(pl.col("lines") - 1).clip(0).sum(),
-            undated=pl.col("at").null_count().cast(INT),
-            first=pl.col("at").min(),
-            last=pl.col("at").max(),
-        )
-        .collect()
-    )
-
-
-def _sources(coarse: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
+def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
     zero, untimed = pl.lit(0, INT), pl.lit(None, TIME)
     unsaid = {n: pl.lit(None, STR) for n in ("format", "why")}
     names = list(TABLES["sources"].schema)
     read = intake.lazy().with_columns(
         records=zero, continuation=zero, undated=zero, disorder=zero, first=untimed, last=untimed
     )
-    seen = coarse.lazy().with_columns(
-        bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, records="count", **unsaid
-    )  # fmt: skip
+    seen = events.lazy().group_by("source").agg(
+        records=pl.len().cast(INT), continuation=(pl.col("lines") - 1).clip(0).sum(), undated=pl.col("at").null_count().cast(INT),
+        first=pl.col("at").min(), last=pl.col("at").max(),
+    ).with_columns(bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, **unsaid)  # fmt: skip
     parts = [read.select(names), seen.select(names)]
-    lent = 0 if undated is None else undated - int(coarse["undated"].sum())
-    if (disorder or lent) and coarse.height:
-        more = pl.LazyFrame({"source": [coarse["source"].min()], "disorder": [disorder], "undated": [lent]})
+    lent = 0 if undated is None else undated - events["at"].null_count()
+    if (disorder or lent) and events.height:
+        more = pl.LazyFrame({"source": [events["source"].min()], "disorder": [disorder], "undated": [lent]})
         counts = dict.fromkeys(("bytes", "lines", "blank", "rejected", "records", "continuation"), zero)
         parts.append(more.with_columns(first=untimed, last=untimed, **counts, **unsaid).select(names))
     return pl.concat(parts)
@@ -542,6 +520,9 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
 def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     """Starts, stops, exits, deploys: what the lines say of the processes themselves."""
     out: dict[str, pl.LazyFrame] = {}
+    if events["deployment"].null_count() < events.height:
+        deployed = events.lazy().drop_nulls("deployment").select("service", "deployment", first="at", last="at")
+        out["revisions"] = deployed.with_columns(count=_ONE)
     if not marks.height:
         return out
     place = events[marks["row"]].select(

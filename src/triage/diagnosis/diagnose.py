@@ -131,7 +131,7 @@ def _clusters(summary: Summary, cut: metrics.Slices | None) -> tuple[Cluster, ..
                 id=r["signature"],
                 level=LEVELS[r["level"]] if r["level"] is not None else None,
                 exception=r["exception"],
-                message=r["message"] or "",
+                message=(r["template"] if (r["template"] or "").startswith("HTTP ") else r["message"]) or "",
                 template=r["template"] or "",
                 count=r["count"],
                 first_seen=r["first"],

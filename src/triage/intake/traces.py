@@ -483,8 +483,8 @@ def _calm(lines: pl.DataFrame) -> pl.Series:
 
 def _gap() -> pl.Expr:
     """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
-    at, before = pl.col("at"), pl.col("at").shift(1)
-    coarse = (at.dt.microsecond() == 0) & (before.dt.microsecond() == 0)
+    second = pl.col("at").to_physical() % 1_000_000 == 0
+    coarse = second & second.shift(1)
     warned = ~pl.col("bare").shift(1) & (pl.col("level").shift(1) == pl.lit("WARNING", dtype=LEVEL))
     return (
         pl.when(warned.fill_null(False))

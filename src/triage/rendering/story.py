@@ -234,11 +234,14 @@ def ledger(report: Report) -> str:
     )
     text = f"{figures.plural(intake.lines, 'line')} = " + " + ".join(parts) + "."
     further = [
-        f"{figures.amount(n)} {words}"
+        figures.plural(n, *words)
         for n, words in (
-            (intake.continuation, "lines continue the record before them"),
-            (intake.undated, "records have no time"),
-            (intake.out_of_order, "records came out of order and were sorted"),
+            (intake.continuation, ("line continues the record before it", "lines continue the record before them")),
+            (intake.undated, ("record has no time", "records have no time")),
+            (
+                intake.out_of_order,
+                ("record came out of order and was sorted", "records came out of order and were sorted"),
+            ),
         )
         if n
     ]

@@ -209,7 +209,7 @@ def _rates(told: Story, columns: int) -> list[Text]:
     counts, http = report.counts, report.http
     if counts.records:
         errors = Text(
-            f"{figures.amount(counts.errors)} errors, {figures.amount(counts.warnings)} warnings in {figures.plural(counts.records, 'record')} ({figures.share(counts.error_rate)})"
+            f"{figures.plural(counts.errors, 'error')}, {figures.plural(counts.warnings, 'warning')} in {figures.plural(counts.records, 'record')} ({figures.share(counts.error_rate)})"
         )
         rows.append(("records", errors, trends.get("errors", trends.get("records", ""))))
     if http and http.requests:
