@@ -230,6 +230,22 @@ def test_stacks_that_differ_in_numbers_are_parsed_once(monkeypatch: pytest.Monke
     assert len(read) == 1
 
 
+def test_what_is_remembered_of_stacks_changes_nothing_and_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signature, "_KEPT", 3)
+    monkeypatch.setattr(signature, "_SIGNED", {})
+    batches = [
+        [{"message": "failed", "stack": stack} for stack in (*(chain(order=n) for n in numbers), "no stack at all")]
+        for numbers in ((1,), (1, 2), (3, 4, 5, 6), (2, 3), (1,))
+    ]
+    remembered = []
+    for rows in batches:
+        remembered.append((signed(*rows), nodes(*rows)))
+        assert all(table.height <= 3 for table, _ in signature._SIGNED.values())
+    for rows, before in zip(batches, remembered, strict=True):
+        signature._SIGNED.clear()
+        assert (signed(*rows), nodes(*rows)) == before
+
+
 def test_a_stack_that_no_grammar_reads_is_a_text() -> None:
     row = signed({"message": None, "stack": "### dump 17 ###\nregisters: none"})[0]
     assert row["failure"] is not None

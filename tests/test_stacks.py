@@ -74,17 +74,6 @@ Current thread 0x00007f10 (most recent call first):
     assert frame == Frame("scan", "/srv/shop/scan.py", 3)
 
 
-def test_code_that_was_evaluated_is_in_no_file() -> None:
-    stack = parse_stack(
-        "Error: no\n  at take (eval code:2:9)\n  at eval code (eval code:4:1)\n  at f (/srv/a.js:3:8)\n"
-    )
-    assert [(f.function, f.file, f.line) for f in stack.exceptions[0].frames] == [
-        ("take", None, 2),
-        ("eval", None, 4),
-        ("f", "/srv/a.js", 3),
-    ]
-
-
 @pytest.mark.parametrize(
     "headline",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,6 @@ def test_progress_comes_every_eight_megabytes_and_ends_with_all_records(tmp_path
     path.write_text(line * 17_000, encoding="utf-8")
     seen: list[Progress] = []
     summarize([str(path)], progress=seen.append)
-    steps = [b.bytes_read - a.bytes_read for a, b in zip(seen, seen[1:], strict=False)]
+    steps = [b.bytes_read - a.bytes_read for a, b in pairwise(seen)]
     assert max(seen[0].bytes_read, *steps) <= 8 << 20
     assert seen[-1] == Progress(str(path), path.stat().st_size, path.stat().st_size, 17_000)

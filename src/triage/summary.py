@@ -434,8 +434,8 @@ def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]
         .explode("failure", empty_as_null=True)
         .drop_nulls("failure"),
     ]
-    each = pl.concat([way.drop("http", "causes") for way in ways]).with_columns(count=_ONE, first="at", last="at")
-    each = each.collect()
+    shown = pl.concat([way.drop("http", "causes") for way in ways])
+    each = shown.with_columns(count=_ONE, first="at", last="at").collect()
     rows = each.lazy()
     out = {
         "failures": rows,

@@ -230,7 +230,6 @@ def _union(path: Path, key: str, patterns: tuple[str, ...]) -> re.Pattern[str] |
 # -------------------------------------------------------------------------------------------------------------- drafts
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_EVALUATED = "eval code"
 _ADVICE = re.compile(r"(?:: |\. |\s)?Did you mean:? .*\?$")
 _BARE_HEADLINE = re.compile(
     r"(?P<type>(?:[A-Za-z_][\w$]*(?:\.|::))*[A-Z][\w$]*(?:Error|Exception|Interrupt|Exit))(?:: (?P<message>.*))?$"
@@ -285,8 +284,6 @@ def _frame(language: Language, found: re.Match[str], function: str | None = None
     if language.anonymous is not None:
         name = _name_script_function(name) or language.anonymous
     file = groups.get("file")
-    if language.anonymous is not None and file == _EVALUATED:  # text that was evaluated is in no file
-        name, file = "eval" if name == _EVALUATED else name, None
     line, column = groups.get("line"), groups.get("column")
     return Frame(
         function=name.strip() if name else None,
