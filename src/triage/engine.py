@@ -27,7 +27,7 @@ from triage.summary import Summary, merge_all
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_ROWS, _BYTES = 49_152, 48 << 20  # read before the tables are made: a few large steps cost less than many small ones
+_ROWS, _BYTES = 24_576, 24 << 20  # read before the tables are made: a few large steps cost less than many small ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ TABLES: dict[str, Table] = {
         },
     ),
     "activity": Table(
-        {"failure": STR, "kind": KIND, **WHERE, "bucket": INT}, {"count": _sum("count")}, bucket_rows=100_000
+        {"failure": STR, "kind": KIND, **WHERE, "bucket": INT}, {"count": _sum("count")}, bucket_rows=60_000
     ),
     "marked": Table({"failure": STR, "mark": STR}, {"count": _sum("count")}),
     "links": Table(
@@ -174,7 +174,7 @@ TABLES: dict[str, Table] = {
         },
     ),
     "traces": Table(
-        {"trace": STR, "failure": STR}, {"count": _sum("count"), "first": _low("first", TIME)}, most=60_000
+        {"trace": STR, "failure": STR}, {"count": _sum("count"), "first": _low("first", TIME)}, most=20_000
     ),
     # Clusters: records grouped by signature.
     "groups": Table({"signature": STR}, {n: _low(n, STR) for n in ("exception", "message", "template")}),

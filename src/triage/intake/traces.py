@@ -88,7 +88,7 @@ _RECORD = re.compile(
             # a header that may announce a trace: its text, one trace, and what goes on after it
             rf"h(?:b{{0,9}}[xymnkvwf])*(?:b{{0,9}}(?:t{_BODY}|[poe]))?"
             rf"(?:b{{0,64}}[fnkqxymvw]|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
-            r"i(?:b{0,64}[xymnkvwfq])*",
+            r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[pP](?:b{{0,3}}[xyvwem]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
@@ -394,11 +394,12 @@ class _Assembler:
             .then(own)
             .when(~pl.col("bare") & quiet & own.is_in(["o", "p"]))
             .then(own.str.to_uppercase())
-            # a line of a trace is no record, whatever level and time its transport gave it
-            .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]))
+            # a line of a trace is no record, whatever level and time its transport gave it; read backwards it would have
+            # to wait for a record that may never come
+            .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]) & pl.lit(not self._newest_first))
             .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
-            .then(pl.when(quiet | calm).then(pl.lit("i")).otherwise(pl.lit("h")))
+            .then(pl.when(quiet | calm).then(pl.lit("I" if self._newest_first else "i")).otherwise(pl.lit("h")))
             .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
             .then(own.str.to_uppercase())
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
