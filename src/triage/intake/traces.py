@@ -65,6 +65,8 @@ def assemble(
 
     Each frame is in order of position; a record that waited for its end comes with a later one.
     `newest_first` says that the input runs backwards in time: records come out in order of time within each batch.
+    One limit there: the dump of a runtime that dies (V8, faulthandler), sent line by line and newest first, may come out
+    as more than one record where a batch ends inside it.
     Rows of kind access, request and platform are records of their own. Blank rows outside of traces are dropped and
     counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
     """
