@@ -131,7 +131,7 @@ Format = Annotated[
 Title = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title of the report.")]
 Repo = Annotated[
     Path | None,
-    typer.Option("--repo", metavar="DIR", help="The application's source: look up what the frames point at."),
+    typer.Option("--repo", metavar="DIR", help="The application's source. Accepted, but not looked into yet."),
 ]
 NoRedact = Annotated[bool, typer.Option("--no-redact", help="Show secrets and personal data as they were logged.")]
 FailOn = Annotated[
