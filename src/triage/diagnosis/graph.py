@@ -58,17 +58,6 @@ class Graph:
     edges: tuple[Edge, ...]
     labels: frozenset[str]
 
-    def ancestors(self, node: str) -> frozenset[str]:
-        """All that leads to the node."""
-        seen: set[str] = set()
-        todo = [node]
-        while todo:
-            for edge in self.parents.get(todo.pop(), ()):
-                if edge.cause not in seen:
-                    seen.add(edge.cause)
-                    todo.append(edge.cause)
-        return frozenset(seen)
-
     def children(self, node: str) -> tuple[Edge, ...]:
         """Links that start at the node, by effect."""
         return tuple(e for edges in self.parents.values() for e in edges if e.cause == node)

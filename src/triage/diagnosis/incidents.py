@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -163,8 +163,6 @@ def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case
 
 
 def _with_symptoms(case: Case, members: tuple[str, ...]) -> Case:
-    from dataclasses import replace
-
     return replace(case, members=(*case.members, *members), symptoms=(*case.symptoms, *members))
 
 
@@ -439,8 +437,3 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
 def all_members(found: Sequence[Case]) -> frozenset[str]:
     """Ids of all failures that belong to an incident."""
     return frozenset(m for c in found for m in c.members)
-
-
-def by_id(nodes: Mapping[str, Node], ids: Sequence[str]) -> list[Node]:
-    """The nodes of these ids."""
-    return [nodes[i] for i in ids]

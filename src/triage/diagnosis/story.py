@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 
@@ -493,8 +493,3 @@ def ruled_out(nodes: Mapping[str, Node], rules: Rules, counts: Counts) -> tuple[
         for c in _ASKED
         if c in known and c not in seen
     )
-
-
-def last_seen(found: Sequence[Case]) -> datetime | None:
-    """The end of the last incident."""
-    return max((c.end for c in found if c.end is not None), default=None)
