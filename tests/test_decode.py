@@ -99,7 +99,7 @@ def test_entries_are_the_same_however_they_lie_in_the_file(name: str) -> None:
 def test_block_borders_change_nothing_in_any_framing(name: str) -> None:
     whole, _ = read(FRAMINGS[name])
     for size in (100, 700):
-        cut, _ = read(FRAMINGS[name], ReadOptions(block_bytes=size, batch_bytes=size))
+        cut, _ = read(FRAMINGS[name], ReadOptions(batch_bytes=size))
         assert cut.equals(whole)
 
 
@@ -270,7 +270,7 @@ def test_split_container_lines_are_put_together_stream_by_stream() -> None:
     assert whole["message"].to_list() == ["before", "one two three", "between", "after"]
     assert whole["lines"].to_list() == [1, 3, 1, 1]
     for size in (1, 60, 130):
-        cut, _ = read(text, ReadOptions(block_bytes=size, batch_bytes=size))
+        cut, _ = read(text, ReadOptions(batch_bytes=size))
         assert cut.equals(whole)
 
 
@@ -288,7 +288,7 @@ def test_two_line_records_inside_an_array_are_joined_across_blocks() -> None:
         whole, _ = read(text)
         assert whole["message"].to_list() == ["no order"] * 4
         for size in (40, 200):
-            cut, _ = read(text, ReadOptions(block_bytes=size, batch_bytes=size))
+            cut, _ = read(text, ReadOptions(batch_bytes=size))
             assert cut.equals(whole)
 
 
@@ -318,7 +318,7 @@ def test_two_line_records_are_one_row_wherever_they_are_cut() -> None:
     assert whole.filter("header")["level"].unique().to_list() == ["ERROR"]
     assert whole.filter("header")["lines"].unique().to_list() == [2]
     for size in (1, 50, 333):
-        cut, _ = read(text, ReadOptions(block_bytes=size, batch_bytes=size))
+        cut, _ = read(text, ReadOptions(batch_bytes=size))
         assert cut.equals(whole)
 
 
@@ -623,6 +623,6 @@ LINES = (
 def test_where_the_input_is_cut_changes_no_row(lines: list[str], size: int, newline: bool) -> None:
     text = "\n".join(lines) + ("\n" if newline else "")
     whole, _ = read(text)
-    cut, _ = read(text, ReadOptions(block_bytes=size, batch_bytes=size))
+    cut, _ = read(text, ReadOptions(batch_bytes=size))
     assert cut.equals(whole)
     assert whole["line"].is_sorted()

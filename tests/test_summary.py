@@ -212,7 +212,7 @@ def test_a_file_that_is_no_summary_is_refused_with_a_hint(tmp_path: Path) -> Non
         Summary.load(tmp_path / "missing.summary")
 
 
-def test_progress_comes_every_eight_megabytes_and_ends_with_all_records(tmp_path: Path) -> None:
+def test_progress_comes_as_reading_goes_on_and_ends_with_all_records(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     line = "2026-03-02T10:00:00Z INFO " + "x" * 1000 + "\n"
     path.write_text(line * 17_000, encoding="utf-8")

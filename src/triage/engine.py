@@ -15,19 +15,19 @@ import polars as pl
 
 from triage.errors import TriageError
 from triage.grouping.marks import mark
-from triage.grouping.signature import sign
+from triage.grouping.signature import find_failing, sign
 from triage.intake.decode import Batch, ReadOptions, decode
 from triage.intake.formats import Catalog, load_catalog
 from triage.intake.sources import Source, open_sources
 from triage.intake.traces import Assembled, assemble, known_traces
 from triage.packs import pattern_dirs
 from triage.report import Report
-from triage.schema import SIGNED, TIME
+from triage.schema import QUIET, SIGNED, TIME
 from triage.summary import Summary, merge_all
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_ROWS, _BYTES = 24_576, 24 << 20  # read before the tables are made: a few large steps cost less than many small ones
+_ROWS = 131_072  # events that are counted before tables are made of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Options:
 class Progress:
     """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), and the records counted in it so far.
 
-    It comes at least every 8 MB of text; records are counted in larger steps, so they follow a little later.
+    It comes at least every 32 MB of text; records are counted in larger steps, so they follow a little later.
     """
 
     name: str
@@ -206,6 +206,8 @@ def _parts(
     last: datetime | None = None
     dirs = _folders(options)
     widths: Mapping[str, int] = {}
+    waiting: list[_Counted] = []
+    held = 0
 
     def passed(batch: Batch) -> None:
         nonlocal read_bytes
@@ -214,19 +216,70 @@ def _parts(
             progress(Progress(source.name, read_bytes, source.size, records))
 
     for assembled, newest_first in _events(source, catalog, options, passed):
-        undated = assembled.events["at"].null_count()
-        disorder, after = _disorder(assembled.events, last, newest_first)
-        marks = mark(assembled.events, dirs=dirs)
-        signed, nodes = sign(_lend_times(assembled.events, last), marks=marks, dirs=dirs)
-        part = Summary.of(
-            signed, nodes, assembled.intake, marks=marks, disorder=disorder, undated=undated, widths=widths
-        )
-        widths = part.widths
-        yield part
-        last = after
-        records += len(signed)
+        counted, last = _count(assembled, last, newest_first, dirs)
+        waiting.append(counted)
+        records += len(assembled.events)
+        held += len(assembled.events)
+        if held >= _ROWS:
+            part = _summarize(waiting, dirs, widths)
+            waiting, held, widths = [], 0, part.widths
+            yield part
+    if waiting:
+        yield _summarize(waiting, dirs, widths)
     if progress is not None:
         progress(Progress(source.name, read_bytes, source.size, records))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts."""
+
+    loud: pl.DataFrame
+    marks: pl.DataFrame
+    quiet: pl.DataFrame
+    intake: pl.DataFrame
+    disorder: int
+    undated: int
+
+
+def _count(
+    assembled: Assembled, last: datetime | None, newest_first: bool, dirs: tuple[Path, ...] | None
+) -> tuple[_Counted, datetime | None]:
+    """The batch sorted into what matters and what only counts; and the time to compare the next batch with."""
+    events = assembled.events
+    undated = events["at"].null_count()
+    disorder, after = _disorder(events, last, newest_first)
+    marks = mark(events, dirs=dirs)
+    loud = find_failing(events, marks=marks, dirs=dirs)
+    if marks.height:
+        loud = loud.clone().scatter(marks["row"], True)
+        place = loud.cast(pl.Int64).cum_sum() - 1
+        marks = marks.with_columns(row=place.gather(marks["row"]))
+    events = _lend_times(events, last)
+    counted = _Counted(
+        events.filter(loud), marks, events.select(QUIET.keys()).filter(~loud), assembled.intake, disorder, undated
+    )
+    return counted, after
+
+
+def _summarize(batches: Sequence[_Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:
+    """One Summary of some batches: a few large steps cost less than many small ones."""
+    first, marks = 0, []
+    for batch in batches:
+        marks.append(batch.marks.with_columns(pl.col("row") + first))
+        first += batch.loud.height
+    marked = pl.concat(marks)
+    signed, nodes = sign(pl.concat([b.loud for b in batches]), marks=marked, dirs=dirs)
+    return Summary.of(
+        signed,
+        nodes,
+        pl.concat([b.intake for b in batches]),
+        marks=marked,
+        quiet=pl.concat([b.quiet for b in batches]),
+        disorder=sum(b.disorder for b in batches),
+        undated=sum(b.undated for b in batches),
+        widths=widths,
+    )
 
 
 def _events(
@@ -246,7 +299,7 @@ def _events(
 
     since, until = (moment(t) if t else None for t in (options.since, options.until))
     traces = known_traces(_folders(options))
-    for assembled in assemble(_gathered(chain([first], batches)), newest_first=newest_first, traces=traces):
+    for assembled in assemble(chain([first], batches), newest_first=newest_first, traces=traces):
         events = assembled.events
         if since is not None:
             events = events.filter(pl.col("at") >= since)
@@ -261,27 +314,6 @@ def _told(batches: Iterable[Batch], passed: Callable[[Batch], None]) -> Iterator
     for batch in batches:
         passed(batch)
         yield batch
-
-
-def _gathered(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same rows in fewer and larger batches."""
-    waiting: list[Batch] = []
-    rows = read = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.rows.height
-        read += int(batch.intake["bytes"].sum())
-        if rows >= _ROWS or read >= _BYTES:
-            yield _joined(waiting)
-            waiting, rows, read = [], 0, 0
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(batches: Sequence[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
-    return Batch(pl.concat([b.rows for b in batches]), pl.concat([b.intake for b in batches]))
 
 
 def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:

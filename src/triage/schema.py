@@ -44,6 +44,12 @@ EVENTS: dict[str, pl.DataType] = {
     "truncated": pl.Boolean(),  # the record was cut: by a kill, a size cap or the transport
 }
 
+# What is kept of an event that carries no failure and no mark: it only counts.
+QUIET: dict[str, pl.DataType] = {
+    n: EVENTS[n]
+    for n in ("source", "lines", "at", "level", "kind", "service", "deployment", "method", "route", "status", "latency_ms", "format")
+}  # fmt: skip
+
 SIGNED: dict[str, pl.DataType] = {
     # EVENTS that were signed. Made by grouping.signature.
     **EVENTS,

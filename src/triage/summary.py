@@ -16,7 +16,7 @@ from triage.errors import TriageError
 from triage.grouping.marks import mark
 from triage.grouping.masks import route_template
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, TIME, conform, empty
+from triage.schema import KIND, LEVEL, QUIET, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
@@ -249,19 +249,21 @@ class Summary:
         intake: pl.DataFrame,
         *,
         marks: pl.DataFrame | None = None,
+        quiet: pl.DataFrame | None = None,
         disorder: int = 0,
         undated: int | None = None,
         widths: Mapping[str, int] | None = None,
     ) -> Summary:
         """Summarize signed events (schema SIGNED), their NODES, and the INTAKE rows that account for them.
 
-        `marks` is what grouping.marks.mark gave for these events, where it was asked already.
+        `marks` is what grouping.marks.mark gave for these events, where it was asked already. `quiet` are further events
+        (schema QUIET) that carry no failure and no mark: they only count.
 
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
         one will be merged with: finer buckets are not made then.
         """
-        rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, disorder, undated)
+        rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, quiet, disorder, undated)
         return _settle(rows, widths or {})
 
     @staticmethod
@@ -361,22 +363,28 @@ def _tabulate(
     nodes: pl.DataFrame,
     intake: pl.DataFrame,
     marks: pl.DataFrame,
+    quiet: pl.DataFrame | None,
     disorder: int,
     undated: int | None,
 ) -> dict[str, pl.LazyFrame]:
     """Rows for every table that has some, not yet folded."""
-    events = signed.lazy().with_row_index("row").with_columns(_bucket()).collect()
+    events = signed.select(QUIET.keys())
+    events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     out["sources"] = _sources(events, intake, disorder, undated)
     if intake["notices"].list.len().sum():
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
-    crash = (pl.col("stack").is_not_null() & pl.col("level").is_null()).cast(INT)
+    crash = (
+        pl.lit(signed["stack"].is_not_null().extend_constant(False, events.height - signed.height))
+        & pl.col("level").is_null()
+    ).cast(INT)
     out["volume"] = events.lazy().select("service", "level", "bucket", count=_ONE, crashes=crash)
-    out |= _failures(events.lazy().filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
-    out |= _requests(events.lazy().filter(pl.col("status").is_not_null()).select(_REQUEST).collect())
-    out |= _life(events, marks)
+    placed = signed.lazy().with_row_index("row").with_columns(_bucket())
+    out |= _failures(placed.filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
+    out |= _requests(events.filter(pl.col("status").is_not_null()).select(_REQUEST))
+    out |= _life(events, placed, marks)
     return out
 
 
@@ -517,7 +525,7 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     return {"requests": seen.lazy(), "latency": seen.lazy().drop_nulls("step"), "traffic": moments}
 
 
-def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
+def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     """Starts, stops, exits, deploys: what the lines say of the processes themselves."""
     out: dict[str, pl.LazyFrame] = {}
     if events["deployment"].null_count() < events.height:
@@ -525,9 +533,9 @@ def _life(events: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         out["revisions"] = deployed.with_columns(count=_ONE)
     if not marks.height:
         return out
-    place = events[marks["row"]].select(
+    place = placed.select(
         "service", "instance", "at", "bucket", "source", "line", "failure", "message", first="at", last="at"
-    )
+    ).collect()[marks["row"]]
     seen = (
         marks.rename({"exit_code": "code"})
         .hstack(place)

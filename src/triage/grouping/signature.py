@@ -121,7 +121,11 @@ def sign(
     a second look, `dirs` are the pattern folders to use instead of ours alone; nothing else than the record itself enters
     a signature.
     """
-    matters = _matters(events, every=every, marks=marks, dirs=dirs)
+    matters = (
+        pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+        if every
+        else find_failing(events, marks=marks, dirs=dirs)
+    )
     rows = events.filter(matters).select("message", "stack", "kind", "status")
     if rows.is_empty():
         return conform(events, SIGNED), empty(NODES)
@@ -200,11 +204,10 @@ _FAILING = [
 ]  # fmt: skip
 
 
-def _matters(
-    events: pl.DataFrame, *, every: bool, marks: pl.DataFrame | None, dirs: tuple[Path, ...] | None
+def find_failing(
+    events: pl.DataFrame, *, marks: pl.DataFrame | None = None, dirs: tuple[Path, ...] | None = None
 ) -> pl.Series:
-    if every:
-        return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+    """Which of the events `sign` signs."""
     platform = pl.col("kind") == "platform"
     seen = events.select(
         matters=(pl.col("level") >= "WARNING").fill_null(False)

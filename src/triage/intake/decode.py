@@ -13,7 +13,7 @@ from triage.errors import TriageError
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
-from triage.intake.jsonrows import frames_of, read_lines, read_objects
+from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source
@@ -22,6 +22,7 @@ from triage.intake.times import Clock
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
 MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
+_TEXT_BLOCK = 8 << 20
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 _LOSSES = {
     r"Messages dropped: ?(\d+)": "dropped by the platform's rate limit",
@@ -46,8 +47,8 @@ class ReadOptions:
     level_map: Mapping[str, str] = field(default_factory=dict)
     field_map: Mapping[str, str] = field(default_factory=dict)
     with_fields: bool = False
-    block_bytes: int = 8 << 20
-    batch_bytes: int = 8 << 20
+    block_bytes: int = 1 << 20  # of JSON lines that are decoded at once: they stay in the cache of the processor
+    batch_bytes: int = 24 << 20  # that are made into rows at once
     year: int | None = None
 
     def __post_init__(self) -> None:
@@ -88,21 +89,24 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     notices = list(reading.notices)
     held: Piece | None = None
     nothing = True
-    for piece, last in _with_last(pieces(stream, reading.framing, min(options.block_bytes, options.batch_bytes))):
-        part = piece if held is None else _join(held, piece)
+    size = min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
+    live = source.size is None  # what comes in live is not kept waiting
+    batch = options.batch_bytes if reading.json_first and not live else 0
+    for group, last in _grouped(pieces(stream, reading.framing, size), batch):
+        parts = group if held is None else [held, *group]
         held = None
         before = replace(tally)
-        rows, rejected, blank, pending = _read(part, reading, options, clock, tally, last=last)
+        rows, rejected, blank, pending = _read(parts, reading, options, clock, tally, last=last)
         if pending is not None and not last:
-            part, held = _split(part, pending)
+            parts, held = _split(parts, pending)
             tally = before  # it is read again
-            rows, rejected, blank, _ = _read(part, reading, options, clock, tally, last=True)
-        done = replace(part, blank=part.blank + blank)
-        yield _batch(rows, done, rejected, source, reading.detection, [*notices, *part.notices])
+            rows, rejected, blank, _ = _read(parts, reading, options, clock, tally, last=True)
+        said = [notice for part in parts for notice in part.notices]
+        yield _batch(rows, parts, (rejected, blank), source, reading.detection, [*notices, *said])
         notices, nothing = [], False
     final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
     if final or nothing:
-        yield _batch(empty_rows(), Piece(0, 0, 0), 0, source, reading.detection, final)
+        yield _batch(empty_rows(), [], (0, 0), source, reading.detection, final)
 
 
 def empty_rows() -> pl.DataFrame:
@@ -110,70 +114,75 @@ def empty_rows() -> pl.DataFrame:
     return blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))
 
 
-def _with_last(parts: Iterator[Piece]) -> Iterator[tuple[Piece, bool]]:
-    """Each piece and whether it is the last one."""
+def _grouped(parts: Iterator[Piece], size: int) -> Iterator[tuple[list[Piece], bool]]:
+    """Pieces of together about `size` bytes, and whether they are the last ones."""
+    group: list[Piece] = []
+    read = 0
     before = next(parts, None)
     while before is not None:
         after = next(parts, None)
-        yield before, after is None
+        group.append(before)
+        read += before.size
+        if after is None or read + before.size > size:
+            yield group, after is None
+            group, read = [], 0
         before = after
 
 
-def _join(held: Piece, piece: Piece) -> Piece:
-    """A piece with what was held back before it in front."""
-    return replace(
-        piece,
-        line=held.line,
-        lines=held.lines + piece.lines,
-        size=held.size + piece.size,
-        data=held.data + piece.data,
-        objects=None if piece.objects is None else (held.objects or ()) + piece.objects,
-    )
-
-
-def _split(piece: Piece, pending: int) -> tuple[Piece, Piece | None]:
-    """The piece up to what waits for more input, and the rest; no rest when it is too large to be held."""
-    if piece.objects is not None:
-        rest = piece.objects[pending:]
+def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]:
+    """The pieces up to what waits for more input, and the rest; no rest when it is too large to be held."""
+    if parts[0].objects is not None:
+        objects = [one for part in parts for one in part.objects or ()]
+        rest = tuple(objects[pending:])
         if sum(len(body) for body, _, _ in rest) > HELD_CAP:
-            return piece, None
+            return parts, None
         lines = sum(count for _, _, count in rest)
-        held = Piece(rest[0][1], lines, 0, b"", rest)
-        return replace(piece, lines=piece.lines - lines, objects=piece.objects[:pending]), held
-    lines = piece.line + piece.lines - pending
-    cut = _offset(piece.data, lines)
-    if len(piece.data) - cut > HELD_CAP:
-        return piece, None
-    held = Piece(pending, lines, len(piece.data) - cut, piece.data[cut:])
-    return replace(piece, lines=piece.lines - lines, size=cut, data=piece.data[:cut]), held
+        all_lines, size, blank = (sum(getattr(p, n) for p in parts) for n in ("lines", "size", "blank"))
+        notices = tuple(notice for part in parts for notice in part.notices)
+        done = Piece(parts[0].line, all_lines - lines, size, b"", tuple(objects[:pending]), blank, notices)
+        return [done], Piece(rest[0][1], lines, 0, b"", rest)
+    at = next(n for n, part in enumerate(parts) if pending < part.line + part.lines)
+    cut = _offset(parts[at].data, pending - parts[at].line)
+    rest_data = b"".join((parts[at].data[cut:], *(p.data for p in parts[at + 1 :])))
+    if len(rest_data) > HELD_CAP:
+        return parts, None
+    last = parts[at]
+    done = replace(last, lines=pending - last.line, size=cut, data=last.data[:cut])
+    more = tuple(notice for part in parts[at + 1 :] for notice in part.notices)
+    lines = sum(p.lines for p in parts[at:]) - done.lines
+    return [*parts[:at], done], Piece(pending, lines, len(rest_data), rest_data, notices=more)
 
 
-def _offset(data: bytes, lines_from_end: int) -> int:
-    """Where the last `lines_from_end` lines of the data start."""
-    at = len(data) - data.endswith(b"\n")
-    for _ in range(lines_from_end):
-        at = data.rfind(b"\n", 0, at)
-        if at < 0:
-            return 0
-    return at + 1
+def _offset(data: bytes, lines: int) -> int:
+    """Where the line behind the first `lines` of the data starts."""
+    at = 0
+    for _ in range(lines):
+        at = data.find(b"\n", at) + 1
+        if not at:
+            return len(data)
+    return at
 
 
 def _read(
-    piece: Piece, reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
+    parts: list[Piece], reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
 ) -> tuple[pl.DataFrame, int, int, int | None]:
-    """Rows of a piece, how many of its lines were rejected and blank, and the row from which on it waits for more."""
+    """Rows of some pieces, how many of their lines were rejected and blank, and the row from which on it waits for more."""
     rejected = blank = 0
-    typed = None if options.with_fields else reading.typed
-    if piece.objects is not None or reading.json_first:
-        if piece.objects is not None:
-            entries = read_objects(piece.objects, typed)
-        else:
-            entries = read_lines(piece.data, piece.line, piece.lines, typed)
+    if parts[0].objects is not None or reading.json_first:
+        typed = None if options.with_fields else reading.typed
+        entries = Entries()
+        for part in parts:
+            if part.objects is not None:
+                read_objects(part.objects, typed, entries)
+            else:
+                read_lines(part.data, part.line, part.lines, typed, entries)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank = entries.rejected, entries.blank
-        frame = pl.concat(frames).sort("i", maintain_order=True) if frames else empty_rows()
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames) if frames else empty_rows()
+        if not frame["i"].is_sorted():
+            frame = frame.sort("i", maintain_order=True)
     else:
-        frame = _lines_frame(piece)
+        frame = pl.concat([_lines_frame(part) for part in parts])
     read = read_texts(frame, reading.layers, clock, tally, last=last, with_fields=options.with_fields)
     return read.rows, rejected, blank, read.pending
 
@@ -200,8 +209,14 @@ def _plain_lines(piece: Piece) -> pl.DataFrame:
 
 
 def _batch(
-    rows: pl.DataFrame, piece: Piece, rejected: int, source: Source, detection: Detection, notices: list[str]
+    rows: pl.DataFrame,
+    parts: list[Piece],
+    uncounted: tuple[int, int],
+    source: Source,
+    detection: Detection,
+    notices: list[str],
 ) -> Batch:
+    rejected, blank = uncounted
     rows = rows.with_columns(pl.lit(source.name).alias("source"))
     if source.service_hint is not None and rows["service"].null_count():
         hinted = pl.col("service").is_null()
@@ -217,9 +232,9 @@ def _batch(
         "source": [source.name],
         "format": [detection.chain],
         "why": [detection.why],
-        "bytes": [piece.size],
-        "lines": [piece.lines],
-        "blank": [piece.blank],
+        "bytes": [sum(part.size for part in parts)],
+        "lines": [sum(part.lines for part in parts)],
+        "blank": [sum(part.blank for part in parts) + blank],
         "rejected": [rejected],
         "notices": [notices + cuts + _losses(rows, source.name)],
     }

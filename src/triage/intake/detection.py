@@ -18,19 +18,18 @@ from triage.intake.formats import Catalog, Detection, Format, Place
 from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.jsonrows import (
     Entries,
-    Typed,
     enabled,
     frames_of,
     read_lines,
     read_objects,
     speaks,
-    typed_decoder,
 )
 from triage.intake.levels import read_level
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Stream
 from triage.intake.textrows import Layers, read_texts
 from triage.intake.times import EPOCH, ISO, Clock
+from triage.intake.typedrows import Typed, typed_decoder
 from triage.schema import LEVELS
 
 HEAD_LINES = 400

@@ -5,193 +5,56 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from triage.intake.distinct import cut_out, on_distinct
 from triage.intake.exports import EXPORTS, Entry, as_exception, as_text, explode
 from triage.intake.formats import Format, Place, to_json
 from triage.intake.rows import Tally, blank_rows, fill
+from triage.intake.sources import count_lines
 from triage.intake.times import Clock
+from triage.intake.typedrows import Typed, TypedEntries, add_typed, as_texts
 
-SUB_BLOCK = 1 << 20  # bytes that are decoded at once: objects stay in the cache of the processor
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A decoder of one format's entries that builds only what the format asks for."""
-
-    entry: Format
-    decoder: Any
-    required: tuple[Callable[[Any], Any], ...]
-    fields: Mapping[str, tuple[tuple[str, Spot], ...]]  # field -> its candidates, each a column and a place
-
-    @property
-    def places(self) -> dict[str, Spot]:
-        """The place of each column, candidates of a field in their order."""
-        return {column: place for candidates in self.fields.values() for column, place in candidates}
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a typed entry holds a value: the object around it (one shared empty one where it is missing), and the key."""
-
-    path: str
-    around: Callable[[Any], Any] | None
-    missing: Any
-    get: Callable[[Any], Any]
-    sure: bool = True  # nothing is cut out of the value, so that it is there when it is not null
+SUB_BLOCK = 64 << 10  # bytes that are decoded again where some line of a block is no object that the decoder takes
 
 
 @dataclass(slots=True)
 class Entries:
-    """Entries of one block, sorted by how they were read, each with its place in order, first line and number of lines."""
+    """Entries of some blocks, sorted by how they were read, each with its place in order, first line and number of lines."""
 
-    typed: dict[str, list[Any]] = field(default_factory=dict)  # values by path; the last entries may be missing
-    typed_count: int = 0
-    typed_at: list[tuple[Sequence[int], Sequence[int], Sequence[int] | None]] = field(default_factory=list)
+    typed: TypedEntries = field(default_factory=TypedEntries)
     objects: list[Entry] = field(default_factory=list)
     objects_at: list[tuple[int, int, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     texts_at: list[tuple[int, int, int]] = field(default_factory=list)
     rejected: int = 0
     blank: int = 0
+    given: int = 0  # objects that were given one by one
 
 
-def typed_decoder(entry: Format) -> Typed:
-    """The decoder for a format whose paths are known."""
-    paths = {f"g_{name}#{n}": p for name, ps in entry.fields.items() for n, p in enumerate(ps)}
-    paths |= {f"k_{n}#": rule.path for n, rule in enumerate(entry.kinds)}
-    paths |= {f"s_{n}#": Place(tuple(s.split("."))) for n, s in enumerate(entry.structured)}
-    longer = {path.keys[:n] for path in paths.values() for n in range(1, len(path.keys))}
-    paths = {column: path for column, path in paths.items() if path.keys not in longer}
-    tree: dict[str, Any] = {}
-    for keys in [*(p.keys for p in paths.values()), *((k,) for k in entry.keys)]:
-        node = tree
-        for key in keys:
-            node = node.setdefault(key, {})
-    names: dict[tuple[str, ...], str] = {}
-    empties: dict[tuple[str, ...], Any] = {}
-    model = _struct(tree, (), names, empties)
-
-    def getter(keys: tuple[str, ...], start: int = 0) -> Callable[[Any], Any]:
-        return attrgetter(".".join(names[keys[: n + 1]] for n in range(start, len(keys))))
-
-    fields: dict[str, list[tuple[str, Spot]]] = defaultdict(list)
-    for column, path in paths.items():
-        outer = path.keys[:1] if len(path.keys) > 1 else ()
-        place = Spot(
-            path.dotted,
-            getter(outer) if outer else None,
-            empties.get(outer),
-            getter(path.keys, len(outer)),
-            path.extract is None,
-        )
-        fields[column.partition("#")[0]].append((column, place))
-    required = tuple(getter((key,)) for key in entry.keys)
-    return Typed(
-        entry,
-        msgspec.json.Decoder(model, strict=False),
-        required,
-        {name: tuple(places) for name, places in fields.items()},
-    )
-
-
-def _struct(
-    tree: dict[str, Any], at: tuple[str, ...], names: dict[tuple[str, ...], str], empties: dict[tuple[str, ...], Any]
-) -> Any:
-    fields: list[tuple[str, Any, Any]] = []
-    for n, (key, below) in enumerate(tree.items()):
-        inner = (*at, key)
-        names[inner] = f"f{n}"
-        if below:
-            model = _struct(below, inner, names, empties)
-            empties[inner] = model()
-            fields.append((f"f{n}", model, msgspec.field(name=key, default_factory=_constant(empties[inner]))))
-        else:
-            fields.append((f"f{n}", Any, msgspec.field(name=key, default=None)))
-    return msgspec.defstruct("_".join(("Entry", *(k for k in at if k.isidentifier()))), fields, frozen=True, gc=False)
-
-
-def _constant(value: Any) -> Callable[[], Any]:
-    return lambda: value
-
-
-def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, list[Any]]:
-    """The columns that these entries fill; a field's later candidates are only asked where the earlier ones are empty."""
-    columns: dict[str, list[Any]] = {}
-    read: dict[str, list[Any]] = {}
-    inside: dict[int, tuple[list[int] | None, list[Any]]] = {}
-    for places in typed.fields.values():
-        for column, place in places:
-            values = read.get(place.path)
-            if values is None:
-                values = read[place.path] = _values(place, found, inside)
-            if values:
-                columns[column] = values
-                if place.sure and None not in values:
-                    break
-    return columns
-
-
-def _values(place: Spot, found: Sequence[Any], inside: dict[int, tuple[list[int] | None, list[Any]]]) -> list[Any]:
-    """One value an entry; an empty list when no entry has one."""
-    if place.around is None:
-        return _unless_empty(list(map(place.get, found)))
-    known = inside.get(id(place.missing))
-    if known is None:
-        around = list(map(place.around, found))
-        missing = place.missing
-        where = [n for n, value in enumerate(around) if value is not missing]
-        known = inside[id(missing)] = (
-            (None, around) if len(where) == len(around) else (where, [around[n] for n in where])
-        )
-    where_, objects = known
-    some = _unless_empty(list(map(place.get, objects)))
-    if where_ is None or not some:
-        return some
-    values: list[Any] = [None] * len(found)
-    for n, value in zip(where_, some, strict=True):
-        values[n] = value
-    return values
-
-
-def _unless_empty(values: list[Any]) -> list[Any]:
-    return values if values.count(None) < len(values) else []
-
-
-def read_lines(data: bytes, line: int, lines: int, typed: Typed | None) -> Entries:
-    """The entries of whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
-    entries = Entries()
-    if _read_parts(data, line, typed, entries, careful=False) == line + lines:
-        return entries
-    entries = Entries()  # there are lines without an object, which a decoder passes over
-    _read_parts(data, line, typed, entries, careful=True)
+def read_lines(data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None) -> Entries:
+    """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
+    entries = Entries() if into is None else into
+    start = 0
+    if not _read_whole(data, line, lines, typed, entries):  # some line is no such object: a few lines at a time then
+        while start < len(data):
+            end = min(len(data), start + SUB_BLOCK)
+            end = data.rfind(b"\n", start, end) + 1 or data.find(b"\n", start) + 1 or len(data)
+            part = data[start:end]
+            count = count_lines(part)
+            if len(part) == len(data) or not _read_whole(part, line, count, typed, entries):
+                _read_singly(part, line, typed, entries)
+            line, start = line + count, end
     return entries
 
 
-def _read_parts(data: bytes, line: int, typed: Typed | None, into: Entries, *, careful: bool) -> int:
-    """Add lines part by part; gives the number of the line behind them. Careful means that lines are counted."""
-    start = 0
-    while start < len(data):
-        end = len(data)
-        if end - start > SUB_BLOCK:
-            end = data.rfind(b"\n", start, start + SUB_BLOCK) + 1 or data.find(b"\n", start) + 1 or end
-        part = data[start:end]
-        start = end
-        count = part.count(b"\n") + (not part.endswith(b"\n")) if careful else None
-        done = _read_whole(part, line, count, typed, into)
-        line += _read_singly(part, line, typed, into) if done is None else done
-    return line
-
-
-def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> int:
-    """Add lines of which some are no object that the decoder takes, each by itself, and give their number."""
+def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> None:
+    """Add lines of which some are no object that the decoder takes, each by itself."""
     raws = part.removesuffix(b"\n").split(b"\n")
     found, where = [], []
     for n, raw in enumerate(raws):
@@ -201,43 +64,39 @@ def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> 
         else:
             found.append(entry)
             where.append(line + n)
-    if typed and found:
-        _add_typed(typed, found, where, where, None, lambda n: raws[where[n] - line], into)
-    return len(raws)
+    for n in add_typed(typed, found, where, where, None, into.typed) if typed else ():
+        read_one(raws[where[n] - line], where[n], 1, into)
 
 
-def _read_whole(part: bytes, line: int, count: int | None, typed: Typed | None, into: Entries) -> int | None:
-    """Add objects, one a line, and give their number; None when some line is no object or they are not `count`."""
+def _read_whole(part: bytes, line: int, lines: int, typed: Typed | None, into: Entries) -> bool:
+    """Add the objects, one a line; False, and nothing added, when some line is none."""
     try:
         found = typed.decoder.decode_lines(part) if typed else _PLAIN.decode_lines(part)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    if count is not None and len(found) != count:
-        return None
+        return False
+    if len(found) != lines:  # a line without an object is passed over by the decoder
+        return False
     if typed is not None:
-        if any(None in map(get, found) for get in typed.required):
-            return None
-        raws: list[bytes] = []
-
-        def take_raw(n: int) -> bytes:
-            raws[:] = raws or part.split(b"\n")
-            return raws[n]
-
-        where = range(line, line + len(found))
-        _add_typed(typed, found, where, where, None, take_raw, into)
-        return len(found)
+        where = range(line, line + lines)
+        if odd := add_typed(typed, found, where, where, None, into.typed):
+            raws = part.split(b"\n")
+            for n in odd:
+                read_one(raws[n], line + n, 1, into)
+        return True
     if not all(type(e) is dict for e in found):
-        return None
+        return False
     for n, entry in enumerate(found):
         _add_object(entry, line + n, line + n, 1, into)
-    return len(found)
+    return True
 
 
-def read_objects(objects: Sequence[tuple[bytes, int, int]], typed: Typed | None) -> Entries:
-    """The entries that are given as (text, first line, lines)."""
-    entries = Entries()
+def read_objects(
+    objects: Sequence[tuple[bytes, int, int]], typed: Typed | None, into: Entries | None = None
+) -> Entries:
+    """The entries that are given as (text, first line, lines), numbered in their order."""
+    entries = Entries() if into is None else into
     found, kept, orders = [], [], []
-    for order, one in enumerate(objects):
+    for order, one in enumerate(objects, entries.given):
         entry = _decode_typed(one[0], typed) if typed else None
         if entry is None:
             read_one(*one, entries, order)
@@ -245,56 +104,18 @@ def read_objects(objects: Sequence[tuple[bytes, int, int]], typed: Typed | None)
             found.append(entry)
             kept.append(one)
             orders.append(order)
-    if typed and found:
-        _add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], lambda n: kept[n][0], entries)
+    if typed:
+        for n in add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], entries.typed):
+            read_one(*kept[n], entries, orders[n])
+    entries.given += len(objects)
     return entries
 
 
 def _decode_typed(body: bytes, typed: Typed) -> Any:
     try:
-        entry = typed.decoder.decode(body)
+        return typed.decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return None if any(get(entry) is None for get in typed.required) else entry
-
-
-def _add_typed(
-    typed: Typed,
-    found: Sequence[Any],
-    orders: Sequence[int],
-    lines: Sequence[int],
-    counts: Sequence[int] | None,
-    take_raw: Callable[[int], bytes],
-    into: Entries,
-) -> None:
-    columns = _columns(typed, found)
-    if odd := _speechless(columns, len(found)):  # their text stands somewhere that the format does not name
-        for n in odd:
-            read_one(take_raw(n), lines[n], counts[n] if counts else 1, into, orders[n])
-        skip = set(odd)
-        keep = [n for n in range(len(found)) if n not in skip]
-        columns = {c: [values[n] for n in keep] for c, values in columns.items()}
-        orders = [orders[n] for n in keep]
-        lines = [lines[n] for n in keep]
-        counts = [counts[n] for n in keep] if counts else None
-    for path, values in {typed.places[column].path: values for column, values in columns.items()}.items():
-        have = into.typed.setdefault(path, [])
-        have.extend(repeat(None, into.typed_count - len(have)))
-        have.extend(values)
-    into.typed_count += len(lines)
-    into.typed_at.append((orders, lines, counts))
-
-
-def _speechless(columns: dict[str, list[Any]], count: int) -> list[int]:
-    """The entries that are no request and have no message where the format looks for one."""
-    said = [values for column, values in columns.items() if column.startswith(("g_message#", "g_route#", "g_status#"))]
-    if any(None not in values for values in said):
-        return []
-    empty = range(count)
-    left: list[int] = list(empty)
-    for values in said:
-        left = [n for n in left if values[n] is None]
-    return left
 
 
 def read_one(raw: bytes, line: int, lines: int, into: Entries, order: int | None = None) -> None:
@@ -356,8 +177,8 @@ def frames_of(
 ) -> list[pl.DataFrame]:
     """WORK frames of the entries: typed ones, objects by format, and texts."""
     frames: list[pl.DataFrame] = []
-    if typed is not None and entries.typed_count:
-        frames.append(_typed_frame(entries, typed, clock, tally))
+    if typed is not None and entries.typed.at:
+        frames.append(_typed_frame(entries.typed, typed, clock, tally))
     if entries.objects:
         frames += object_frames(entries.objects, entries.objects_at, formats, with_fields, clock, tally)
     if entries.texts:
@@ -369,24 +190,11 @@ def frames_of(
     return frames
 
 
-def _typed_frame(entries: Entries, typed: Typed, clock: Clock, tally: Tally) -> pl.DataFrame:
-    entry = typed.entry
-    orders = pl.concat([_numbers(order) for order, _, _ in entries.typed_at])
-    lines = pl.concat([_numbers(where) for _, where, _ in entries.typed_at])
-    counts = pl.concat([_numbers(many) if many else _numbers([1] * len(where)) for _, where, many in entries.typed_at])
-    found = {}
-    for path, values in entries.typed.items():
-        values.extend(repeat(None, entries.typed_count - len(values)))
-        found[path] = texts(values)
+def _typed_frame(entries: TypedEntries, typed: Typed, clock: Clock, tally: Tally) -> pl.DataFrame:
+    found = entries.columns()
     raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
-    frame = blank_rows(pl.DataFrame({"i": orders, "line": lines, "lines": counts}))
-    return fill(frame.with_columns(_merge(raw, entry)), entry, clock, tally)
-
-
-def _numbers(values: Sequence[int]) -> pl.Series:
-    if isinstance(values, range):
-        return pl.int_range(values.start, values.stop, dtype=pl.Int64, eager=True)
-    return pl.Series(values, dtype=pl.Int64)
+    frame = blank_rows(entries.places())
+    return fill(frame.with_columns(_merge(raw, typed.entry)), typed.entry, clock, tally)
 
 
 def object_frames(
@@ -492,19 +300,22 @@ def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr
             continue
         paths = entry.fields.get(name[2:], ())
         extract = paths[int(number)].extract if number else None
-        candidates[name].append(pl.lit(values).str.extract(extract, 1) if extract else pl.lit(values))
+        candidates[name].append(pl.lit(cut_out(values, extract) if extract else values))
     out: list[pl.Series | pl.Expr] = [pl.coalesce(exprs).alias(name) for name, exprs in candidates.items()]
     for n, rule in enumerate(entry.kinds):
         if f"k_{n}#" not in raw:
             out.append(pl.lit(False).alias(f"k_{n}"))
             continue
-        found = pl.lit(raw[f"k_{n}#"])
-        out.append(
-            (found.str.contains(rule.matches).fill_null(False) if rule.matches else found.is_not_null()).alias(f"k_{n}")
-        )
+        found = raw[f"k_{n}#"]
+        kind = on_distinct(found, _matcher(rule.matches)).fill_null(False) if rule.matches else found.is_not_null()
+        out.append(kind.alias(f"k_{n}"))
     if marks := [pl.lit(values).is_not_null() for column, values in raw.items() if column.startswith("s_")]:
         out.append((pl.all_horizontal(marks) if entry.aliases else pl.any_horizontal(marks)).alias("g_structured"))
     return out
+
+
+def _matcher(regex: str) -> Callable[[pl.Series], pl.Series]:
+    return lambda values: values.str.contains(regex)
 
 
 _PLAUSIBLE = {
@@ -562,15 +373,7 @@ def _pick(objects: Sequence[Entry], path: Place) -> list[Any]:
 
 def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
     """The values as text, null for what is not there."""
-    kinds = set(map(type, values)) - {type(None)}
-    if kinds <= {str} and not exception:
-        return pl.Series(values, dtype=pl.String)
-    if exception:
-        return pl.Series([as_exception(v) for v in values], dtype=pl.String)
-    return pl.Series(
-        [v if v is None or (kind := type(v)) is str else str(v) if kind is int else as_text(v) for v in values],
-        dtype=pl.String,
-    )
+    return pl.Series([as_exception(v) for v in values], dtype=pl.String) if exception else as_texts(values)
 
 
 def enabled(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -29,6 +30,7 @@ CONTINUES = (
     r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
 )
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
+_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
 _NIL = ("-", "", "null", "undefined")
 
 
@@ -220,9 +222,14 @@ def _unquoted(name: str) -> pl.Expr:
 def _paths(urls: pl.Series) -> pl.Series:
     """Paths of URLs, without scheme, host and query."""
     if urls.str.contains("://", literal=True).any():
-        urls = urls.str.replace(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "")
-    paths = urls.str.replace(r"(?s)[?#].*$", "")
-    return paths.zip_with((paths != "").fill_null(True), pl.Series(["/"]))
+        first = urls.drop_nulls()[0]
+        if found := re.match(_HOST, first):  # most often all are of one host
+            urls = urls.str.strip_prefix(found[0])
+        if urls.str.contains("://", literal=True).any():
+            urls = urls.str.replace(_HOST, "")
+    if urls.str.contains("?", literal=True).any() or urls.str.contains("#", literal=True).any():
+        urls = urls.str.replace(r"(?s)[?#].*$", "")
+    return urls.zip_with((urls != "").fill_null(True), pl.Series(["/"]))
 
 
 def _statuses(texts: pl.Series) -> pl.Series:
@@ -240,6 +247,21 @@ def _milliseconds(texts: pl.Series, unit: str) -> pl.Series:
     numbers = texts.cast(pl.Float64, strict=False) * UNITS_MS[unit]
     if numbers.null_count() == texts.null_count():
         return numbers
-    named = texts.str.extract_groups(r"^(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s|m)$").struct.unnest()
-    factor = named["2"].replace("µs", "us").replace_strict(UNITS_MS, default=None, return_dtype=pl.Float64)
-    return numbers.zip_with(numbers.is_not_null(), named["1"].cast(pl.Float64, strict=False) * factor)
+    unread = texts.filter(numbers.is_null()).drop_nulls()
+    first = str(unread[0])
+    for ending in sorted(
+        _ENDINGS, key=lambda e: (not first.endswith(e), -len(e))
+    ):  # the first one's unit is most often that of all
+        factor = _ENDINGS[ending]
+        plain = texts.str.strip_suffix(ending)
+        ended = plain.cast(pl.Float64, strict=False) * factor
+        ended = ended.zip_with((plain != texts) & ended.is_between(0, 1e15), pl.Series([None], dtype=pl.Float64))
+        numbers = numbers.zip_with(numbers.is_not_null(), ended)
+        if numbers.null_count() == texts.null_count():
+            break
+    return numbers
+
+
+_ENDINGS = {
+    ending: factor for unit, factor in (("ms", 1.0), ("s", 1e3), ("us", 1e-3), ("µs", 1e-3), ("ns", 1e-6), ("m", 6e4)) for ending in (f" {unit}", unit)
+}  # fmt: skip

@@ -74,7 +74,14 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
     if text.null_count() == len(text):
         return Stamps(at)
     left = text
-    for shape in _order(text, tuple(shapes) or (*ISO, EPOCH)):
+    wanted = tuple(shapes) or (*ISO, EPOCH)
+    if ISO[0] in wanted:
+        at = _read_utc(text)
+        if at.null_count() == text.null_count():
+            return Stamps(at)
+        if at.null_count() < len(at):
+            left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
+    for shape in _order(left, wanted):
         found, assumed, guessed = _read_shape(left, shape, clock)
         got = len(found) - found.null_count()
         if not got:
@@ -86,6 +93,39 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
             break
         left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
     return Stamps(at.rename(text.name), zone_assumed, year_assumed)
+
+
+_SECOND = "%Y-%m-%dT%H:%M:%S"
+_SHORTEST, _LONGEST = 20, 30  # bytes of 2026-03-02T10:14:07Z, and with nanoseconds
+
+
+def _read_utc(text: pl.Series) -> pl.Series:
+    """Stamps like 2026-03-02T10:14:07.123Z, several times as fast as chrono reads them; null for all others."""
+    sizes = text.str.len_bytes()
+    if sizes.min() == sizes.max() and not text.null_count():
+        return _read_utc_of(text, int(sizes[0]))
+    at = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
+    for size in range(_SHORTEST, _LONGEST + 1):
+        rows = (sizes == size).arg_true()
+        if len(rows):
+            at = at.scatter(rows, _read_utc_of(text.gather(rows), size))
+    return at
+
+
+def _read_utc_of(text: pl.Series, size: int) -> pl.Series:
+    """The same for stamps of one size in bytes."""
+    nothing = pl.Series(text.name, [None], dtype=TIME)
+    if not _SHORTEST <= size <= _LONGEST or size == _SHORTEST + 1:
+        return nothing.new_from_index(0, len(text))
+    micros = text.str.head(19).str.to_datetime(_SECOND, time_unit="us", strict=False).to_physical()
+    fits = text.str.ends_with("Z")
+    if size > _SHORTEST:
+        digits = size - _SHORTEST - 1
+        part = text.str.slice(20, digits).cast(pl.Int64, strict=False)
+        fits = fits & (text.str.slice(19, 1) == ".") & (part >= 0)
+        micros = micros + (part * 10 ** (6 - digits) if digits <= 6 else part // 10 ** (digits - 6))
+    at = micros.cast(TIME)
+    return at if fits.all(ignore_nulls=False) else at.zip_with(fits.fill_null(False), nothing)
 
 
 def _order(text: pl.Series, shapes: tuple[str, ...]) -> list[str]:
