@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -93,3 +94,12 @@ def test_text_that_speaks_no_format_says_so() -> None:
     found = detect(b"hello\nworld\n", catalog())
     assert (found.chain, found.matched, found.tried) == ("text", 0, 2)
     assert "none of the first 2 lines" in found.why
+
+
+def test_polars_takes_every_regex_of_our_formats(tmp_path: Path) -> None:
+    copy = tmp_path / "formats"
+    shutil.copytree(pattern_dirs()[-1] / "formats", copy)
+    assert len(load_catalog((tmp_path,)).formats) == len(catalog().formats)
+    (copy / "gcp.yaml").write_text((copy / "gcp.yaml").read_text().replace("(stdout|stderr)$", "(?=stdout)"))
+    with pytest.raises(PackError, match="polars refuses the regex"):
+        load_catalog((tmp_path,))

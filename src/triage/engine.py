@@ -27,6 +27,7 @@ from triage.summary import Summary, merge_all
 
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ROOM = 24 << 20
 _ROWS = 131_072  # events that are counted before tables are made of them
 
 
@@ -72,6 +73,9 @@ def summarize(
     Raises TriageError for what the user can put right: no such file, a bad pattern file, a time that is none.
     """
     options = options or Options()
+    bytes(
+        _ROOM
+    )  # freed at once: from then on the allocator keeps memory of such size instead of giving it back each time
     catalog = _catalog(_folders(options))
     options = _dated(inputs, catalog, options)
     sources = open_sources(inputs, stdin=stdin)

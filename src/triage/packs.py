@@ -28,6 +28,11 @@ def pattern_dirs(extra: Sequence[Path] = ()) -> tuple[Path, ...]:
     return (*extra, ours)
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a pattern file came with triage: its regexes were tried by our tests, to compile them all again costs time."""
+    return path.is_relative_to(pattern_dirs()[-1])
+
+
 def packs(kind: str, dirs: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every YAML mapping of one kind (formats, traces, rules), first of a name wins, sorted by name."""
     found: dict[str, Path] = {}

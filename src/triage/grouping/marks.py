@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from triage.errors import PackError
-from triage.grouping.masks import check_regex, find_pack, is_ours
-from triage.packs import read_pack
+from triage.grouping.masks import check_regex, find_pack
+from triage.packs import is_ours, read_pack
 
 NAMES = ("start", "ready", "stop", "exit", "worker_exit", "oom", "deploy", "loss", "listen", "config")
 

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from triage.errors import PackError
-from triage.packs import pattern_dirs, read_pack
+from triage.packs import is_ours, pattern_dirs, read_pack
 
 MARK = "\x1a"
 KEPT = MARK + "Z"  # glued to a number that stays: as part of a word it is no number for the masks
@@ -60,11 +60,6 @@ def find_pack(name: str, dirs: Sequence[Path] | None) -> Path:
     """The file of that name in the first folder that has one, else ours."""
     ours = pattern_dirs()[-1] / name
     return ours if dirs is None else next((p for p in (folder / name for folder in dirs) if p.is_file()), ours)
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a pattern file came with triage: its regexes were tried by our tests, to compile them all again costs time."""
-    return path.parent == pattern_dirs()[-1]
 
 
 def compile_masks(masks: Sequence[Mask]) -> tuple[Step, ...]:

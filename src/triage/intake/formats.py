@@ -13,7 +13,7 @@ import polars as pl
 
 from triage.errors import PackError, TriageError
 from triage.intake.levels import SCALES
-from triage.packs import packs
+from triage.packs import is_ours, packs
 from triage.schema import KINDS, LEVELS
 
 # Fields that a pattern's named groups and a JSON format's paths can fill. `part` is a tag that says whether more follows.
@@ -243,7 +243,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
     if odd := [f for f in (*fields, *also) if f not in FIELDS]:
         raise fail(f"unknown field {odd[0]!r}", f"known: {', '.join(FIELDS)}")
     regexes |= {f"{f}[{n}]": p.extract or "" for f, paths in fields.items() for n, p in enumerate(paths)}
-    for where, regex in regexes.items():
+    for where, regex in ({} if is_ours(path) else regexes).items():
         if problem := _refusal(regex):
             raise fail(
                 f"{where}: polars refuses the regex: {problem}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from triage.intake.distinct import on_distinct
 from triage.intake.formats import UNITS_MS, Format
 from triage.intake.levels import read_levels
 from triage.intake.times import Clock, read_times
@@ -29,6 +30,7 @@ CONTINUES = (
     r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
     r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
 )
+_NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
 _NIL = ("-", "", "null", "undefined")
@@ -98,12 +100,15 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         elif entry.transport_level == "journal":
             level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.col("g_level") == "6"))).then(level)
         new["level"] = pl.coalesce(level, "level")
+    empty = {n for n in _NAMES if frame[n].null_count() == len(frame)}
     for name in ("service", "instance", "deployment"):
         if f"g_{name}" in have:
-            new[name] = pl.coalesce(name, _named(f"g_{name}", entry))
+            named = _names(frame[f"g_{name}"], entry, name)
+            new[name] = named if name in empty else pl.coalesce(name, named)
     for name in ("trace", "logger", "method", "stream"):
         if f"g_{name}" in have:
-            new[name] = pl.coalesce(_named(f"g_{name}", entry), name)
+            named = _names(frame[f"g_{name}"], entry, name)
+            new[name] = named if name in empty else pl.coalesce(named, name)
     if entry.transport_level == "journal" and "g_stream" in have:
         new["stream"] = pl.when(pl.col("g_stream") == "stdout").then(pl.lit("stdout"))
     if "g_route" in have:
@@ -200,12 +205,17 @@ def _fallback_message(text: pl.Expr) -> pl.Expr:
     )
 
 
-def _named(name: str, entry: Format) -> pl.Expr:
-    """A name that the entry gives; null for what stands for none. A process id behind a program's name is cut off."""
-    text = pl.col(name)
-    if entry.kind == "text" and name == "g_service" and entry.header == "plain":
-        text = text.str.replace(r"\[[0-9]+\]$", "")
-    return pl.when(~pl.col(name).is_in(_NIL)).then(text)
+def _names(given: pl.Series, entry: Format, name: str) -> pl.Series:
+    """Names that entries give; null for what stands for none. A process id behind a program's name is cut off."""
+    if entry.kind == "text" and name == "service" and entry.header == "plain":
+        return on_distinct(given, lambda names: _without_nil(names.str.replace(r"\[[0-9]+\]$", "")))
+    sizes = given.str.len_bytes()
+    longest_nil = max(map(len, _NIL))
+    return given if (sizes > longest_nil).all() else on_distinct(given, _without_nil)
+
+
+def _without_nil(names: pl.Series) -> pl.Series:
+    return names.zip_with(~names.is_in(_NIL), pl.Series([None], dtype=pl.String))
 
 
 def _unquoted(name: str) -> pl.Expr:
