@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -224,6 +224,7 @@ def _parts(
         waiting.append(counted)
         records += len(assembled.events)
         held += len(assembled.events)
+        del assembled
         if held >= _ROWS:
             part = _summarize(waiting, dirs, widths)
             waiting, held, widths = [], 0, part.widths
@@ -295,15 +296,17 @@ def _events(
     """
     batches = decode(source, catalog, _reading(options))
     if passed is not None:
-        batches = _told(batches, passed)
+        batches = map(partial(_tell, passed), batches)
     first = next(batches, None)
     if first is None:
         return
     newest_first = _descends(first.rows)
+    batches = chain([first], batches)
+    del first  # nobody holds on to a batch that is done with: each is a lot of memory
 
     since, until = (moment(t) if t else None for t in (options.since, options.until))
-    traces = known_traces(_folders(options))
-    for assembled in assemble(chain([first], batches), newest_first=newest_first, traces=traces):
+
+    def keep(assembled: Assembled) -> tuple[Assembled, bool]:
         events = assembled.events
         if since is not None:
             events = events.filter(pl.col("at") >= since)
@@ -311,13 +314,15 @@ def _events(
             events = events.filter(pl.col("at") <= until)
         if options.services:
             events = events.filter(pl.col("service").is_in(options.services))
-        yield Assembled(events, assembled.intake), newest_first
+        return Assembled(events, assembled.intake), newest_first
+
+    traces = known_traces(_folders(options))
+    yield from map(keep, assemble(batches, newest_first=newest_first, traces=traces))
 
 
-def _told(batches: Iterable[Batch], passed: Callable[[Batch], None]) -> Iterator[Batch]:
-    for batch in batches:
-        passed(batch)
-        yield batch
+def _tell(passed: Callable[[Batch], None], batch: Batch) -> Batch:
+    passed(batch)
+    return batch
 
 
 def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source
 from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
+from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
 MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
@@ -91,9 +92,10 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     nothing = True
     size = min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
     live = source.size is None  # what comes in live is not kept waiting
-    batch = options.batch_bytes if reading.json_first and not live else 0
-    for group, last in _grouped(pieces(stream, reading.framing, size), batch):
-        parts = group if held is None else [held, *group]
+    together = options.batch_bytes if reading.json_first and not live else 0
+    for group, last in _grouped(pieces(stream, reading.framing, size), together):
+        parts = [*group] if held is None else [held, *group]
+        group.clear()  # what is done with is not held on to: each is a lot of memory
         held = None
         before = replace(tally)
         rows, rejected, blank, pending = _read(parts, reading, options, clock, tally, last=last)
@@ -102,8 +104,12 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
             tally = before  # it is read again
             rows, rejected, blank, _ = _read(parts, reading, options, clock, tally, last=True)
         said = [notice for part in parts for notice in part.notices]
-        yield _batch(rows, parts, (rejected, blank), source, reading.detection, [*notices, *said])
+        batch = _batch(rows, parts, (rejected, blank), source, reading.detection, [*notices, *said])
         notices, nothing = [], False
+        del rows, parts
+        done = [batch]
+        del batch
+        yield done.pop()
     final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
     if final or nothing:
         yield _batch(empty_rows(), [], (0, 0), source, reading.detection, final)
@@ -169,22 +175,31 @@ def _read(
     """Rows of some pieces, how many of their lines were rejected and blank, and the row from which on it waits for more."""
     rejected = blank = 0
     if parts[0].objects is not None or reading.json_first:
-        typed = None if options.with_fields else reading.typed
-        entries = Entries()
-        for part in parts:
-            if part.objects is not None:
-                read_objects(part.objects, typed, entries)
-            else:
-                read_lines(part.data, part.line, part.lines, typed, entries)
-        frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
+        entries = _entries(parts, None if options.with_fields else reading.typed)
         rejected, blank = entries.rejected, entries.blank
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames) if frames else empty_rows()
-        if not frame["i"].is_sorted():
-            frame = frame.sort("i", maintain_order=True)
+        frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
+        del entries
     else:
-        frame = pl.concat([_lines_frame(part) for part in parts])
-    read = read_texts(frame, reading.layers, clock, tally, last=last, with_fields=options.with_fields)
+        frames = [_lines_frame(part) for part in parts]
+    read = read_texts(_ordered(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields)
     return read.rows, rejected, blank, read.pending
+
+
+def _entries(parts: Sequence[Piece], typed: Typed | None) -> Entries:
+    entries = Entries()
+    for part in parts:
+        if part.objects is not None:
+            read_objects(part.objects, typed, entries)
+        else:
+            read_lines(part.data, part.line, part.lines, typed, entries)
+    return entries
+
+
+def _ordered(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """One frame in order of position; the list is emptied."""
+    frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else empty_rows()
+    frames.clear()
+    return frame if frame["i"].is_sorted() else frame.sort("i", maintain_order=True)
 
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:

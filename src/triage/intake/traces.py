@@ -71,8 +71,7 @@ def assemble(
     counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
     """
     work = _Assembler(traces or default_traces(), newest_first)
-    for batch in batches:
-        yield work.take(batch.rows, batch.intake)
+    yield from map(work.take, batches)
     rest = work.finish()
     if rest.events.height or rest.intake.height:
         yield rest
@@ -210,8 +209,9 @@ class _Assembler:
         self._held: pl.DataFrame | None = None
         self._headed: set[int] = set()  # streams in which a header was seen
 
-    def take(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
+    def take(self, batch: Rows) -> Assembled:
         """Records that are complete with this batch."""
+        rows, intake = batch.rows, batch.intake
         height = rows.height
         if self._newest_first:
             rows = rows.reverse()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 import msgspec
@@ -34,6 +36,7 @@ class Node:
     outer: int
     read: Reader
     missing: Any
+    values: int  # how many values are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Typed:
 
     entry: Format
     decoder: Any
-    required: tuple[Reader, ...]  # of the values that no entry of the format lacks
+    required: tuple[Spot, ...]  # of the values that no entry of the format lacks
     nodes: tuple[Node, ...]  # the entry itself, then the objects in it, outer before inner
     fields: Mapping[str, tuple[tuple[str, Spot], ...]]  # field -> its candidates, each a column and a place
 
@@ -66,7 +69,7 @@ def typed_decoder(entry: Format) -> Typed:
             node = node.setdefault(key, {})
     empties: dict[Keys, Any] = {}
     model = _struct(tree, (), empties)
-    nodes = [Node(0, list, None)]
+    nodes = [Node(0, list, None, 0)]
     numbers: dict[Keys, int] = {(): 0}
     readers: dict[Keys, Reader] = {}
     waiting: list[tuple[Keys, dict[str, Any]]] = [((), tree)]
@@ -76,7 +79,7 @@ def typed_decoder(entry: Format) -> Typed:
             readers[inner] = _reader(n)
             if inside:
                 numbers[inner] = len(nodes)
-                nodes.append(Node(numbers[at], readers[inner], empties[inner]))
+                nodes.append(Node(numbers[at], readers[inner], empties[inner], len(inside)))
                 waiting.append((inner, inside))
     fields: dict[str, list[tuple[str, Spot]]] = defaultdict(list)
     for column, path in paths.items():
@@ -85,7 +88,7 @@ def typed_decoder(entry: Format) -> Typed:
     return Typed(
         entry,
         msgspec.json.Decoder(model, strict=False),
-        tuple(readers[key,] for key in entry.keys),
+        tuple(Spot(key, 0, readers[key,]) for key in entry.keys),
         tuple(nodes),
         {name: tuple(spots) for name, spots in fields.items()},
     )
@@ -137,9 +140,13 @@ class TypedEntries:
             {
                 "i": pl.concat([_numbers(order) for order, _, _ in self.at]),
                 "line": pl.concat([_numbers(line) for _, line, _ in self.at]),
-                "lines": pl.concat([_numbers(many or [1] * len(line)) for _, line, many in self.at]),
+                "lines": pl.concat([_numbers(many) if many else _ones(len(line)) for _, line, many in self.at]),
             }
         )
+
+
+def _ones(count: int) -> pl.Series:
+    return pl.repeat(1, count, dtype=pl.Int64, eager=True)
 
 
 def _numbers(values: Sequence[int]) -> pl.Series:
@@ -150,7 +157,7 @@ def _numbers(values: Sequence[int]) -> pl.Series:
 
 @dataclass(frozen=True, slots=True)
 class _Inside:
-    """The objects of one node: which entries have one (None: all of them), and those."""
+    """The objects of one node: which entries have one (None: there is one for each, if only an empty one), and those."""
 
     rows: Sequence[int] | None
     objects: Sequence[Any]
@@ -167,81 +174,88 @@ def add_typed(
     """Add decoded entries, except those that are not of the format or say nothing where it looks for it: their numbers."""
     if not found:
         return ()
-    insides = _insides(typed, found)
-    needed = [read(found) for read in typed.required]
-    odd = {n for values in needed if None in values for n, value in enumerate(values) if value is None}
-    columns = _columns(typed, insides, len(found))
-    odd.update(_speechless(columns, len(found)))
-    if odd:
-        keep = [n for n in range(len(found)) if n not in odd]
-        columns = {c: [values[n] for n in keep] for c, values in columns.items()}
-        orders, lines = [orders[n] for n in keep], [lines[n] for n in keep]
-        counts = [counts[n] for n in keep] if counts else None
-    places = typed.places
-    series: dict[str, pl.Series] = {}
-    for column, values in columns.items():
-        path = places[column].path
-        if path not in series:
-            series[path] = as_texts(values)
-    into.blocks.append((len(lines), series))
+    columns = _columns(typed, found)
+    odd = _odd(typed, columns, len(found))
+    if len(odd):
+        kept = [n for n in range(len(found)) if n not in set(odd)]
+        columns = {path: values.gather(kept) for path, values in columns.items()}
+        orders, lines = [orders[n] for n in kept], [lines[n] for n in kept]
+        counts = [counts[n] for n in kept] if counts else None
+    into.blocks.append((len(lines), columns))
     into.at.append((orders, lines, counts))
-    return sorted(odd)
+    return odd
 
 
-def _columns(typed: Typed, insides: Sequence[_Inside], count: int) -> dict[str, Sequence[Any]]:
-    """The columns that the entries fill; a field's later candidates are only asked where the earlier ones are empty."""
-    columns: dict[str, Sequence[Any]] = {}
-    read: dict[str, Sequence[Any]] = {}
-    for places in typed.fields.values():
-        for column, place in places:
-            values = read.get(place.path)
-            if values is None:
-                values = read[place.path] = _values(insides[place.node], place, count)
-            if values:
-                columns[column] = values
-                if place.sure and None not in values:
-                    break
+def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, pl.Series]:
+    """What stands at each path, as text, where some entry has it.
+
+    A field's later candidates are only asked where the earlier ones are empty.
+    """
+    insides: dict[int, _Inside] = {0: _Inside(None, found)}
+    columns: dict[str, pl.Series] = {}
+    empty: set[str] = set()
+    for places in (*typed.fields.values(), *(((spot.path, spot),) for spot in typed.required)):
+        for _, place in places:
+            if place.path not in columns and place.path not in empty:
+                values = _values(_inside(typed, place.node, insides), place, len(found))
+                if values is None:
+                    empty.add(place.path)
+                else:
+                    columns[place.path] = values
+            if place.sure and place.path in columns and not columns[place.path].null_count():
+                break
     return columns
 
 
-def _insides(typed: Typed, found: Sequence[Any]) -> list[_Inside]:
-    """Per node, the objects that stand there."""
-    insides = [_Inside(None, found)]
-    for node in typed.nodes[1:]:
-        outer = insides[node.outer]
-        objects = node.read(outer.objects)
-        missing = node.missing
-        have = [n for n, value in enumerate(objects) if value is not missing]
-        if len(have) == len(objects):
-            insides.append(_Inside(outer.rows, objects))
-            continue
-        rows = have if outer.rows is None else [outer.rows[n] for n in have]
-        insides.append(_Inside(rows, [objects[n] for n in have]))
-    return insides
+def _inside(typed: Typed, number: int, known: dict[int, _Inside]) -> _Inside:
+    """The objects that stand at a node. Of a node that is asked for many values only those that are there are taken."""
+    if number not in known:
+        node = typed.nodes[number]
+        outer = _inside(typed, node.outer, known)
+        objects: Sequence[Any] = node.read(outer.objects)
+        rows = outer.rows
+        if node.values > _MANY:
+            missing = node.missing
+            have = [n for n, value in enumerate(objects) if value is not missing]
+            if len(have) < len(objects):
+                objects = [objects[n] for n in have]
+                rows = have if rows is None else [rows[n] for n in have]
+        known[number] = _Inside(rows, objects)
+    return known[number]
 
 
-def _values(inside: _Inside, place: Spot, count: int) -> Sequence[Any]:
-    """One value an entry; nothing when no entry has one."""
-    some = place.read(inside.objects)
-    if some.count(None) == len(some):
-        return ()
+_MANY = 4
+
+
+def _values(inside: _Inside, place: Spot, count: int) -> pl.Series | None:
+    """One value an entry; None when no entry has one."""
+    values = place.read(inside.objects)
     if inside.rows is None:
-        return some
-    values: list[Any] = [None] * count
-    for n, value in zip(inside.rows, some, strict=True):
-        values[n] = value
-    return values
+        column = as_texts(values)
+        return column if column.null_count() < count else None
+    if not any(value is not None for value in values):
+        return None
+    all_values: list[Any] = [None] * count
+    for n, value in zip(inside.rows, values, strict=True):
+        all_values[n] = value
+    return as_texts(all_values)
 
 
-def _speechless(columns: Mapping[str, Sequence[Any]], count: int) -> list[int]:
-    """The entries that are no request and have no message where the format looks for one."""
-    said = [values for column, values in columns.items() if column.startswith(("g_message#", "g_route#", "g_status#"))]
-    if any(None not in values for values in said):
-        return []
-    left: list[int] | None = None
-    for values in said:
-        left = [n for n in (range(count) if left is None else left) if values[n] is None]
-    return list(range(count)) if left is None else left
+def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> Sequence[int]:
+    """The entries that lack what the format requires, or are no request and have no message where it looks for one."""
+    for spot in typed.required:
+        if spot.path not in columns:
+            return range(count)
+    lacking = [columns[s.path].is_null() for s in typed.required if columns[s.path].null_count()]
+    said = [columns[spot.path] for name in _SAID for _, spot in typed.fields.get(name, ()) if spot.path in columns]
+    if not said:
+        return range(count)
+    if all(values.null_count() for values in said):
+        lacking.append(reduce(and_, (values.is_null() for values in said)))
+    return reduce(or_, lacking).arg_true().to_list() if lacking else ()
+
+
+_SAID = ("g_message", "g_route", "g_status")
 
 
 def as_texts(values: Sequence[Any]) -> pl.Series:
