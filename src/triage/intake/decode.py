@@ -176,12 +176,12 @@ def _read(
     rejected = blank = 0
     if parts[0].objects is not None or reading.json_first:
         entries = _entries(parts, None if options.with_fields else reading.typed)
-        rejected, blank = entries.rejected, entries.blank
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
+        rejected, blank = entries.rejected, entries.blank
         del entries
     else:
         frames = [_lines_frame(part) for part in parts]
-    read = read_texts(_ordered(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields)
+    read = read_texts(_joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields)
     return read.rows, rejected, blank, read.pending
 
 
@@ -195,11 +195,11 @@ def _entries(parts: Sequence[Piece], typed: Typed | None) -> Entries:
     return entries
 
 
-def _ordered(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """One frame in order of position; the list is emptied."""
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """One frame of all; the list is emptied."""
     frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else empty_rows()
     frames.clear()
-    return frame if frame["i"].is_sorted() else frame.sort("i", maintain_order=True)
+    return frame
 
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:

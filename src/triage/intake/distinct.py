@@ -22,6 +22,8 @@ def on_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> 
     if len(distinct) > _FEW:
         return change(values)
     changed = change(distinct)
+    if changed.equals(distinct):
+        return values
     if changed.null_count() == len(changed):
         return pl.Series(values.name, [None], dtype=changed.dtype).new_from_index(0, len(values))
     return values.replace_strict(distinct, changed, default=None, return_dtype=changed.dtype)

@@ -18,7 +18,7 @@ from triage.intake.formats import Format, Place, to_json
 from triage.intake.rows import Tally, blank_rows, fill
 from triage.intake.sources import count_lines
 from triage.intake.times import Clock
-from triage.intake.typedrows import Typed, TypedEntries, add_typed, as_texts
+from triage.intake.typedrows import Typed, TypedEntries, as_texts
 
 SUB_BLOCK = 64 << 10  # bytes that are decoded again where some line of a block is no object that the decoder takes
 
@@ -64,8 +64,8 @@ def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> 
         else:
             found.append(entry)
             where.append(line + n)
-    for n in add_typed(typed, found, where, where, None, into.typed) if typed else ():
-        read_one(raws[where[n] - line], where[n], 1, into)
+    if typed:
+        into.typed.add(typed, found, where, where, None, lambda: [raws[n - line] for n in where])
 
 
 def _read_whole(part: bytes, line: int, lines: int, typed: Typed | None, into: Entries) -> bool:
@@ -78,10 +78,7 @@ def _read_whole(part: bytes, line: int, lines: int, typed: Typed | None, into: E
         return False
     if typed is not None:
         where = range(line, line + lines)
-        if odd := add_typed(typed, found, where, where, None, into.typed):
-            raws = part.split(b"\n")
-            for n in odd:
-                read_one(raws[n], line + n, 1, into)
+        into.typed.add(typed, found, where, where, None, lambda: part.split(b"\n"))
         return True
     if not all(type(e) is dict for e in found):
         return False
@@ -105,8 +102,8 @@ def read_objects(
             kept.append(one)
             orders.append(order)
     if typed:
-        for n in add_typed(typed, found, orders, [o[1] for o in kept], [o[2] for o in kept], entries.typed):
-            read_one(*kept[n], entries, orders[n])
+        lines, counts = [line for _, line, _ in kept], [count for _, _, count in kept]
+        entries.typed.add(typed, found, orders, lines, counts, lambda: [body for body, _, _ in kept])
     entries.given += len(objects)
     return entries
 
@@ -177,8 +174,14 @@ def frames_of(
 ) -> list[pl.DataFrame]:
     """WORK frames of the entries: typed ones, objects by format, and texts."""
     frames: list[pl.DataFrame] = []
-    if typed is not None and entries.typed.at:
-        frames.append(_typed_frame(entries.typed, typed, clock, tally))
+    if typed is not None and entries.typed.blocks:
+        places, found, odd = entries.typed.sort_out(typed)
+        if places.height:
+            raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
+            frame = blank_rows(places).with_columns(_merge(raw, typed.entry))
+            frames.append(fill(frame, typed.entry, clock, tally))
+        for one in odd:
+            read_one(one.body, one.line, one.lines, entries, one.order)
     if entries.objects:
         frames += object_frames(entries.objects, entries.objects_at, formats, with_fields, clock, tally)
     if entries.texts:
@@ -188,13 +191,6 @@ def frames_of(
         )
         frames.append(blank_rows(frame))
     return frames
-
-
-def _typed_frame(entries: TypedEntries, typed: Typed, clock: Clock, tally: Tally) -> pl.DataFrame:
-    found = entries.columns()
-    raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
-    frame = blank_rows(entries.places())
-    return fill(frame.with_columns(_merge(raw, typed.entry)), typed.entry, clock, tally)
 
 
 def object_frames(

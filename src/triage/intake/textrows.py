@@ -45,7 +45,7 @@ class Read:
 def read_texts(
     frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, *, last: bool, with_fields: bool = False
 ) -> Read:
-    """Every open row of a WORK frame read as deep as formats go; a row's result depends on nothing but its text.
+    """Every open row of a WORK frame read as deep as formats go, in order of `i`; a row's result depends on nothing but its text.
 
     Split entries are put together; when the rest of one is not there yet and this is not the `last` block,
     `pending` names its first row.

@@ -116,37 +116,90 @@ def _constant(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Entries that were decoded at once: what stands at each path, their place in order, first line and number of lines."""
+
+    columns: Mapping[str, pl.Series]
+    orders: Sequence[int]
+    lines: Sequence[int]
+    counts: Sequence[int] | None  # None: one line each
+    bodies: Callable[[], Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An entry that is not of the format after all, or says nothing where the format looks for it."""
+
+    body: bytes
+    line: int
+    lines: int
+    order: int
+
+
 @dataclass(slots=True)
 class TypedEntries:
-    """What was decoded so far: columns by path, in blocks, and the place in order, first line and lines of each entry."""
+    """Entries of one format that were decoded so far."""
 
-    blocks: list[tuple[int, dict[str, pl.Series]]] = field(default_factory=list)
-    at: list[tuple[Sequence[int], Sequence[int], Sequence[int] | None]] = field(default_factory=list)
+    blocks: list[_Block] = field(default_factory=list)
 
-    def columns(self) -> dict[str, pl.Series]:
-        """One column a path that some entry has, as text."""
-        names = dict.fromkeys(path for _, block in self.blocks for path in block)
+    def add(
+        self,
+        typed: Typed,
+        found: Sequence[Any],
+        orders: Sequence[int],
+        lines: Sequence[int],
+        counts: Sequence[int] | None,
+        bodies: Callable[[], Sequence[bytes]],
+    ) -> None:
+        """Add what the decoder of `typed` found; `bodies` gives the text of each."""
+        if found:
+            self.blocks.append(_Block(_columns(typed, found), orders, lines, counts, bodies))
+
+    def sort_out(self, typed: Typed) -> tuple[pl.DataFrame, dict[str, pl.Series], list[Odd]]:
+        """Columns i, line and lines of the entries; what stands at each path, as text; and those that are not among them."""
+        names = dict.fromkeys(path for block in self.blocks for path in block.columns)
         nothing = pl.Series([None], dtype=pl.String)
-        return {
+        columns = {
             path: pl.concat(
-                [block[path] if path in block else nothing.new_from_index(0, count) for count, block in self.blocks]
+                [b.columns[path] if path in b.columns else nothing.new_from_index(0, len(b.lines)) for b in self.blocks]
             )
             for path in names
         }
-
-    def places(self) -> pl.DataFrame:
-        """Columns i, line and lines of the entries."""
-        return pl.DataFrame(
+        places = pl.DataFrame(
             {
-                "i": pl.concat([_numbers(order) for order, _, _ in self.at]),
-                "line": pl.concat([_numbers(line) for _, line, _ in self.at]),
-                "lines": pl.concat([_numbers(many) if many else _ones(len(line)) for _, line, many in self.at]),
+                "i": pl.concat([_numbers(b.orders) for b in self.blocks]),
+                "line": pl.concat([_numbers(b.lines) for b in self.blocks]),
+                "lines": pl.concat([_numbers(b.counts) if b.counts else _ones(len(b.lines)) for b in self.blocks]),
             }
         )
+        odd = _odd(typed, columns, places.height)
+        if odd is None:
+            return places, columns, []
+        return (
+            places.filter(~odd),
+            {path: values.filter(~odd) for path, values in columns.items()},
+            self._bodies(odd.arg_true().to_list()),
+        )
+
+    def _bodies(self, numbers: Sequence[int]) -> list[Odd]:
+        """The entries of these numbers, which ascend."""
+        odd: list[Odd] = []
+        first, at = 0, 0
+        for block in self.blocks:
+            end = first + len(block.lines)
+            bodies: Sequence[bytes] | None = None
+            while at < len(numbers) and numbers[at] < end:
+                bodies = block.bodies() if bodies is None else bodies
+                n = numbers[at] - first
+                odd.append(Odd(bodies[n], block.lines[n], block.counts[n] if block.counts else 1, block.orders[n]))
+                at += 1
+            first = end
+        return odd
 
 
 def _ones(count: int) -> pl.Series:
-    return pl.repeat(1, count, dtype=pl.Int64, eager=True)
+    return pl.Series([1], dtype=pl.Int64).new_from_index(0, count)
 
 
 def _numbers(values: Sequence[int]) -> pl.Series:
@@ -161,29 +214,6 @@ class _Inside:
 
     rows: Sequence[int] | None
     objects: Sequence[Any]
-
-
-def add_typed(
-    typed: Typed,
-    found: Sequence[Any],
-    orders: Sequence[int],
-    lines: Sequence[int],
-    counts: Sequence[int] | None,
-    into: TypedEntries,
-) -> Sequence[int]:
-    """Add decoded entries, except those that are not of the format or say nothing where it looks for it: their numbers."""
-    if not found:
-        return ()
-    columns = _columns(typed, found)
-    odd = _odd(typed, columns, len(found))
-    if len(odd):
-        kept = [n for n in range(len(found)) if n not in set(odd)]
-        columns = {path: values.gather(kept) for path, values in columns.items()}
-        orders, lines = [orders[n] for n in kept], [lines[n] for n in kept]
-        counts = [counts[n] for n in kept] if counts else None
-    into.blocks.append((len(lines), columns))
-    into.at.append((orders, lines, counts))
-    return odd
 
 
 def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, pl.Series]:
@@ -241,18 +271,17 @@ def _values(inside: _Inside, place: Spot, count: int) -> pl.Series | None:
     return as_texts(all_values)
 
 
-def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> Sequence[int]:
-    """The entries that lack what the format requires, or are no request and have no message where it looks for one."""
-    for spot in typed.required:
-        if spot.path not in columns:
-            return range(count)
-    lacking = [columns[s.path].is_null() for s in typed.required if columns[s.path].null_count()]
+def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> pl.Series | None:
+    """Which entries lack what the format requires, or are no request and have no message where it looks for one."""
+    everything = pl.Series([True]).new_from_index(0, count)
     said = [columns[spot.path] for name in _SAID for _, spot in typed.fields.get(name, ()) if spot.path in columns]
-    if not said:
-        return range(count)
+    if not said or any(spot.path not in columns for spot in typed.required):
+        return everything
+    lacking = [columns[s.path].is_null() for s in typed.required if columns[s.path].null_count()]
     if all(values.null_count() for values in said):
         lacking.append(reduce(and_, (values.is_null() for values in said)))
-    return reduce(or_, lacking).arg_true().to_list() if lacking else ()
+    odd = reduce(or_, lacking) if lacking else None
+    return odd if odd is not None and odd.any() else None
 
 
 _SAID = ("g_message", "g_route", "g_status")
