@@ -626,3 +626,64 @@ def test_where_the_input_is_cut_changes_no_row(lines: list[str], size: int, newl
     cut, _ = read(text, ReadOptions(batch_bytes=size))
     assert cut.equals(whole)
     assert whole["line"].is_sorted()
+
+
+ODD = st.sampled_from(
+    [
+        None,
+        "",
+        "-",
+        "null",
+        7,
+        -1,
+        2**70,
+        1.5,
+        True,
+        [],
+        ["a"],
+        {},
+        {"message": "inside"},
+        "x: y",
+        "Käse\u2028\n",
+        "ERROR: no",
+    ]
+)
+PATHS = (
+    *(("severity",), ("timestamp",), ("textPayload",), ("logName",), ("trace",), ("labels",), ("resource",)),
+    *(("labels", "instanceId"), ("resource", "labels"), ("resource", "labels", "service_name"), ("jsonPayload",)),
+    *(("jsonPayload", "message"), ("jsonPayload", "severity"), ("httpRequest", "status"), ("httpRequest", "latency")),
+)
+CHANGES = st.lists(st.tuples(st.sampled_from(PATHS), ODD | st.just("drop")), max_size=3)
+
+
+def change(entry: dict[str, Any], changes: list[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+    for path, value in changes:
+        inner = entry
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {}) if isinstance(inner.get(key, {}), dict) else {}
+        if value == "drop":
+            inner.pop(path[-1], None)
+        else:
+            inner[path[-1]] = value
+    if "jsonPayload" in entry:  # an entry has one payload
+        entry.pop("textPayload", None)
+    return entry
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CHANGES, min_size=1, max_size=12), st.integers(200, 3_000))
+def test_what_the_typed_decoder_reads_the_plain_one_reads_too(many: list[Any], size: int) -> None:
+    entries = [
+        gcp(n, textPayload=f"INFO: no {n}", severity="INFO") if n % 2 else
+        gcp(n, severity="ERROR", httpRequest={"requestMethod": "GET", "requestUrl": "https://a.b/c?d", "status": 503, "latency": "1.5s"})
+        for n in range(len(many))
+    ]  # fmt: skip
+    texts = [json.dumps(change(entry, changes)) for entry, changes in zip(entries, many, strict=True)]
+    texts += ['{"logName": "cut', "", json.dumps(gcp(99, textPayload="last", severity="INFO"))]
+    text = "\n".join([json.dumps(gcp(98, textPayload="first")), *texts]) + "\n"
+    typed, ledger = read(text)
+    plain, same = read(text, ReadOptions(with_fields=True))
+    assert typed.drop("fields").to_dicts() == plain.drop("fields").to_dicts()
+    assert ledger["rejected"].sum() == same["rejected"].sum() == 1
+    cut, _ = read(text, ReadOptions(block_bytes=size // 4, batch_bytes=size))
+    assert cut.equals(typed)

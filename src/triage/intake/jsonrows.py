@@ -7,6 +7,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import repeat
+from operator import or_
 from typing import Any
 
 import msgspec
@@ -266,7 +269,10 @@ def _named(objects: Sequence[Entry], entry: Format) -> dict[str, pl.Series]:
         for name, paths in entry.fields.items()
         for n, path in enumerate(paths)
     }
-    raw["g_message#"] = pl.Series([_payload(o, entry) for o in objects], dtype=pl.String)
+    requests = [values for column, values in raw.items() if column.startswith(("g_route#", "g_status#"))]
+    request = reduce(or_, (values.is_not_null() for values in requests)) if requests else repeat(False)
+    payloads = [None if asks else _payload(o, entry) for o, asks in zip(objects, request, strict=False)]
+    raw["g_message#"] = pl.Series(payloads, dtype=pl.String)
     return raw
 
 
@@ -282,9 +288,17 @@ def _guessed(objects: Sequence[Entry], entry: Format) -> dict[str, pl.Series]:
                 raw[f"g_{name}#{n}"] = values
                 if not values.null_count():
                     break
-    if not any(column.startswith("g_message#") for column in raw):
-        raw["g_message#"] = pl.Series([to_json(o) for o in objects], dtype=pl.String)
+    said = [values.is_not_null() for column, values in raw.items() if column.startswith(_SAYING)]
+    silent = (~reduce(or_, said)).arg_true().to_list() if said else range(len(objects))
+    if silent:  # the entry as a whole, then
+        whole: list[str | None] = [None] * len(objects)
+        for n in silent:
+            whole[n] = to_json(objects[n])
+        raw["g_message#"] = pl.Series(whole, dtype=pl.String)
     return raw
+
+
+_SAYING = ("g_message#", "g_exception#", "g_route#", "g_status#")
 
 
 def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr]:
@@ -339,7 +353,7 @@ def _plausible(name: str, path: Place, values: pl.Series) -> pl.Series:
 
 
 def _payload(entry: Entry, entry_format: Format) -> str | None:
-    """The object that holds what an entry says, as JSON, for entries without a message."""
+    """The object that holds what an entry says, as JSON, for entries without a message that are no request."""
     held = (entry[k] for k in entry_format.any_of if k != "httpRequest" and isinstance(entry.get(k), dict))
     return next(map(to_json, held), None)
 

@@ -68,17 +68,17 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     new: dict[str, pl.Expr | pl.Series] = {}
     structured = pl.col("g_structured") if "g_structured" in have else pl.lit(False)
 
-    kind: pl.Expr = pl.lit(entry.row)
+    kind: pl.Expr = pl.lit(entry.row, dtype=KIND)
     if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and entry.aliases:
         kind = (
             pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null()))
-            .then(pl.lit("access"))
+            .then(pl.lit("access", dtype=KIND))
             .otherwise(kind)
         )
     for n, rule in reversed(list(enumerate(entry.kinds))):
         if f"k_{n}" in have:
-            kind = pl.when(pl.col(f"k_{n}")).then(pl.lit(rule.kind)).otherwise(kind)
-    frame = frame.with_columns(kind.cast(KIND).alias("kind"), structured.alias("g_structured"))
+            kind = pl.when(pl.col(f"k_{n}")).then(pl.lit(rule.kind, dtype=KIND)).otherwise(kind)
+    frame = frame.with_columns(kind.alias("kind"), structured.alias("g_structured"))
     own = pl.col("kind") == "app"
 
     if "g_at" in have and (missing := frame["at"].null_count()):
