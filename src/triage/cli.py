@@ -131,7 +131,12 @@ Format = Annotated[
 Title = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title of the report.")]
 Repo = Annotated[
     Path | None,
-    typer.Option("--repo", metavar="DIR", help="The application's source. Accepted, but not looked into yet."),
+    typer.Option(
+        "--repo",
+        metavar="DIR",
+        help="The application's source: frames are shown with their lines, and its git history is searched for the "
+        "commit that brought the failure in. Read only; nothing of it is run.",
+    ),
 ]
 NoRedact = Annotated[bool, typer.Option("--no-redact", help="Show secrets and personal data as they were logged.")]
 FailOn = Annotated[
@@ -407,6 +412,7 @@ def detect(
 def _check_samples(extra: Sequence[Path]) -> list[str]:
     """What is wrong with the samples of all patterns, a sentence each."""
     from triage.diagnosis import knowledge
+    from triage.diagnosis.repo import clues
     from triage.intake import formats, stacks
     from triage.packs import pattern_dirs
     from triage.rendering import redaction
@@ -419,6 +425,7 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
         *_check_marks(dirs),
         *redaction.check_samples(),
         *knowledge.check_samples(knowledge.load_rules(dirs)),
+        *clues.check_samples(clues.load_lexicon(dirs)),
     ]
 
 

@@ -261,6 +261,45 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeLine:
+    number: int
+    text: str
+    meant: bool = False  # the line that the claim is about
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the user's source or its history shows of a failure.
+
+    `basis` is proven (files or history show it by themselves) or suggested. `kind` says what is claimed: raised,
+    introduced, changed, missing, present, setting, last. `evidence` holds commands that show the same.
+    """
+
+    text: str
+    basis: str
+    kind: str
+    failure: str | None = None
+    file: str | None = None
+    line: int | None = None
+    code: tuple[CodeLine, ...] = ()
+    commit: str | None = None
+    author_date: datetime | None = None
+    subject: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was found in the user's source, as of the commit that was the last one before the onset."""
+
+    revision: str | None
+    revision_date: datetime | None
+    files: int
+    claims: tuple[Claim, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     tool: Mapping[str, str]
     title: str
@@ -279,7 +318,7 @@ class Report:
     links: tuple[Link, ...] = ()
     incidents: tuple[Incident, ...] = ()
     findings: tuple[Finding, ...] = ()
-    source: Mapping[str, Any] | None = None
+    source: Source | None = None
     ruled_out: tuple[RuledOut, ...] = ()
     timeline: tuple[Moment, ...] = ()
     five_whys: tuple[Why, ...] = ()

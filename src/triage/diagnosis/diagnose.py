@@ -13,6 +13,7 @@ from triage.diagnosis.graph import Edge, Graph, Places, link
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import load_rules
 from triage.diagnosis.nodes import Node, nodes
+from triage.diagnosis.source import examine, explain, mend
 from triage.grouping.folding import fold
 from triage.packs import pattern_dirs
 from triage.report import Cluster, Evidence, Failure, Incident, Link, Report
@@ -32,7 +33,7 @@ def diagnose(
     baseline: Summary | None = None,
 ) -> Report:
     """What happened, by what evidence. The same summary gives the same report."""
-    del repo, baseline
+    del baseline
     summary = folded(summary)
     rules = load_rules(pattern_dirs(patterns))
     span = metrics.window(summary)
@@ -43,6 +44,7 @@ def diagnose(
     counts = metrics.counts(summary)
     onset = min((c.start for c in cases if c.start is not None), default=None)
     cut = metrics.slices(span)
+    examples = _examples(summary)
     facts = story.Facts(
         graph,
         summary,
@@ -50,11 +52,12 @@ def diagnose(
         counts,
         metrics.http(summary, layer),
         metrics.exits(summary, onset),
-        _examples(summary),
+        examples,
         cut,
         Places.of(summary),
     )
     known = story.findings(cases, facts)
+    seen = examine(repo, cases, graph.nodes, examples, span) if repo is not None else None
     told = [_incident(c, facts) for c in cases]
     headline = story.headline(cases, facts)
     members = incidents.all_members(cases)
@@ -64,11 +67,11 @@ def diagnose(
         inputs=metrics.inputs(summary), intake=metrics.intake(summary), window=span,
         healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
         headline=headline, counts=counts, http=facts.http, exits=facts.exits,
-        clusters=_clusters(summary, cut), failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
-        incidents=tuple(told), findings=known, source=None,
+        clusters=_clusters(summary, cut, examples), failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
+        incidents=tuple(told), findings=known, source=seen,
         ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
-        five_whys=story.whys(cases[0], facts) if cases else (),
-        actions=story.actions(cases, known, facts), metrics=story.success(cases, facts),
+        five_whys=explain(story.whys(cases[0], facts), seen, cases[0]) if cases else (),
+        actions=mend(story.actions(cases, known, facts), seen, cases[0]) if cases else (), metrics=story.success(cases, facts),
         rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
         noise=_noise(found_nodes, members, quiet),
     )  # fmt: skip
@@ -114,8 +117,9 @@ def _incident(case: Case, facts: story.Facts) -> Incident:
     )  # fmt: skip
 
 
-def _clusters(summary: Summary, cut: metrics.Slices | None) -> tuple[Cluster, ...]:
-    examples = _examples(summary)
+def _clusters(
+    summary: Summary, cut: metrics.Slices | None, examples: Mapping[str, tuple[Evidence, ...]]
+) -> tuple[Cluster, ...]:
     where = summary["clusters"]
     total = where.group_by("signature").agg(
         pl.col("count").sum(), pl.col("first").min(), pl.col("last").max(), level=pl.col("level").to_physical().max(),

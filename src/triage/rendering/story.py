@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from triage.rendering import figures
+from triage.rendering import figures, source
 from triage.rendering.escaping import MOST_TEXT, shorten
+from triage.rendering.source import Told
 from triage.report import (
     Action,
     Cluster,
@@ -152,7 +153,7 @@ class Story:
     trends: tuple[tuple[str, tuple[int, ...], int], ...]
     trend_slice: str
     review: tuple[tuple[str, str, str], ...]
-    claims: tuple[str, ...]
+    source: Told | None
     exhibits: tuple[Exhibit, ...]
     numbers: Mapping[tuple[str, int], str]
 
@@ -192,7 +193,7 @@ def tell(report: Report) -> Story:
         trends=_trends(report),
         trend_slice=figures.seconds(report.slice_s) if report.slice_s else "",
         review=() if report.healthy else _REVIEW,
-        claims=_claims(report),
+        source=source.tell(report),
         exhibits=exhibits,
         numbers=numbers,
     )
@@ -587,19 +588,3 @@ def _trends(report: Report) -> tuple[tuple[str, tuple[int, ...], int], ...]:
         ("5xx", tuple(r.failed for r in report.rates)),
     )
     return tuple((name, values, max(values)) for name, values in rows if any(values))
-
-
-def _claims(report: Report) -> tuple[str, ...]:
-    if not report.source:
-        return ()
-    found = []
-    claims = report.source.get("claims")
-    for claim in claims if isinstance(claims, list | tuple) else ():
-        if not isinstance(claim, Mapping) or not claim.get("text"):
-            continue
-        place = ":".join(str(claim[k]) for k in ("file", "line") if claim.get(k))
-        commit = f"commit {str(claim['commit'])[:12]}" if claim.get("commit") else ""
-        when = str(claim.get("author_date") or "")
-        aside = ", ".join(p for p in (f"`{place}`" if place else "", commit, when) if p)
-        found.append(f"{claim['text']}" + (f" ({aside})" if aside else ""))
-    return tuple(found)

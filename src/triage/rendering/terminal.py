@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from triage.rendering import escaping, figures, story
 from triage.rendering.redaction import rewritten
+from triage.rendering.source import Told
 from triage.rendering.story import Candidate, Case, Step, Story
 from triage.report import Cluster, Report
 
@@ -27,6 +28,7 @@ _TONES = {"root": "bold red", "exit": "yellow", "effect": "cyan", "noise": "dim"
 _PACKAGE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*(?:Error|Exception|Warning|Fault|Timeout)\b)")
 _MOST_STEPS = 9
 _MOST_CLUSTERS = 6
+_MOST_CLAIMS = 4
 _MOST_ACTIONS = 6
 _LABEL = 11  # columns that the names on the left take
 
@@ -63,6 +65,8 @@ def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
     for case in told.cases:
         if len(case.steps) > 1:
             yield _chain(case, columns)
+    if told.source:
+        yield _source(told.source, columns)
     if told.clusters and not told.report.healthy:
         yield _clusters(told, columns)
     rates = _rates(told, columns)
@@ -163,6 +167,27 @@ def _step(step: Step, level: int, columns: int) -> Text:
     text.append(count, style="bold")
     text.append(where, style="dim")
     return text
+
+
+def _source(told: Told, columns: int) -> list[Text]:
+    from rich.text import Text
+
+    lines = [_heading("In the source")]
+    for claim in told.claims[:_MOST_CLAIMS]:
+        text = _styled(f"  {claim.basis:<9}  ", "bold green" if claim.basis == "proven" else "yellow")
+        text.append_text(_prose(claim.text))
+        lines.append(_hang(text, columns, 13, most=4))
+        lines += [
+            Text(" " * 13 + _fit(row, columns - 14), style="dim")
+            for row in claim.code.split("\n")
+            if row.startswith(">")
+        ]
+    if len(told.claims) > _MOST_CLAIMS:
+        lines.append(Text(f"  and {figures.plural(len(told.claims) - _MOST_CLAIMS, 'more claim')}", style="dim"))
+    if not told.claims:
+        lines.append(Text("  nothing of these failures was found in it", style="dim"))
+    lines += [_hang(Text(f"  {notice}", style="dim"), columns, 2, most=2) for notice in told.notices[:3]]
+    return lines
 
 
 def _clusters(told: Story, columns: int) -> list[Text]:
