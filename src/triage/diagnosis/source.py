@@ -57,10 +57,9 @@ def examine(
     chosen = _chosen(cases)
     onset = min((c.start for c in cases if c.start is not None), default=None)
     with open_history(folder, notes) as history:
-        before = history.upto(onset) if history is not None else ()
-        commit = _deployed(history, onset, notes) if history is not None else None
+        commit, young = _deployed(history, onset, notes) if history is not None else (None, False)
         tree = Tree.of(folder, history, commit, notes)
-        scene = Scene(tree, history, lexicon, before[:MOST_RECENT], {})
+        scene = _scene(tree, history, lexicon, None if young else commit)
         roots = {r.failure for c in cases for r in c.roots}
         suspects: list[Suspect] = []
         claims: list[Claim] = []
@@ -85,18 +84,27 @@ def _chosen(cases: Sequence[Case]) -> list[str]:
     return list(dict.fromkeys([*roots, *further]))[:MOST_SUSPECTS]
 
 
-def _deployed(history: History, onset: datetime | None, notes: list[str]) -> Commit | None:
-    """The last commit of the branch before the onset: what most likely ran."""
+def _scene(tree: Tree, history: History | None, lexicon: Lexicon, last: Commit | None) -> Scene:
+    before = history.leading_to(last) if history is not None else ()
+    older: set[str] = set()
+    if history is not None and last is not None and last.parents:
+        older = {c.id for c in history.leading_to(history.commit(last.parents[0]))}
+    recent = tuple(c for c in before if len(c.parents) < 2)[:MOST_RECENT]
+    return Scene(tree, history, lexicon, recent, last, frozenset(c.id for c in before if c.id not in older), {})
+
+
+def _deployed(history: History, onset: datetime | None, notes: list[str]) -> tuple[Commit | None, bool]:
+    """The last commit of the branch before the onset, which most likely ran; and whether even that one is younger."""
     trunk = history.trunk()
     found = next((c for c in trunk if onset is None or c.at <= onset), None)
     if found is None:
         notes.append("every commit is younger than the onset: the source is shown as it is now")
-        return trunk[0] if trunk else None
+        return (trunk[0] if trunk else None), True
     if trunk and found.id != trunk[0].id:
         notes.append(
             f"looked at the source as of {found.id[:10]}, the last commit before the onset; the branch has gone on since"
         )
-    return found
+    return found, False
 
 
 def _suspect(
@@ -174,13 +182,10 @@ def _raising(scene: Scene, suspect: Suspect, place: Placed, told: Sequence[Claim
     blamed = scene.blame(place) if not place.others else None
     if blamed is None or any(c.commit == blamed.id for c in told):
         return
-    last = scene.last
     proven_elsewhere = any(c.kind == "introduced" for c in told)
-    fresh = (
-        last is not None and blamed.id == last.id and bool(blamed.parents) and not suspect.seen_before and place.sure
-    )
+    fresh = blamed.id in scene.fresh and bool(blamed.parents) and not suspect.seen_before and place.sure
     if fresh and not proven_elsewhere:
-        text = f"Introduced by {named(blamed)}, the last commit before the onset: it wrote the line that raises, `{place.where}`."
+        text = f"Introduced by {named(blamed)}, the last change before the onset: it wrote the line that raises, `{place.where}`."
         yield by_commit(
             text,
             "proven",

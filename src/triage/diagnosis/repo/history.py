@@ -67,9 +67,17 @@ class History:
     until: float
     notes: list[str]
 
-    def upto(self, moment: datetime | None) -> tuple[Commit, ...]:
-        """Commits that were written before the moment, newest first; all of them without one."""
-        return tuple(c for c in self.commits if moment is None or c.at <= moment)
+    def leading_to(self, commit: Commit | None) -> tuple[Commit, ...]:
+        """The commit and all that it is built on, newest first."""
+        known = {c.id: c for c in self.commits}
+        reached: set[str] = set()
+        todo = [commit.id] if commit is not None else []
+        while todo:
+            here = todo.pop()
+            if here in known and here not in reached:
+                reached.add(here)
+                todo += known[here].parents
+        return tuple(c for c in self.commits if c.id in reached)
 
     def trunk(self) -> tuple[Commit, ...]:
         """The branch itself, newest first, without what was merged into it."""

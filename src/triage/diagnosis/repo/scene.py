@@ -37,18 +37,19 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The source around one failure. `recent` holds the commits before its onset, newest first."""
+    """The source around one failure.
+
+    `recent` holds the commits that the one looked at is built on, itself included, newest first and without merges;
+    `last` is the last one of the branch before the onset, and `fresh` holds what came with it.
+    """
 
     tree: Tree
     history: History | None
     lexicon: Lexicon
     recent: tuple[Commit, ...]
+    last: Commit | None
+    fresh: frozenset[str]
     memory: dict[tuple[str, str], object]  # answers of the history, which several failures ask for
-
-    @property
-    def last(self) -> Commit | None:
-        """The last commit before the onset."""
-        return self.recent[0] if self.recent else None
 
     def hunks(self, commit: Commit) -> tuple[Hunk, ...]:
         """The changed lines of a commit."""

@@ -143,7 +143,8 @@ class Tree:
         best = seen or best
         path = best[0]
         whole = most == len(path.split("/")) or most == len(parts)
-        if library and most < len(parts):
+        top = path[: -len("/".join(parts)) - 1]
+        if library and (most < len(parts) or not (seen or top in ("", "src", "lib"))):
             return None
         if most < 2 and not whole and not seen:
             return None
