@@ -9,10 +9,12 @@ from pathlib import Path
 import polars as pl
 
 from triage.diagnosis import incidents, metrics, story
-from triage.diagnosis.graph import Edge, Graph, Places, link
+from triage.diagnosis.drawing import Edge, Graph
+from triage.diagnosis.graph import link
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import load_rules
 from triage.diagnosis.nodes import Node, nodes
+from triage.diagnosis.places import Places
 from triage.diagnosis.source import examine, explain, mend
 from triage.grouping.folding import fold
 from triage.packs import pattern_dirs

@@ -11,7 +11,7 @@ from statistics import median
 
 import polars as pl
 
-from triage.diagnosis.graph import Graph
+from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, to_us
 from triage.diagnosis.nodes import ERROR, LADDER, Node
 from triage.diagnosis.wording import percent, plural

@@ -1,0 +1,131 @@
+"""The causal graph, and the sheet on which it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from triage.diagnosis.nodes import Clock, Follow, Node
+from triage.diagnosis.wording import span_words
+
+ENOUGH = 0.5  # a link of less evidence is not drawn
+SATURATION = {
+    "memory",
+    "disk",
+    "database_query",
+    "concurrency",
+    "db_pool_exhaustion",
+    "capacity",
+    "database_connection",
+    "queue",
+}
+GENERIC_RANK = 70  # rules of this rank and above name no cause exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One link. `source` and `line` point at a record that shows it."""
+
+    cause: str
+    effect: str
+    kind: str
+    count: int
+    lag_s: float | None
+    confidence: float
+    why: str
+    source: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """`parents` holds for each effect its main causes, strongest first; `edges` all links that were found.
+
+    `labels` are messages that merely head the record of a traceback: they say nothing that the exception does not.
+    """
+
+    nodes: Mapping[str, Node]
+    parents: Mapping[str, tuple[Edge, ...]]
+    edges: tuple[Edge, ...]
+    labels: frozenset[str]
+
+    def children(self, node: str) -> tuple[Edge, ...]:
+        """Links that start at the node, by effect."""
+        return tuple(e for edges in self.parents.values() for e in edges if e.cause == node)
+
+
+@dataclass(slots=True)
+class Drawing:
+    """The graph while it is being drawn."""
+
+    nodes: dict[str, Node]
+    clock: Clock | None
+    active: dict[str, frozenset[int]]
+    names: dict[str, frozenset[str]]
+    traces: dict[str, frozenset[str]]
+    parents: dict[str, list[Edge]]
+    edges: list[Edge]
+    labels: set[str]
+
+    def draw(self, edge: Edge, *, main: bool = True) -> None:
+        if edge.cause == edge.effect or any(e.cause == edge.cause and e.effect == edge.effect for e in self.edges):
+            return
+        self.edges.append(edge)
+        if main and edge.effect not in self.above(edge.cause):
+            self.parents.setdefault(edge.effect, []).append(edge)
+
+    def above(self, node: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            for edge in self.parents.get(todo.pop(), ()):
+                if edge.cause not in seen:
+                    seen.add(edge.cause)
+                    todo.append(edge.cause)
+        return seen
+
+    def together(self, a: Node, b: Node) -> float:
+        if self.clock is None:
+            return 1.0
+        fine = self.clock.count // max(8, 2 * min(a.count, b.count))
+        return self.clock.together(self.active[a.id], self.active[b.id], max(1, fine))
+
+    @property
+    def slack(self) -> int:
+        """Microseconds by which stamps of one moment may differ."""
+        return min(2_000_000, self.clock.width) if self.clock is not None else 2_000_000
+
+
+def by_time(drawing: Drawing, wanted: object) -> Iterable[Node]:
+    assert callable(wanted)
+    chosen = [n for n in drawing.nodes.values() if wanted(n)]
+    return sorted(chosen, key=lambda n: (n.step, n.first is None, n.first, n.id))
+
+
+def shares_service(a: Node, b: Node) -> bool:
+    return bool(set(a.services) & set(b.services)) or not a.services or not b.services
+
+
+def comes_before(a: Node, b: Node, slack_us: int) -> bool:
+    if a.first is None or b.first is None:
+        return True
+    return a.first <= b.first + timedelta(microseconds=slack_us)
+
+
+def is_vague(node: Node) -> bool:
+    return node.rule is None or node.rule.rank >= GENERIC_RANK
+
+
+def is_raised_on(drawing: Drawing, node: Node) -> bool:
+    """Whether the node is raised further in its own record: then the outer exception speaks for it."""
+    return any(e.cause == node.id and e.kind in ("raised_from", "while_handling") for e in drawing.edges)
+
+
+def lag_words(found: Follow) -> str:
+    return span_words(found.lag_s)
+
+
+def shorten(text: str) -> str:
+    line = text.split("\n", 1)[0]
+    return line if len(line) <= 80 else line[:79] + "…"

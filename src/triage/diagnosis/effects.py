@@ -1,0 +1,198 @@
+"""Links to what users and platforms see: exits, proxies, HTTP failures, and what they are effects of."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from triage.diagnosis.drawing import (
+    ENOUGH,
+    SATURATION,
+    Drawing,
+    Edge,
+    by_time,
+    comes_before,
+    is_raised_on,
+    lag_words,
+    shares_service,
+)
+from triage.diagnosis.metrics import to_us
+from triage.diagnosis.nodes import LADDER, Node, follow
+from triage.diagnosis.wording import percent
+
+ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
+SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
+
+
+def link_effects(drawing: Drawing, role: str) -> None:
+    """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
+    platform_exits = any("exit" in n.marks for n in drawing.nodes.values() if n.role == "exit")
+    for b in by_time(drawing, lambda n: n.role == role):
+        if role == "exit" and "exit" not in b.marks and platform_exits:
+            _note_exit(drawing, b)
+            continue
+        if b.id in drawing.labels:
+            continue
+        ranked = sorted(
+            ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
+            key=lambda x: (-x[0][0], x[1].id),
+        )
+        ranked = [x for x in ranked if x[0][0] >= (ENOUGH_SEEN if role in ("http", "client") else ENOUGH)]
+        if not ranked:
+            continue
+        (_, edge), main = _nearest(drawing, ranked)
+        drawing.draw(edge)
+        if role == "http":
+            for (_, edge), a in ranked:
+                above = drawing.above(b.id)
+                if a.id == main.id or a.id in above or not _own_share(drawing, a, b, main):
+                    continue
+                drawing.draw(edge)
+
+
+def _nearest(drawing: Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]) -> tuple[tuple[float, Edge], Node]:
+    """Of the causes that as much speaks for, the one that stands next to the effect: the others lead to it."""
+    best = ranked[0]
+    for other in ranked[1:]:
+        if other[0][0] >= best[0][0] - 0.15 and best[1].id in drawing.above(other[1].id):
+            best = other
+    return best
+
+
+def _note_exit(drawing: Drawing, b: Node) -> None:
+    """Another line on an end that the platform states itself: what comes behind it is its effect, all else only a note."""
+    for a in by_time(drawing, lambda n: "exit" in n.marks):
+        found = follow(a, b, 0)
+        if (
+            "worker_exit" not in b.marks
+            and b.rule is not None
+            and b.rule.category == "crash"
+            and found is not None
+            and found.share >= 0.6
+        ):
+            why = f"the platform's answer to it, {lag_words(found)} later"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.8, why))
+            return
+    drawing.labels.add(b.id)
+
+
+def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
+    if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
+        return False
+    if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
+        return False  # a probe sees what the requests see
+    if b.role == "timeout":
+        other = bool(drawing.names[b.id] & set(a.services)) and not shares_service(a, b)
+        slow = a.rule is not None and a.rule.category in SATURATION and shares_service(a, b)
+        return (
+            not is_raised_on(drawing, a)
+            and a.role != "timeout"
+            and a.step <= b.step
+            and (other or (slow and a.role != "precursor"))
+        )
+    return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
+
+
+def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
+    """Whether `a` accounts for HTTP failures that the main cause does not: as severe, of the same kind, at the same moments."""
+    if not a.severe or a.role not in ("cause", "timeout", "wrapper") or a.count > 1.5 * b.count:
+        return False
+    if drawing.together(b, a) < 0.8:
+        return False
+    if main.role in ("exit", "proxy"):
+        found = follow(a, b, drawing.slack)
+        return found is not None and found.pace < 0.3 and found.scope != "any" and shares_service(a, b)
+    return True
+
+
+def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
+    """How much speaks for `a` as the cause of `b`, 0..1, and the link that says it."""
+    found = follow(a, b, drawing.slack)
+    together = (drawing.together(a, b) + drawing.together(b, a)) / 2
+    named = drawing.names[b.id] & set(a.services)
+    names = bool(named) and not set(b.services) >= set(a.services)
+    same = shares_service(a, b) or b.role in ("http", "client")  # what users see is logged by the server in front
+    reasons = [_MECHANICS.get((_kind_of_cause(a), b.role), "")]
+    score = 0.3 * together
+    kind = "precedes"
+    steady = found is not None and bool(found.pace) and found.pace < 0.3 and a.count >= 3
+    if found is not None:
+        score += (0.3 if found.scope == "instance" else 0.2 if found.scope == "service" else 0.1) * found.share
+        if steady:
+            score += 0.15
+            reasons.append(f"{lag_words(found)} behind it in {percent(found.share)} of {b.count:,} cases")
+            kind = "same_instance" if found.scope == "instance" else "precedes"
+    if not steady and together:
+        reasons.append(f"seen in the same stretches of time ({percent(together)})")
+    if same or set(a.services) <= SYSTEM:
+        score += 0.15
+    mine, theirs = drawing.traces.get(a.id, frozenset()), drawing.traces.get(b.id, frozenset())
+    if len(mine & theirs) >= 2 or (mine and mine == theirs):
+        shared = len(mine & theirs) / min(len(mine), len(theirs))
+        score += 0.4 * shared
+        kind = "same_trace"
+        reasons.append(f"in the same request {len(mine & theirs):,} times")
+    if names:
+        score += 0.5
+        kind = "names"
+        reasons.append(f"its text names {', '.join(sorted(named))}")
+    score += (0.2 if b.role == "http" else 0.1) * min(a.count, b.count) / max(a.count, b.count)
+    if a.rule is not None and (
+        b.role in a.rule.explains or (b.rule is not None and b.rule.category in a.rule.explains)
+    ):
+        score += 0.1
+        kind = "rule" if kind == "precedes" else kind
+    if _kills(a, b) and found is not None:
+        score += 0.4 if found.pace < 0.3 else 0.1
+        kind = "rule"
+        reasons[0] = "the process was killed for its memory"
+    if not names and not comes_before(a, b, drawing.slack):  # clocks of two services may differ; a name is proof enough
+        early = _share_before(b, a)  # of what is explained, what came before the explanation
+        score -= 0.25 * early if b.role == "http" else 0.1 + 0.2 * early if b.step > LADDER["exit"] else 0.3
+    score -= (0.02 if b.role == "http" else 0.04) * max(0, b.step - a.step - 1)
+    score += 0.01 * min(9, len(drawing.above(a.id)))
+    if (
+        together >= 0.6 and (a.role, b.role) in _NEXT
+    ):  # a proxy's own error line is the nearest reason for its 502, and so on
+        score += 0.25
+    if not a.severe and b.severe:
+        score -= 0.1
+    lag = found.lag_s if found is not None and steady else None
+    why = "; ".join(r for r in reasons if r) or "at the same time"
+    return score, Edge(a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), why)
+
+
+def _kind_of_cause(node: Node) -> str:
+    return node.role if node.role in ("exit", "proxy", "http", "timeout") else "failure"
+
+
+_MECHANICS = {
+    ("failure", "exit"): "the process ends on it",
+    ("timeout", "exit"): "the process is ended for it",
+    ("failure", "proxy"): "the backend behind the proxy fails",
+    ("exit", "proxy"): "the proxy finds no process that listens",
+    ("timeout", "proxy"): "the proxy waits for a backend that waits itself",
+    ("exit", "http"): "no instance is up to answer",
+    ("proxy", "http"): "the proxy answers for a backend that does not",
+    ("timeout", "http"): "the request ends when the wait does",
+    ("failure", "http"): "requests fail where it is raised",
+    ("http", "client"): "the client sees the failed answer",
+    ("proxy", "client"): "the client sees the proxy's answer",
+    ("failure", "timeout"): "callers give up waiting for it",
+}
+_NEXT = {("proxy", "http"), ("http", "client"), ("proxy", "client")}
+
+
+def _share_before(b: Node, a: Node) -> float:
+    """Share of b's moments that came before the first a."""
+    if a.first is None or not b.times:
+        return 0.0
+    times = b.all_times
+    return bisect_left(times, to_us(a.first)) / len(times)
+
+
+def _kills(a: Node, b: Node) -> bool:
+    memory = "oom" in a.marks or (a.rule is not None and a.rule.category == "memory" and a.role == "cause")
+    return (
+        memory and b.role == "exit" and ("KILL" in b.message.upper() or "137" in b.message or "signal 9" in b.message)
+    )

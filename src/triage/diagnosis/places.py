@@ -1,0 +1,63 @@
+"""Which services there are, where they listen, and which of them a text names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from triage.diagnosis.nodes import Node
+from triage.summary import Summary
+
+_HOST = re.compile(
+    r"""(?:https?|postgres(?:ql)?|redis|mysql|amqp|mongodb|grpc|tcp)://(?:[^@/\s"']*@)?([A-Za-z0-9_.\-]+)(?::(\d+))?  # a URL
+      | \bhost\s*[=:]\s*["']?([A-Za-z0-9_.\-]+)["']?(?:[,;\s]+port\s*[=:]\s*["']?(\d+))?                               # host=… port=…
+      | \bserver\ at\ "([^"]+)"(?:\ \([^)]*\))?,\ port\ (\d+)                                                          # libpq
+      | \b([A-Za-z0-9_.\-]+\.[A-Za-z0-9_.\-]+|localhost|[A-Za-z][A-Za-z0-9_\-]{2,}):(\d{2,5})\b                        # host:port
+    """,
+    re.VERBOSE,
+)
+_LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
+
+
+def addresses(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Hosts and ports that a text names."""
+    found = []
+    for match in _HOST.finditer(text):
+        host, port = next(((match[i], match[i + 1]) for i in (1, 3, 5, 7) if match[i]), (None, None))
+        if host:
+            found.append((host.lower().rstrip("."), port))
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which services there are, and at which addresses they said that they listen."""
+
+    services: frozenset[str]
+    listening: Mapping[tuple[str, str | None], frozenset[str]]
+
+    @staticmethod
+    def of(summary: Summary) -> Places:
+        """From the failures' services and the addresses of the listeners."""
+        services = set(summary["volume"]["service"].drop_nulls().unique()) | set(
+            summary["listens"]["service"].drop_nulls()
+        )
+        listening: dict[tuple[str, str | None], set[str]] = {}
+        for service, address in summary["listens"].select("service", "address").drop_nulls().iter_rows():
+            host, _, port = address.rpartition(":")
+            for known in {host.lower().strip("[]"), ""}:
+                listening.setdefault((known, port), set()).add(service)
+        return Places(frozenset(services), {k: frozenset(v) for k, v in listening.items()})
+
+    def named(self, node: Node) -> frozenset[str]:
+        """Other services that the failure's text names: by host name, or by the address that they listen at."""
+        found: set[str] = set()
+        for host, port in addresses(node.message):
+            name = host.split(".")[0]
+            found |= {s for s in self.services if s.lower() in (name, host) or s.lower().replace("_", "-") == name}
+            if port is not None:
+                found |= self.listening.get((host, port)) or (
+                    self.listening.get(("", port), frozenset()) if host in _LOCAL else frozenset()
+                )
+        return frozenset(found - set(node.services))

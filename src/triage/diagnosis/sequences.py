@@ -1,0 +1,202 @@
+"""Links between causes that order in time proves: what follows in one process, early signs, what sets in after a failure."""
+
+from __future__ import annotations
+
+from triage.diagnosis.drawing import (
+    SATURATION,
+    Drawing,
+    Edge,
+    by_time,
+    comes_before,
+    is_raised_on,
+    is_vague,
+    lag_words,
+    shares_service,
+)
+from triage.diagnosis.nodes import follow, in_every_cycle
+from triage.diagnosis.wording import percent
+
+
+def link_sequences(drawing: Drawing) -> None:
+    """In one process, a failure that says that something inside failed follows the one that did."""
+    for b in by_time(drawing, lambda n: n.role == "wrapper" or (n.role == "cause" and is_vague(n))):
+        if b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        best: tuple[tuple[float, float, str], Edge] | None = None
+        for a in drawing.nodes.values():
+            if a.id == b.id or a.id in drawing.labels or a.step > b.step or not a.severe or not shares_service(a, b):
+                continue
+            if (
+                b.id in drawing.above(a.id)
+                or is_raised_on(drawing, a)
+                or (a.role == b.role == "cause" and is_vague(a) and not a.stacks)
+            ):
+                continue
+            found = follow(a, b, 2000)
+            alike = min(a.count, b.count) / max(a.count, b.count)
+            if found is None or found.share < 0.6 or not comes_before(a, b, drawing.slack):
+                continue
+            tight = found.share >= 0.95 and found.lag_s < 5 and b.count >= 3
+            if b.role != "wrapper" and not (found.share >= 0.9 and alike >= (0.5 if tight else 0.8)):
+                continue
+            if found.pace > 0.5 and b.count > 2:
+                continue
+            confidence = round(
+                min(0.92, 0.45 + 0.25 * found.share + 0.15 * alike + 0.1 * (found.scope == "instance")), 3
+            )
+            why = f"follows it in {percent(found.share)} of cases in the same {found.scope}, {lag_words(found)} later"
+            edge = Edge(a.id, b.id, "same_instance", b.count, found.lag_s, confidence, why)
+            key = (found.lag_s, -float(a.step), a.id)
+            if best is None or key < best[0]:
+                best = (key, edge)
+        if best is not None:
+            drawing.draw(best[1])
+
+
+def link_echoes(drawing: Drawing) -> None:
+    """Several lines tell of one event (the kernel's kill, the supervisor's note of it): the first one speaks for all."""
+    causes = list(
+        by_time(drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.id not in drawing.parents)
+    )
+    for place, b in enumerate(causes):
+        for a in causes[:place]:
+            same = a.rule is not None and b.rule is not None and a.rule.category == b.rule.category
+            if not same or a.id in drawing.labels or min(a.count, b.count) < 0.9 * max(a.count, b.count):
+                continue
+            found = follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and found.pace < 0.3:
+                drawing.draw(
+                    Edge(
+                        a.id,
+                        b.id,
+                        "precedes",
+                        b.count,
+                        found.lag_s,
+                        0.8,
+                        f"tells of the same event {lag_words(found)} later",
+                    )
+                )
+                drawing.labels.add(b.id)
+                break
+
+
+def link_stages(drawing: Drawing) -> None:
+    """Two causes of one kind in one service, the milder before each of the graver: quota exceeded, then vastly exceeded."""
+    causes = list(
+        by_time(
+            drawing, lambda n: n.role == "cause" and n.kind != "exception" and n.severe and n.id not in drawing.parents
+        )
+    )
+    for b in causes:
+        for a in causes:
+            same = (
+                a.rule is not None
+                and b.rule is not None
+                and a.rule.category == b.rule.category
+                and a.rule.category in SATURATION
+            )
+            if (
+                a.id == b.id
+                or not same
+                or a.id in drawing.labels
+                or b.id in drawing.labels
+                or a.count < b.count
+                or b.count < 2
+            ):
+                continue
+            if (
+                set(a.services) & set(b.services)
+                and comes_before(a, b, 0)
+                and a.first != b.first
+                and in_every_cycle(a, b) >= 0.8
+            ):
+                drawing.draw(
+                    Edge(
+                        a.id,
+                        b.id,
+                        "precedes",
+                        b.count,
+                        None,
+                        0.7,
+                        "the same trouble at an earlier stage, before each of them",
+                    )
+                )
+                break
+
+
+def link_consequences(drawing: Drawing) -> None:
+    """Errors of no known kind that set in after a known failure of the same service and stay with it."""
+    for b in by_time(
+        drawing,
+        lambda n: (
+            n.kind == "message"
+            and n.role in ("cause", "wrapper")
+            and n.severe
+            and (n.role == "wrapper" or is_vague(n))
+            and not n.stacks
+        ),
+    ):
+        if b.id in drawing.parents or b.id in drawing.labels or any(e.cause == b.id for e in drawing.edges):
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            if (
+                a.id == b.id
+                or a.id in drawing.labels
+                or is_raised_on(drawing, a)
+                or not a.severe
+                or a.count < 2
+                or not (set(a.services) & set(b.services) or (b.rule is not None and b.rule.category == "queue"))
+            ):
+                continue
+            if (
+                (is_vague(a) and not a.stacks)
+                or a.role in ("http", "client")
+                or not comes_before(a, b, 0)
+                or b.id in drawing.above(a.id)
+            ):
+                continue
+            together = drawing.together(a, b)
+            if together >= 0.6:
+                ranked.append((together, a))
+        if ranked:
+            together, a = max(ranked, key=lambda x: (x[0], -x[1].step, x[1].id))
+            found = follow(a, b, drawing.slack)
+            why = f"an error of the same service that sets in after it and stays with it in {percent(together)} of its time"
+            drawing.draw(
+                Edge(
+                    a.id, b.id, "precedes", b.count, found.lag_s if found else None, round(0.3 + 0.3 * together, 2), why
+                )
+            )
+
+
+def link_precursors(drawing: Drawing) -> None:
+    """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
+    roots = [n for n in drawing.nodes.values() if n.severe and n.role == "cause" and n.id not in drawing.parents]
+    for early in by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
+        if any(e.cause == early.id or (e.effect == early.id and e.kind != "wraps") for e in drawing.edges):
+            continue
+        for root in sorted(roots, key=lambda n: (n.first is None, n.first, n.id)):
+            if (
+                root.count < 2
+                or root.rule is None
+                or root.rule.category not in SATURATION
+                or not comes_before(early, root, 0)
+            ):
+                continue
+            if (
+                early.rule is not None
+                and early.rule.category == root.rule.category
+                and set(early.services) & set(root.services)
+            ):
+                why = "an early warning of the same kind in the same service"
+                drawing.labels.discard(early.id)
+                drawing.draw(Edge(early.id, root.id, "precedes", early.count, None, 0.7, why))
+                break
+            if early.count < root.count:
+                continue
+            found = follow(early, root, 0)
+            if found is None or in_every_cycle(early, root) < 0.8:
+                continue
+            drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
+            break

@@ -1,0 +1,158 @@
+"""Links that texts prove: tracebacks, messages that hold other messages, clients that repeat their server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from triage.diagnosis.drawing import ENOUGH, Drawing, Edge, shorten
+from triage.diagnosis.nodes import LADDER, Node, follow
+from triage.summary import Summary
+
+EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
+RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
+
+
+def link_within_records(drawing: Drawing, summary: Summary) -> None:
+    """Exception chains, and the message that heads the record of a stack."""
+    for r in summary["links"].sort("count", "cause", "effect", descending=[True, False, False]).iter_rows(named=True):
+        if r["cause"] not in drawing.nodes or r["effect"] not in drawing.nodes:
+            continue
+        where = {"count": r["count"], "lag_s": 0.0, "source": r["source"], "line": r["line"]}
+        if r["kind"] == "wraps":
+            cause, label = drawing.nodes[r["cause"]], drawing.nodes[r["effect"]]
+            drawing.labels.add(label.id)
+            why = "the record that carries the traceback"
+            drawing.draw(Edge(cause.id, label.id, "wraps", confidence=0.95, why=why, **where), main=False)
+        else:
+            words = "raised from" if r["kind"] == "raised_from" else "raised while handling"
+            drawing.draw(
+                Edge(r["cause"], r["effect"], r["kind"], confidence=0.98, why=f"{words} it in one traceback", **where)
+            )
+
+
+def inherit_names(drawing: Drawing) -> None:
+    """What the outer exceptions and the label of a traceback name, its innermost exception is about too."""
+    for _ in range(len(drawing.edges)):
+        before = dict(drawing.names)
+        for edge in drawing.edges:
+            mine = set(drawing.nodes[edge.cause].services)
+            drawing.names[edge.cause] = drawing.names[edge.cause] | (drawing.names[edge.effect] - mine)
+        if drawing.names == before:
+            return
+
+
+def link_embeddings(drawing: Drawing) -> None:
+    """A message that holds the text of an exception speaks of it."""
+    exceptions = [n for n in drawing.nodes.values() if n.kind == "exception" and len(n.template) >= EMBEDDED]
+    exceptions.sort(key=lambda n: (-len(n.template), n.id))
+    for outer in [n for n in drawing.nodes.values() if n.kind == "message"]:
+        for inner in exceptions:
+            if (
+                inner.template not in outer.template
+                or inner.template == outer.template
+                or drawing.together(inner, outer) < ENOUGH
+            ):
+                continue
+            drawing.labels.discard(outer.id)
+            found = follow(inner, outer, drawing.slack)
+            lag = found.lag_s if found is not None else None
+            if RETRY.search(outer.message) and (outer.first or datetime.max) <= (inner.first or datetime.max):
+                why = "each attempt logs the text of the exception that ends it"
+                head = _innermost(drawing, inner.id)
+                drawing.draw(Edge(outer.id, head, "precedes", min(outer.count, inner.count), lag, 0.75, why))
+            else:
+                why = f"its text holds “{shorten(inner.message)}”"
+                drawing.draw(Edge(inner.id, outer.id, "wraps", min(outer.count, inner.count), lag, 0.95, why))
+                drawing.nodes[outer.id] = (
+                    replace(outer, role="wrapper") if LADDER.get(outer.role, 9) < LADDER["wrapper"] else outer
+                )
+            break
+    _order_embeddings(drawing)
+    _same_text(drawing)
+
+
+def _same_text(drawing: Drawing) -> None:
+    """A server and its client log one error in the same words: the server's comes first."""
+    servers = [
+        n
+        for n in drawing.nodes.values()
+        if n.kind == "message" and n.severe and n.services and n.id not in drawing.labels
+    ]
+    for b in [
+        n
+        for n in drawing.nodes.values()
+        if n.kind == "exception" and n.inner and n.services and n.id not in drawing.parents
+    ]:
+        for a in sorted(servers, key=lambda n: n.id):
+            if (
+                set(a.services) & set(b.services)
+                or not _same_words(a.template, b.template)
+                or drawing.together(a, b) < ENOUGH
+            ):
+                continue
+            found = follow(a, b, drawing.slack)
+            why = "the client's exception repeats the words of the server's error"
+            drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
+            break
+
+
+def _same_words(one: str, other: str) -> bool:
+    """Whether two texts begin alike: at least 24 characters and two thirds of the shorter one."""
+    alike = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
+    return alike >= 24 and alike >= 2 / 3 * min(len(one), len(other))
+
+
+def _innermost(drawing: Drawing, node: str) -> str:
+    """Where the exception chain begins that the node ends."""
+    for edge in drawing.parents.get(node, ()):
+        if edge.kind in ("raised_from", "while_handling"):
+            return _innermost(drawing, edge.cause)
+    return node
+
+
+def _order_embeddings(drawing: Drawing) -> None:
+    """Several messages speak of one exception: in the order in which one cycle logs them, before the next exception of the chain."""
+    by_inner: dict[str, list[Node]] = {}
+    for edge in drawing.edges:
+        if edge.kind == "wraps" and edge.effect not in drawing.labels:
+            by_inner.setdefault(edge.cause, []).append(drawing.nodes[edge.effect])
+    for inner, outers in by_inner.items():
+        outers.sort(key=lambda n: (n.first is None, n.first, n.id))
+        last = inner
+        for outer in outers:
+            if last != inner:
+                found = follow(drawing.nodes[last], outer, drawing.slack)
+                if found is None or found.share < 0.8:
+                    continue
+                drawing.parents[outer.id] = []
+                drawing.draw(
+                    Edge(
+                        last,
+                        outer.id,
+                        "same_instance",
+                        outer.count,
+                        found.lag_s,
+                        0.85,
+                        "logged next, of the same exception, in every cycle",
+                    )
+                )
+            last = outer.id
+        for edge in [e for e in drawing.edges if e.cause == inner and e.kind in ("raised_from", "while_handling")]:
+            following = drawing.nodes[edge.effect]
+            if last != inner and (drawing.nodes[last].first or datetime.max) <= (following.first or datetime.max):
+                drawing.parents[following.id] = [e for e in drawing.parents[following.id] if e.cause != inner]
+                drawing.draw(
+                    Edge(
+                        last,
+                        following.id,
+                        "wraps",
+                        following.count,
+                        0.0,
+                        0.85,
+                        "logged in the record that raises it",
+                        edge.source,
+                        edge.line,
+                    )
+                )
