@@ -271,3 +271,71 @@ def test_an_empty_log_says_so(tmp_path: Path) -> None:
     report = analyze([str(tmp_path / "empty.log")])
     assert report.healthy is True
     assert report.headline == "No records: there is nothing to analyse."
+
+
+def test_connections_that_fail_each_time_a_neighbour_was_killed_are_its_effect(log: Log) -> None:
+    kernel = [
+        (300.0 + 200 * n, "ERROR Memory cgroup out of memory: Killed process 4411 (tunnel) total-vm:188234kB")
+        for n in range(6)
+    ]
+    shop = [(float(s), "INFO shop: served") for s in range(0, 1500, 5)]
+    for at, _ in kernel:
+        shop += [
+            (at + 2 + n, "ERROR shop: price lookup failed: dial tcp 127.0.0.1:15001: connect: connection refused")
+            for n in range(20)
+        ]
+    report = log(host=kernel, shop=sorted(shop))
+    assert len(report.incidents) == 1
+    assert _titles(report)[0][0].startswith("Memory cgroup out of memory")
+
+
+def test_connections_that_fail_at_any_time_are_not_the_effect_of_one_that_restarts(log: Log) -> None:
+    kernel = [
+        (300.0 + 200 * n, "ERROR Memory cgroup out of memory: Killed process 4411 (tunnel) total-vm:188234kB")
+        for n in range(6)
+    ]
+    shop = [
+        (float(s), "ERROR shop: price lookup failed: dial tcp 10.0.0.7:9000: connect: connection refused")
+        for s in range(300, 1500, 7)
+    ]
+    report = log(host=kernel, shop=shop)
+    assert not any(
+        link.why.startswith("nothing answers") for link in report.links
+    )  # it fails just as often when nothing was killed
+
+
+def test_a_server_and_its_client_that_log_one_short_error_are_one_incident(log: Log) -> None:
+    lines = {"postgres": [(60.0 * n, "ERROR:  deadlock detected") for n in range(1, 9)]}
+    raised = _trace("psycopg2.errors.DeadlockDetected: deadlock detected\nDETAIL:  Process 4 waits for ShareLock")
+    lines["stock"] = [(60.0 * n + 1, f"ERROR stock: reservation failed\n{raised}") for n in range(1, 9)]
+    report = log(**lines)
+    assert len(report.incidents) == 1
+    root = report.failure(report.incidents[0].roots[0].failure)
+    assert (root.message, root.services) == ("deadlock detected", ("postgres",))
+
+
+def test_a_line_of_ids_alone_is_no_cause(log: Log) -> None:
+    lines: list[tuple[float, str]] = [(float(i), _request(200)) for i in range(100)]
+    for n in range(100, 130):
+        lines += [
+            (n, "ERROR [0b0a31c8-5d2e-4f57-9f7e-3f5f9d6a2c11]"),
+            (n + 0.1, f"ERROR shop: failed\n{_trace('KeyError: 17')}"),
+            (n + 0.2, _request(500)),
+        ]
+    report = log(api=lines)
+    assert _titles(report)[0] == ["17"]
+
+
+def test_a_rare_failure_of_another_service_stays_a_root_of_its_own(log: Log) -> None:
+    big = [
+        (
+            float(s),
+            f"ERROR cart: failed\n{_trace('redis.exceptions.ResponseError: MISCONF Redis is configured to save RDB snapshots')}",
+        )
+        for s in range(100, 900)
+    ]
+    cart = sorted([*big, *((s + 0.1, _request(500)) for s, _ in big)])
+    small = [(float(s), f"ERROR reports: failed\n{_trace('KeyError: 17')}") for s in range(300, 900, 30)]
+    reports = sorted([*small, *((s + 0.1, _request(500, "/reports")) for s, _ in small)])
+    named = {m for titles in _titles(log(cart=cart, reports=reports)) for m in titles}
+    assert "17" in named

@@ -55,9 +55,9 @@ class Graph:
         return tuple(e for edges in self.parents.values() for e in edges if e.cause == node)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Drawing:
-    """The graph while it is being drawn."""
+    """The sheet on which links are drawn: its nodes, parents, edges and labels grow and change until it becomes a Graph."""
 
     nodes: dict[str, Node]
     clock: Clock | None

@@ -17,7 +17,7 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import LADDER, Node, follow
+from triage.diagnosis.nodes import LADDER, Node, follow, in_every_cycle
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
@@ -48,6 +48,35 @@ def link_effects(drawing: Drawing, role: str) -> None:
                 if a.id == main.id or a.id in above or not _own_share(drawing, a, b, main):
                     continue
                 drawing.draw(edge)
+
+
+REACHED = {"network", "database_connection", "redis_connection", "queue", "dependency", "rpc", "search", "proxy"}
+
+
+def link_breakdowns(drawing: Drawing) -> None:
+    """Connections that fail each time right after another process was killed or ended: the process was at their other end."""
+    ends = [
+        n
+        for n in drawing.nodes.values()
+        if n.count >= 3 and n.id not in drawing.labels and ("oom" in n.marks or n.role == "exit")
+    ]
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None):
+        if b.id in drawing.parents or b.id in drawing.labels or b.rule is None or b.rule.category not in REACHED:
+            continue
+        ranked = []
+        for a in ends:
+            other = not set(a.services) & set(b.services) and ("oom" in a.marks or bool(a.services))
+            if not other or b.id in drawing.above(a.id) or not comes_before(a, b, drawing.slack):
+                continue
+            found = follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and found.pace < 0.3 and in_every_cycle(b, a) >= 0.5:
+                ranked.append((found.lag_s, a, found))
+        if ranked:
+            _, a, found = min(ranked, key=lambda x: (x[0], x[1].id))
+            why = (
+                f"nothing answers after it: {lag_words(found)} behind it in {percent(found.share)} of {b.count:,} cases"
+            )
+            drawing.draw(Edge(a.id, b.id, "precedes", b.count, found.lag_s, 0.75, why))
 
 
 def _nearest(drawing: Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]) -> tuple[tuple[float, Edge], Node]:

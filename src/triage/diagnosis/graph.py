@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Graph
-from triage.diagnosis.effects import link_effects
+from triage.diagnosis.effects import link_breakdowns, link_effects
 from triage.diagnosis.nodes import Clock, Node
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages
@@ -35,7 +35,10 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_echoes(drawing)
     link_stages(drawing)
     link_sequences(drawing)
-    for role in ("timeout", "exit", "proxy", "http", "client"):
+    for role in ("timeout", "exit"):
+        link_effects(drawing, role)
+    link_breakdowns(drawing)
+    for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
     link_consequences(drawing)
     link_precursors(drawing)

@@ -200,8 +200,14 @@ def _roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple
     whole = sum(n.count for n in (graph.nodes[m] for m in members) if n.severe and n.id not in graph.labels) or 1
     ranked = sorted(heads, key=lambda n: (-_strength(n, shares[n.id] / whole), n.first is None, n.first, n.id))
     best = _strength(ranked[0], shares[ranked[0].id] / whole)
-    kept = [n for n in ranked if _strength(n, shares[n.id] / whole) >= 0.25 * best][:MOST_ROOTS]
+    kept = [n for n in ranked if _strength(n, shares[n.id] / whole) >= 0.25 * best or _apart(n, ranked[0])][:MOST_ROOTS]
     return tuple(_root(n, min(1.0, shares[n.id] / whole), graph, span, rivals=len(kept) - 1) for n in kept)
+
+
+def _apart(node: Node, first: Node) -> bool:
+    """Whether a head raises in a service of its own, where the first root was never seen: another failure, however rare."""
+    alone = bool(node.services) and not set(node.services) & set(first.services)
+    return alone and node.count >= 3 and node.kind == "exception" and node.inner and node.stacks > 0
 
 
 def _can_be_root(node: Node, graph: Graph) -> bool:

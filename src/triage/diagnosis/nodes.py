@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             template=about["template"] or "", count=r["count"], first=r["first"], last=r["last"], services=tuple(r["services"]),
             level=r["level"] if r["level"] is not None else -1, stacks=r["stacks"], frame=about["frame"], frames=tuple(about["frames"] or ()),
             clusters=tuple(sorted(clusters.get(r["failure"], ()))), marks=mine, rule=known,
-            role=_role(about["kind"], mine, known, r["level"], code, signal, inner=r["failure"] not in effects),
+            role="noise" if _says_nothing(about) else _role(about["kind"], mine, known, r["level"], code, signal, inner=r["failure"] not in effects),
             inner=r["failure"] not in effects,
             times={p: tuple(sorted(t)) for p, t in times.get(r["failure"], {}).items()},
         )  # fmt: skip
@@ -177,6 +178,14 @@ def _recognise(rules: Rules, text: str, about: Mapping[str, Any], code: int | No
         status=status,
     )
     return found[0] if found else None
+
+
+_MASK = re.compile(r"<\w+>")
+
+
+def _says_nothing(about: Mapping[str, Any]) -> bool:
+    """Whether a message holds no word: only ids, numbers and signs."""
+    return about["kind"] == "message" and not re.search(r"[^\W\d_]{2}", _MASK.sub("", about["template"] or "x" * 2))
 
 
 def _role(

@@ -88,7 +88,7 @@ def _same_text(drawing: Drawing) -> None:
         for a in sorted(servers, key=lambda n: n.id):
             if (
                 set(a.services) & set(b.services)
-                or not _same_words(a.template, b.template)
+                or not (_same_words(a.template, b.template) or _same_failure(a, b))
                 or drawing.together(a, b) < ENOUGH
             ):
                 continue
@@ -102,6 +102,14 @@ def _same_words(one: str, other: str) -> bool:
     """Whether two texts begin alike: at least 24 characters and two thirds of the shorter one."""
     alike = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
     return alike >= 24 and alike >= 2 / 3 * min(len(one), len(other))
+
+
+def _same_failure(a: Node, b: Node) -> bool:
+    """Whether the one text begins with the whole of the other, and both are the same known failure about as often."""
+    short, long = sorted((a.template.strip(), b.template.strip()), key=len)
+    whole = len(short) >= 8 and (long == short or long.startswith((short + " ", short + ":")))
+    known = a.rule is not None and b.rule is not None and a.rule.name == b.rule.name
+    return whole and known and min(a.count, b.count) >= 0.5 * max(a.count, b.count)
 
 
 def _innermost(drawing: Drawing, node: str) -> str:
