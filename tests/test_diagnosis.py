@@ -339,3 +339,20 @@ def test_a_rare_failure_of_another_service_stays_a_root_of_its_own(log: Log) -> 
     reports = sorted([*small, *((s + 0.1, _request(500, "/reports")) for s, _ in small)])
     named = {m for titles in _titles(log(cart=cart, reports=reports)) for m in titles}
     assert "17" in named
+
+
+def test_an_error_that_a_remark_of_its_neighbour_precedes_is_no_less_an_incident(log: Log) -> None:
+    remark = "http: TLS handshake error from 10.1.4.22:41000: remote error: tls: bad certificate"
+    error = "ERROR shop: charge failed: x509: certificate signed by unknown authority"
+    pay = [(20.0 * n, remark) for n in range(10, 60)]
+    report = log(pay=pay, shop=[(at + 0.01, error) for at, _ in pay])
+    assert not report.healthy
+    assert "unknown authority" in _titles(report)[0][0]
+
+
+def test_single_lines_minutes_apart_do_not_tell_of_one_event(log: Log) -> None:
+    lines = [
+        (100.0, "ERROR shop: cannot write /srv/a: No space left on device"),
+        (900.0, "ERROR shop: read-only file system: /srv/b"),
+    ]
+    assert not any("the same event" in link.why for link in log(shop=lines).links)

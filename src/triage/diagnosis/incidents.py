@@ -113,7 +113,7 @@ def _components(graph: Graph) -> list[tuple[str, ...]]:
 
 def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Layer | None) -> bool:
     """Whether this is more than a hiccup."""
-    severe = [n for n in nodes if n.severe and n.id not in graph.labels]
+    severe = [n for n in nodes if n.severe and n.id not in graph.labels] or [n for n in nodes if n.severe]
     if not severe:
         return False
     if any(n.role == "exit" or "oom" in n.marks for n in severe):

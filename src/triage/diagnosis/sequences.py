@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from triage.diagnosis.drawing import (
     SATURATION,
     Drawing,
@@ -13,8 +15,10 @@ from triage.diagnosis.drawing import (
     lag_words,
     shares_service,
 )
-from triage.diagnosis.nodes import follow, in_every_cycle
+from triage.diagnosis.nodes import Node, follow, in_every_cycle
 from triage.diagnosis.wording import percent
+
+ECHO_S = 10.0  # a single line echoes another one within this time
 
 
 def link_sequences(drawing: Drawing) -> None:
@@ -64,20 +68,19 @@ def link_echoes(drawing: Drawing) -> None:
             if not same or a.id in drawing.labels or min(a.count, b.count) < 0.9 * max(a.count, b.count):
                 continue
             found = follow(a, b, 0)
-            if found is not None and found.share >= 0.9 and found.pace < 0.3:
-                drawing.draw(
-                    Edge(
-                        a.id,
-                        b.id,
-                        "precedes",
-                        b.count,
-                        found.lag_s,
-                        0.8,
-                        f"tells of the same event {lag_words(found)} later",
-                    )
-                )
-                drawing.labels.add(b.id)
+            near = found is not None and (a.count > 2 or found.lag_s <= ECHO_S)
+            if found is not None and near and found.share >= 0.9 and found.pace < 0.3:
+                first, second = (b, a) if _tells_more(b, a, found.lag_s) else (a, b)
+                why = f"tells of the same event {lag_words(found)} {'later' if first is a else 'before'}"
+                drawing.draw(Edge(first.id, second.id, "precedes", second.count, found.lag_s, 0.8, why))
+                drawing.labels.add(second.id)
+                drawing.nodes[first.id] = replace(first, level=max(a.level, b.level))  # it speaks for both
                 break
+
+
+def _tells_more(b: Node, a: Node, lag_s: float) -> bool:
+    """Whether the later one is the error of another service, and the earlier one, at the same moment, only a remark."""
+    return b.severe and not a.severe and not set(a.services) & set(b.services) and lag_s <= 2.0
 
 
 def link_stages(drawing: Drawing) -> None:
