@@ -28,6 +28,8 @@ COMMANDS = (
     "records",
     "summarize",
     "report",
+    "diff",
+    "verify",
     "patterns list",
     "patterns show",
     "patterns test",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -138,6 +139,14 @@ Repo = Annotated[
         "commit that brought the failure in. Read only; nothing of it is run.",
     ),
 ]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="A log, summary or JSON report of a good time: what was as frequent then is no incident.",
+    ),
+]
 NoRedact = Annotated[bool, typer.Option("--no-redact", help="Show secrets and personal data as they were logged.")]
 FailOn = Annotated[
     Severity | None,
@@ -216,6 +225,7 @@ def analyze(
     input_format: InputFormat = None,
     patterns: Patterns = None,
     repo: Repo = None,
+    baseline: Baseline = None,
     title: Title = None,
     no_redact: NoRedact = False,
     fail_on: FailOn = None,
@@ -226,6 +236,8 @@ def analyze(
     outputs = _check_outputs(output or [], inputs or [])
     names = _inputs(inputs)
     options = _options(since, until, service, tz, mapped, input_format, patterns, repo=repo, title=title)
+    if baseline is not None:
+        options = replace(options, baseline=_side(baseline, options))
     from triage.engine import analyze as analyze_logs
 
     began = time.monotonic()
@@ -324,6 +336,7 @@ def report(
     to: Format = To.TERMINAL,
     patterns: Patterns = None,
     repo: Repo = None,
+    baseline: Baseline = None,
     title: Title = None,
     no_redact: NoRedact = False,
     fail_on: FailOn = None,
@@ -341,10 +354,97 @@ def report(
 
     began = time.monotonic()
     merged = Summary.merge([Summary.load(p) for p in summaries])
-    found = diagnose(merged, title=title, patterns=tuple(patterns or ()), repo=repo)
+    good = _side(baseline, _options(None, None, None, "UTC", None, None, patterns)) if baseline is not None else None
+    found = diagnose(merged, title=title, patterns=tuple(patterns or ()), repo=repo, baseline=good)
     if verbose:
         _tell_how(found, time.monotonic() - began)
     _deliver(found, outputs, to, redact=not no_redact, quiet=quiet, fail_on=fail_on)
+
+
+@app.command(
+    epilog=_examples("triage diff yesterday.log today.log", "triage diff good.summary report.json --format md")
+)
+def diff(
+    before: Annotated[
+        str, typer.Argument(metavar="BEFORE", help="A log, a folder of logs, a summary or a JSON report.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The same, of later.")],
+    to: Format = To.TERMINAL,
+    service: Services = None,
+    tz: Tz = "UTC",
+    mapped: Mapped = None,
+    input_format: InputFormat = None,
+    patterns: Patterns = None,
+    no_redact: NoRedact = False,
+) -> None:
+    """Say what is new, gone, louder, quieter, slower or fails more."""
+    options = _options(None, None, service, tz, mapped, input_format, patterns)
+    from triage.diagnosis.compare import compare
+    from triage.rendering.comparison import show_comparison
+
+    found = compare(_side(before, options), _side(after, options))
+    _print(show_comparison(found, to.value, redact=not no_redact).rstrip("\n"))
+
+
+@app.command(epilog=_examples("triage verify report.json after-the-fix.log"))
+def verify(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json", help="What triage analyze --format json wrote.")],
+    after: Annotated[
+        str, typer.Argument(metavar="AFTER", help="A log, a folder of logs, a summary or a report of later.")
+    ],
+    to: Format = To.TERMINAL,
+    service: Services = None,
+    tz: Tz = "UTC",
+    mapped: Mapped = None,
+    input_format: InputFormat = None,
+    patterns: Patterns = None,
+    no_redact: NoRedact = False,
+) -> None:
+    """Measure a report's success metrics again; exit with 1 while the incident has not ended."""
+    then = _report_of(report)
+    if then is None:
+        raise TriageError(f"{report} is no JSON report", hint="triage analyze LOGS -o report.json writes one")
+    options = _options(None, None, service, tz, mapped, input_format, patterns)
+    from triage.diagnosis.compare import verify as measure
+    from triage.rendering.comparison import show_checks
+
+    found = measure(then, _side(after, options))
+    _print(show_checks(found, to.value, redact=not no_redact).rstrip("\n"))
+    if not all(c.met for c in found):
+        raise typer.Exit(REACHED)
+
+
+def _side(name: str, options: Options) -> dict[str, Any]:
+    """The report, in its JSON form, of a log, a folder, a summary or a JSON report."""
+    path = Path(name)
+    known = _report_of(path)
+    if known is not None:
+        return known
+    if path.suffix == ".summary" and path.is_file():
+        from triage.diagnosis.diagnose import diagnose
+        from triage.summary import Summary
+
+        return diagnose(Summary.load(path), patterns=options.patterns).to_dict()
+    from triage.engine import analyze as analyze_logs
+
+    plain = replace(options, repo=None, baseline=None, title=None)
+    return analyze_logs([name], plain, stdin=None).to_dict()
+
+
+def _report_of(path: Path) -> dict[str, Any] | None:
+    """The JSON report in that file; None when it holds something else."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if not re.match(rb'\s*\{\s*"schema"\s*:\s*"triage\.report/1"', file.read(200)):
+            return None
+    import json
+
+    try:
+        held = json.loads(path.read_bytes())
+    except ValueError as problem:
+        raise TriageError(f"{path}: not valid JSON: {problem}", hint="write the report again") from None
+    return held if isinstance(held, dict) else None
 
 
 @patterns_app.callback(invoke_without_command=True)

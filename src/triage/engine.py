@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -45,6 +45,7 @@ class Options:
     services: tuple[str, ...] = ()
     title: str | None = None
     repo: Path | None = None
+    baseline: Mapping[str, Any] | None = None  # the report of a good time, as `Report.to_dict()` gives it
     with_fields: bool = False
 
 
@@ -94,7 +95,9 @@ def analyze(
 
     options = options or Options()
     summary = summarize(_names(inputs), options, stdin=stdin, progress=progress)
-    return diagnose(summary, title=options.title, patterns=options.patterns, repo=options.repo)
+    return diagnose(
+        summary, title=options.title, patterns=options.patterns, repo=options.repo, baseline=options.baseline
+    )
 
 
 @dataclass(frozen=True, slots=True)

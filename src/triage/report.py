@@ -342,6 +342,44 @@ class Report:
         return next(f for f in self.failures if f.id == failure)
 
 
+COMPARISON = "triage.comparison/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. `kind`: new, louder, slower, failing (a route), quieter, gone; counts before and after."""
+
+    kind: str
+    cluster: str | None
+    name: str
+    level: str | None
+    before: int
+    after: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between two logs, each in a sentence, and the differences, those that matter most first."""
+
+    before: str
+    after: str
+    changes: tuple[Change, ...] = ()
+    notices: tuple[str, ...] = ()
+    schema: str = field(default=COMPARISON)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A success metric, measured again."""
+
+    name: str
+    target: str
+    before: str
+    now: str
+    met: bool
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from triage.diagnosis import incidents, metrics, story
+from triage.diagnosis.compare import usual
 from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.graph import link
 from triage.diagnosis.incidents import Case
@@ -32,17 +34,19 @@ def diagnose(
     title: str | None = None,
     patterns: Sequence[Path] = (),
     repo: Path | None = None,
-    baseline: Summary | None = None,
+    baseline: Mapping[str, Any] | None = None,
 ) -> Report:
-    """What happened, by what evidence. The same summary gives the same report."""
-    del baseline
+    """What happened, by what evidence. The same summary gives the same report.
+
+    `baseline` is the report of a good time in its JSON form: what was as frequent then is no news.
+    """
     summary = folded(summary)
     rules = load_rules(pattern_dirs(patterns))
     span = metrics.window(summary)
     layer = metrics.layer(summary)
     found_nodes = nodes(summary, rules, layer)
     graph = link(found_nodes, summary)
-    cases, quiet = incidents.cases(graph, summary, layer, span)
+    cases, quiet = incidents.cases(graph, summary, layer, span, usual(baseline) if baseline is not None else None)
     counts = metrics.counts(summary)
     onset = min((c.start for c in cases if c.start is not None), default=None)
     cut = metrics.slices(span)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
@@ -20,6 +20,7 @@ from triage.summary import Summary
 
 MOST_CHAINS = 6
 MOST_ROOTS = 5
+RISE = 2.0  # times as often as in the baseline: less is no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,12 @@ class Case:
 
 
 def cases(
-    graph: Graph, summary: Summary, layer: Layer | None, span: Window | None
+    graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, usual: Mapping[str, float] | None = None
 ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """Incidents, worst first, and the ids of failures that were there but deserve none."""
+    """Incidents, worst first, and the ids of failures that were there but deserve none.
+
+    `usual` holds how often an hour each failure was seen in a good time, where one is known.
+    """
     groups = _components(graph)
     found: list[Case] = []
     quiet: list[str] = []
@@ -80,6 +84,8 @@ def cases(
         else:
             place = found.index(home)
             found[place] = _with_symptoms(home, members)
+    if usual is not None:
+        found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet))
 
@@ -148,6 +154,47 @@ def _background(case: Case, found: Sequence[Case], span: Window | None, graph: G
         quiet += case.members
         return True
     return False
+
+
+def _as_ever(case: Case, usual: Mapping[str, float], graph: Graph, span: Window | None, quiet: list[str]) -> bool:
+    """Whether every severe failure of a case of little weight was about as frequent in the good time."""
+    if case.severity in ("P0", "P1"):
+        return False
+    severe = [graph.nodes[m] for m in case.members if graph.nodes[m].severe and m not in graph.labels]
+    if severe and all(_rise(n, usual, span) < RISE for n in severe):
+        quiet += case.members
+        return True
+    return False
+
+
+def _against(case: Case, usual: Mapping[str, float], graph: Graph, span: Window | None) -> Case:
+    """The case with its roots held against the good time: new ones gain, those that were as frequent lose."""
+
+    def held(root: Root) -> Root:
+        rise = _rise(graph.nodes[root.failure], usual, span)
+        if root.failure not in usual:
+            return replace(
+                root,
+                confidence=min(0.97, round(root.confidence + 0.03, 2)),
+                why=f"{root.why}; the baseline does not have it",
+            )
+        if rise >= RISE:
+            return replace(root, why=f"{root.why}; {rise:,.0f} times as frequent as in the baseline")
+        against = "it was about as frequent in the baseline"
+        return replace(
+            root,
+            confidence=max(0.2, round(root.confidence - 0.25, 2)),
+            against="; ".join(p for p in (root.against, against) if p),
+        )
+
+    roots = sorted((held(r) for r in case.roots), key=lambda r: r.against.endswith("in the baseline"))
+    return replace(case, roots=tuple(roots))
+
+
+def _rise(node: Node, usual: Mapping[str, float], span: Window | None) -> float:
+    """How many times as frequent as in the good time; a thousand for what was not there."""
+    hours = max((span.end - span.start).total_seconds(), 1.0) / 3600 if span is not None else 1.0
+    return node.count / hours / usual[node.id] if usual.get(node.id) else 1000.0
 
 
 def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case | None:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from triage.errors import PackError
 from triage.packs import pattern_dirs, read_pack
-from triage.report import Report
 
 T = TypeVar("T")
 Check = Callable[[re.Match[str], str], str | None]
@@ -73,8 +72,8 @@ class Pattern:
     not_examples: tuple[str, ...]
 
 
-def redacted(report: Report) -> Report:
-    """The report without secrets and e-mail addresses in any of its strings.
+def redacted(report: T) -> T:
+    """The report (or another value of plain data) without secrets and e-mail addresses in any of its strings.
 
     The same value has the same pseudonym everywhere in the report. Environment variable names, ids, paths, IP
     addresses and hashes stay.
