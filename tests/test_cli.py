@@ -337,7 +337,7 @@ def test_summaries_of_two_hosts_give_the_report_of_both_logs(triage: Program, tm
 
 def test_patterns_are_listed_by_kind(triage: Program) -> None:
     kinds = {line.split()[0] for line in triage("patterns", "list").out.splitlines()}
-    assert kinds == {"formats", "traces", "masks", "marks", "rules", "redact"}
+    assert kinds == {"formats", "traces", "masks", "marks", "rules", "redact", "source"}
     assert {line.split()[0] for line in triage("patterns", "list", "traces").out.splitlines()} == {"traces"}
 
 

@@ -626,3 +626,44 @@ def test_the_same_source_gives_the_same_claims(tmp_path: Path) -> None:
 
 def test_the_clues_find_what_their_examples_name() -> None:
     assert clues_of.check_samples(clues_of.load_lexicon()) == []
+
+
+def test_a_package_that_was_given_another_version_is_suggested(tmp_path: Path) -> None:
+    repository = shop(tmp_path)
+    bad = repository.commit("Renew", {"requirements.txt": "flask==3.1\nhttpx==0.28\n"}, before=HOUR)
+    trace = python_trace([("app/shop/basket.py", 5, "total", "return convert(basket)")], "", root="")
+    inside = (
+        '  File "/venv/lib/python3.12/site-packages/flask/app.py", line 9, in run\n    go()\nRuntimeError: no context'
+    )
+    report = look(tmp_path, repository.folder, trace.strip() + "\n" + inside)
+    assert not claims(report, "introduced")
+    assert any(
+        c.commit == bad and "`flask==3.0` to `flask==3.1`" in c.text for c in claims(report, "changed", "suggested")
+    )
+
+
+def test_a_module_of_the_language_points_at_the_image(tmp_path: Path) -> None:
+    repository = shop(tmp_path)
+    files = {"Dockerfile": "FROM python:3.11-slim\nCOPY . .\n", "shop/basket.py": "import distutils\n"}
+    repository.commit("Ship", files, before=2 * DAY)
+    bad = repository.commit("Renew the image", {"Dockerfile": "FROM python:3.12-slim\nCOPY . .\n"}, before=HOUR)
+    trace = python_trace(
+        [("shop/basket.py", 1, "<module>", "import distutils")], "ModuleNotFoundError: No module named 'distutils'"
+    )
+    report = look(tmp_path, repository.folder, trace)
+    assert not claims(report, "introduced")
+    assert not claims(report, "missing")
+    assert any(c.commit == bad and c.file == "Dockerfile" for c in claims(report, "changed", "suggested"))
+
+
+def test_a_command_that_starts_another_file_is_quoted_by_the_failure(tmp_path: Path) -> None:
+    repository = Repository.at(tmp_path / "source")
+    files = {"src/main.js": "run()\n", "Dockerfile": 'FROM node:22\nCOPY . .\nCMD ["node", "src/main.js"]\n'}
+    repository.commit("Begin", files, before=9 * DAY)
+    bad = repository.commit(
+        "Build", {"Dockerfile": 'FROM node:22\nCOPY . .\nCMD ["node", "dist/bundle.js"]\n'}, before=HOUR
+    )
+    repository.commit("Say more", {"README.md": "The shop.\n"}, before=HOUR / 2)
+    trace = "Error: Cannot find module '/app/dist/bundle.js'\n    at Module._resolveFilename (node:internal/modules/cjs/loader:1225:15)"
+    report = look(tmp_path, repository.folder, trace)
+    assert bad in {c.commit for c in claims(report)}

@@ -61,6 +61,7 @@ class Kind(StrEnum):
     MARKS = "marks"
     RULES = "rules"
     REDACT = "redact"
+    SOURCE = "source"
 
 
 # ---------------------------------------------------------------- options that several commands share
@@ -579,11 +580,16 @@ def _known(extra: Sequence[Path]) -> list[tuple[str, str, str, Path]]:
         lists = [d / f"{kind}.yaml" for d in dirs]
         files += [(path, read_pack(path)) for path in lists[::-1] if path.is_file()][-1:]
         for path, content in files:
-            entries = content.get("patterns" if kind is Kind.REDACT else kind.value)
+            entries = content.get({Kind.REDACT: "patterns", Kind.SOURCE: "clues"}.get(kind, kind.value))
             for entry in entries if isinstance(entries, list) else [content]:
                 name = str(entry.get("name", path.stem))
                 title = str(
-                    entry.get("title") or entry.get("why") or entry.get("mark") or entry.get("replacement") or ""
+                    entry.get("title")
+                    or entry.get("why")
+                    or entry.get("mark")
+                    or entry.get("replacement")
+                    or entry.get("names")
+                    or ""
                 )
                 found.append((kind.value, name, " ".join(title.split()), path))
     return sorted(found, key=lambda row: (list(Kind).index(Kind(row[0])), row[1]))

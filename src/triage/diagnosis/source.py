@@ -12,6 +12,7 @@ from triage.diagnosis.nodes import Node
 from triage.diagnosis.repo.changes import (
     changed_signature,
     changed_values,
+    changed_version,
     lost_file,
     lost_name,
     unknown_column,
@@ -21,7 +22,7 @@ from triage.diagnosis.repo.clues import Clue, Lexicon, clues, load_lexicon
 from triage.diagnosis.repo.history import Commit, History, open_history
 from triage.diagnosis.repo.modules import missing_module
 from triage.diagnosis.repo.scene import MOST_RECENT, Scene, Suspect, by_commit, code_around, named
-from triage.diagnosis.repo.tree import Placed, Tree
+from triage.diagnosis.repo.tree import Placed, Tree, package_of
 from triage.intake.stacks import Frame, Stack, parse_stack
 from triage.report import Action, Claim, Evidence, Source, Why, Window
 
@@ -118,6 +119,7 @@ def _suspect(
     seen_before = span is not None and first is not None and first - span.start < 0.005 * (span.end - span.start)
     language = stack.language if stack is not None else None
     found = clues(node.text, language, lexicon)
+    libraries = tuple(dict.fromkeys(name for f in frames if f.file and (name := package_of(f.file)) is not None))
     return Suspect(
         failure,
         node.text,
@@ -127,6 +129,7 @@ def _suspect(
         seen_before,
         placed,
         _definite(found),
+        libraries,
     )
 
 
@@ -160,6 +163,7 @@ def _about(scene: Scene, suspect: Suspect) -> Iterator[Claim]:
             break
     if not any(c.kind == "introduced" for c in told):
         told += changed_values(scene, suspect)
+        told += [] if any(c.commit for c in told) else changed_version(scene, suspect)
     yield from told
     if suspect.placed:
         yield from _raising(scene, suspect, suspect.placed[0], told)

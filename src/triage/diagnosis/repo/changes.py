@@ -32,6 +32,14 @@ _SETTING = re.compile(
 _ASSIGNED = re.compile(
     r"""(?P<key>[A-Za-z_][\w.\-]*)["']?\s*(?:=>|:=|[:=]|\()\s*(?P<value>["'][^"']*["']|[\w.:/\-]+)"""
 )
+_OF_THE_IMAGE = {"import_error", "deploy", "crash", "boot"}
+_RUNTIME = re.compile(
+    r"(?:^|/)(?:[\w.-]*Dockerfile[\w.-]*|Containerfile|runtime\.txt|\.(?:python|node|ruby|go|java)-version|\.nvmrc|\.tool-versions"
+    r"|package\.json|app\.json|project\.toml|[\w.-]+\.csproj|pom\.xml|build\.gradle(?:\.kts)?)$"
+)
+_VERSIONED = re.compile(
+    r"^\s*FROM\s+\S+|^\s*(?:python|ruby|node|nodejs|java|golang|go)?[- ]?v?\d+(?:\.\d+)*\s*$|\"node\"\s*:|TargetFramework|java\.version|sourceCompatibility|languageVersion"
+)
 _TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-:/@]*[A-Za-z0-9]|\d")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -296,6 +304,38 @@ def lost_file(scene: Scene, suspect: Suspect, clue: Clue) -> Iterator[Claim]:
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
+def changed_version(scene: Scene, suspect: Suspect) -> Iterator[Claim]:
+    """A package that the traceback runs through and that was given another version, or another version of the runtime."""
+    for name in suspect.libraries if suspect.language else ():
+        changed = version_changed(scene, suspect.language or "", name)
+        if changed is not None and changed[0].parents:
+            commit, path, before, after = changed
+            yield by_commit(
+                f"{named(commit)} changed `{before}` to `{after}` in `{path}`, and the traceback runs through that package.",
+                "suggested", "changed", suspect, commit, file=path,
+            )  # fmt: skip
+            return
+    if suspect.category in _OF_THE_IMAGE:
+        yield from changed_runtime(scene, suspect)
+
+
+def changed_runtime(scene: Scene, suspect: Suspect) -> Iterator[Claim]:
+    """The last commit before the onset that gave the program another base image or version of its language."""
+    for commit in scene.recent:
+        for hunk in scene.hunks(commit) if commit.parents else ():
+            if not _RUNTIME.search(hunk.path):
+                continue
+            old = next((x for x in hunk.removed if _VERSIONED.search(x)), None)
+            new = next((x for x in hunk.added if _VERSIONED.search(x)), None)
+            if old and new and old.strip() != new.strip():
+                yield by_commit(
+                    f"{named(commit)} changed `{_flat(old)}` to `{_flat(new)}` at `{hunk.path}:{hunk.start}`: what the image brings along "
+                    "differs.", "suggested", "changed", suspect, commit, file=hunk.path, line=hunk.start,
+                    code=code_around(scene.tree, hunk.path, hunk.start),
+                )  # fmt: skip
+                return
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A setting that a commit gave another value."""
@@ -343,9 +383,9 @@ def _speaks_of(changed: Changed, told: set[str], numbers: set[str], shared: set[
     }
     if any(p in told or any(p in re.split(r"[/@:]+", t) for t in told) for p in pieces):
         return True
-    values = set(_NUMBER.findall(new)) - set(_NUMBER.findall(old))
-    scaled = values | {_plain(float(v) * 1000) for v in values} | {_plain(float(v) / 1000) for v in values}
-    return bool(scaled & numbers) and bool(shared)
+    values = {float(v) for v in _NUMBER.findall(new)} - {float(v) for v in _NUMBER.findall(old)}
+    scaled = {_plain(v * unit) for v in values if v for unit in (1, 1000, 0.001)}
+    return bool(scaled & {_plain(float(n)) for n in numbers}) and bool(shared)
 
 
 def _plain(value: float) -> str:

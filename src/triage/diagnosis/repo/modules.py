@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -42,6 +43,18 @@ _MANIFESTS = {
     "dotnet": r"(?:^|/)(?:[\w.-]+\.[cf]sproj|Directory\.Packages\.props|packages\.config)$",
     "elixir": r"(?:^|/)mix\.exs$",
     "rust": r"(?:^|/)Cargo\.toml$",
+}
+# What Python brings along itself, in this version or an earlier one: no manifest declares it.
+_BUILT_IN = sys.stdlib_module_names | {
+    "distutils",
+    "imp",
+    "asyncore",
+    "asynchat",
+    "smtpd",
+    "cgi",
+    "telnetlib",
+    "pipes",
+    "crypt",
 }
 _DEVELOPMENT = {"package.json": ("devDependencies", "dependencies"), "composer.json": ("require-dev", "require")}
 
@@ -83,7 +96,8 @@ def missing_module(scene: Scene, suspect: Suspect, clue: Clue) -> Iterator[Claim
                 suspect.failure, path, evidence=(f"git ls-files '*{path.rsplit('/', 1)[-1]}'",),
             )  # fmt: skip
             break
-    if target.package is not None and there is None and taken is None and not target.inside:
+    built_in = clue.language == "python" and target.package in _BUILT_IN
+    if target.package is not None and there is None and taken is None and not target.inside and not built_in:
         yield from _not_declared(scene, suspect, clue, target, place)
 
 

@@ -33,6 +33,7 @@ class Suspect:
     seen_before: bool  # the log begins inside the failure
     placed: tuple[Placed, ...]  # frames in the source, nearest to the crash first
     clues: tuple[Clue, ...]
+    libraries: tuple[str, ...] = ()  # packages that its tracebacks run through, nearest to the crash first
 
 
 @dataclass(frozen=True, slots=True)

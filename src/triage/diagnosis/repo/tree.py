@@ -179,6 +179,17 @@ class Tree:
         return Placed(best[0], None, False, frame.function, tuple(best[1:6])) if len(best) == 1 else None
 
 
+def package_of(file: str) -> str | None:
+    """The package of others that a frame's file belongs to, as it is installed; None for the program's own."""
+    path = file.strip().replace("\\", "/")
+    inside = _LIBRARY.sub("", path)
+    if inside == path:
+        return None
+    parts = inside.split("/")
+    name = "/".join(parts[:2]) if parts[0].startswith("@") else parts[0]
+    return re.sub(r"(?:@v|-)\d[\w.]*$|\.py$", "", name) or None
+
+
 def _parts(file: str) -> tuple[tuple[str, ...], bool]:
     """The parts of a frame's path, from the library's own folder on where it is installed; and whether it is."""
     path = _SCHEME.sub("", file.strip().replace("\\", "/"))
