@@ -12,14 +12,12 @@ import pytest
 from triage.diagnosis.knowledge import (
     CATEGORIES,
     ROLES,
-    Numbers,
     Rule,
     Rules,
     check_samples,
     load_rules,
-    name_signal,
-    read_numbers,
 )
+from triage.diagnosis.numbers import Numbers, name_signal, read_numbers
 from triage.errors import PackError
 from triage.packs import pattern_dirs
 

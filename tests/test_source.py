@@ -667,3 +667,19 @@ def test_a_command_that_starts_another_file_is_quoted_by_the_failure(tmp_path: P
     trace = "Error: Cannot find module '/app/dist/bundle.js'\n    at Module._resolveFilename (node:internal/modules/cjs/loader:1225:15)"
     report = look(tmp_path, repository.folder, trace)
     assert bad in {c.commit for c in claims(report)}
+
+
+def test_a_shallow_clone_proves_nothing_by_its_first_commit(tmp_path: Path) -> None:
+    repository = shop(tmp_path)
+    repository.commit("Drop", {"migrations/2.sql": "ALTER TABLE orders DROP COLUMN currency;\n"}, before=DAY)
+    repository.git("clone", "-q", "--depth", "1", f"file://{repository.folder}", str(tmp_path / "shallow"))
+    trace = python_trace(
+        [("shop/basket.py", 5, "total", "return convert(basket)")],
+        'psycopg2.errors.UndefinedColumn: column "currency" does not exist',
+    )
+    report = look(tmp_path, tmp_path / "shallow", trace)
+    assert not claims(report, "introduced")
+    assert report.source is not None
+    assert any("shallow" in n for n in report.source.notices)
+    whole = look(tmp_path, repository.folder, trace)
+    assert claims(whole, "introduced", "proven")

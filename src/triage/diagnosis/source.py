@@ -171,7 +171,7 @@ def _about(scene: Scene, suspect: Suspect) -> Iterator[Claim]:
 
 def _raising(scene: Scene, suspect: Suspect, place: Placed, told: Sequence[Claim]) -> Iterator[Claim]:
     """The line that raises, and the commit that last touched it."""
-    code = code_around(scene.tree, place.path, place.line)
+    code = code_around(scene.tree, place.path, None if place.differs else place.line)
     inside = f", in `{place.function}`" if place.function and place.function not in ("<module>", "<anonymous>") else ""
     if place.others:
         also = ", ".join(f"`{p}`" for p in place.others)

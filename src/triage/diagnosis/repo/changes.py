@@ -23,7 +23,7 @@ _DEFINES = (
     r"|\bexports\.{name}\b|\b(?:attr_(?:accessor|reader|writer)|scope|has_one|has_many|belongs_to)\b.*:{name}\b)"
 )
 _SCHEMA = re.compile(
-    r"(?:^|/)(?:\w*migrat\w*|alembic|db/schema|schema|flyway|liquibase|prisma|changelog)(?:[/._]|$)|\.sql$",
+    r"(?:^|/)(?:\w*migrat\w*|alembic|db/schema|schema|flyway|liquibase|prisma)(?:[/._]|$)|\.sql$",
     re.IGNORECASE,
 )
 _SETTING = re.compile(

@@ -53,8 +53,8 @@ class Scene:
     memory: dict[tuple[str, str], object]  # answers of the history, which several failures ask for
 
     def hunks(self, commit: Commit) -> tuple[Hunk, ...]:
-        """The changed lines of a commit."""
-        if self.history is None:
+        """The changed lines of a commit; none of a first one, which changes nothing (of a shallow clone, hides what it changed)."""
+        if self.history is None or not commit.parents:
             return ()
         key = ("hunks", commit.id)
         if key not in self.memory:
