@@ -214,12 +214,13 @@ def _blame(place: Placed) -> tuple[str, ...]:
 
 
 def _last_before(scene: Scene, claims: Sequence[Claim], cases: Sequence[Case]) -> Iterator[Claim]:
-    """The last commit before the onset, where nothing is proven and none of the claims names it: it coincides, no more."""
+    """The last commit before the onset, where no recent one is proven and no claim names it: it coincides, no more."""
     last = scene.last
     onset = min((c.start for c in cases if c.start is not None), default=None)
     if last is None or onset is None or not last.parents or onset - last.at > LATE:
         return
-    if any(c.kind == "introduced" for c in claims) or any(c.commit == last.id for c in claims):
+    lately = any(c.kind == "introduced" and c.author_date and onset - c.author_date <= LATE for c in claims)
+    if lately or any(c.commit == last.id for c in claims):
         return
     moves = scene.moves(last)
     files = ", ".join(f"`{m.to or m.path}`" for m in moves[:4]) + (

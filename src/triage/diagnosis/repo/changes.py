@@ -237,7 +237,10 @@ def unknown_column(scene: Scene, suspect: Suspect, clue: Clue) -> Iterator[Claim
                 (
                     x
                     for x in hunk.added
-                    if _SCHEMA.search(hunk.path) and holds(name, x) and re.search(r"(?i)\b(?:drop|rename|remove)", x)
+                    if _SCHEMA.search(hunk.path)
+                    and not is_prose(hunk.path)
+                    and holds(name, x)
+                    and re.search(r"(?i)\b(?:drop|rename|remove)", x)
                 ),
                 None,
             )
