@@ -356,3 +356,35 @@ def test_single_lines_minutes_apart_do_not_tell_of_one_event(log: Log) -> None:
         (900.0, "ERROR shop: read-only file system: /srv/b"),
     ]
     assert not any("the same event" in link.why for link in log(shop=lines).links)
+
+
+def test_lines_that_only_note_an_exit_are_no_incidents_of_their_own(log: Log) -> None:
+    lines: list[tuple[float, str]] = []
+    for boot in range(10, 600, 60):
+        lines += [
+            (boot, f"ERROR app: Exception in worker process\n{_trace('KeyError: 17')}"),
+            (boot + 0.2, "ERROR Worker (pid:21775) exited with code 3"),
+            (boot + 9.0, "Container exited with code 3"),
+        ]
+    assert len(log(api=lines).incidents) == 1
+
+
+def test_a_limit_that_a_warning_names_exactly_is_the_root_of_the_time_outs(log: Log) -> None:
+    lines = [
+        (60.0 * n, "WARNING: [pool www] server reached pm.max_children setting (10), consider raising it")
+        for n in range(10, 30)
+    ]
+    proxy: list[tuple[float, str]] = [(float(s), _request(200)) for s in range(0, 2000, 10)]
+    for s in range(610, 1800, 8):
+        error = "[error] 71#71: *9 upstream timed out (110: Connection timed out) while reading response header from upstream"
+        proxy += [(s, f'{error}, client: 10.0.0.9, upstream: "fastcgi://unix:/run/php.sock"'), (s + 0.1, _request(504))]
+    report = log(web=sorted([*lines, *proxy]))
+    assert _titles(report)[0][0].startswith("[pool www] server reached pm.max_children")
+
+
+def test_workers_of_a_pool_that_are_replaced_are_no_service_that_cannot_start(log: Log) -> None:
+    lines: list[tuple[float, str]] = [(float(s), "INFO worker: done") for s in range(0, 900, 5)]
+    killed = "ERROR Process 'ForkPoolWorker-1' pid:345 exited with 'signal 9 (SIGKILL)'"
+    lines += [(s + 0.5, killed) for s in range(60, 900, 60)]
+    report = log(worker=sorted(lines))
+    assert report.severity == "P1"

@@ -50,6 +50,7 @@ def link_effects(drawing: Drawing, role: str) -> None:
                 drawing.draw(edge)
 
 
+EXACT_RANK = 20  # rules below this rank name one thing exactly
 REACHED = {"network", "database_connection", "redis_connection", "queue", "dependency", "rpc", "search", "proxy"}
 
 
@@ -184,7 +185,8 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         together >= 0.6 and (a.role, b.role) in _NEXT
     ):  # a proxy's own error line is the nearest reason for its 502, and so on
         score += 0.25
-    if not a.severe and b.severe:
+    exact = a.rule is not None and a.rule.rank < EXACT_RANK and bool(a.rule.explains)
+    if not a.severe and b.severe and not exact:  # a warning that names one limit exactly weighs as much as an error
         score -= 0.1
     lag = found.lag_s if found is not None and steady else None
     why = "; ".join(r for r in reasons if r) or "at the same time"

@@ -119,7 +119,7 @@ def _components(graph: Graph) -> list[tuple[str, ...]]:
 
 def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Layer | None) -> bool:
     """Whether this is more than a hiccup."""
-    severe = [n for n in nodes if n.severe and n.id not in graph.labels] or [n for n in nodes if n.severe]
+    severe = [n for n in nodes if n.severe and n.id not in graph.labels]
     if not severe:
         return False
     if any(n.role == "exit" or "oom" in n.marks for n in severe):
@@ -463,7 +463,11 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
     )
     if impact.failed >= 5 and impact.share >= 0.9:
         return "P0", f"{share}: nothing is served"
-    looping = impact.exits >= 2 and impact.ready == 0
+    ended = any(n.role == "exit" and "worker_exit" not in n.marks for n in nodes)
+    workers = (
+        not ended and not impact.requests and not any(n.rule is not None and n.rule.category == "boot" for n in nodes)
+    )
+    looping = impact.exits >= 2 and impact.ready == 0 and not workers  # workers are replaced while their server runs on
     if looping and impact.requests - impact.failed <= 0.1 * impact.requests:
         return "P0", f"{impact.exits:,} exits and no start that got as far as serving" + (f"; {share}" if share else "")
     if impact.share >= 0.1:

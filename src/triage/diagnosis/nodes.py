@@ -205,7 +205,8 @@ def _role(
     if "oom" in marks:
         return "cause"
     if "worker_exit" in marks:
-        return "exit"
+        named = kind == "exception" and rule is not None and rule.role == "cause"
+        return "cause" if named and inner else "exit"
     if marks & {"stop", "start", "ready", "deploy", "listen", "config"}:
         return "lifecycle"
     if kind == "exception" and not inner:

@@ -161,7 +161,9 @@ def _next_log(case: Case, facts: Facts) -> str:
     for m in case.members:
         node = facts.node(m)
         named = facts.places.named(node)
-        hosts = [h if p is None else f"{h}:{p}" for h, p in addresses(node.message)]
+        _, upstream, behind = node.message.partition("upstream: ")  # of a proxy's line only this is the other side
+        text = behind.split(",")[0] if upstream else node.message
+        hosts = [h if p is None else f"{h}:{p}" for h, p in addresses(text)]
         if node.role in ("proxy", "timeout") and (named or hosts):
             return f"get the log of `{min(named) if named else hosts[0]}`{period}"
     if any("exit" in facts.node(m).marks for m in case.members):
