@@ -22,7 +22,7 @@ def on_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> 
     if len(distinct) > _FEW:
         return change(values)
     changed = change(distinct)
-    if changed.equals(distinct):
+    if changed.dtype == values.dtype and changed.equals(distinct):
         return values
     if changed.null_count() == len(changed):
         return pl.Series(values.name, [None], dtype=changed.dtype).new_from_index(0, len(values))
