@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from triage.report import (
     Action,
+    Claim,
     Cluster,
+    CodeLine,
     Counts,
     Evidence,
     Exits,
@@ -27,6 +29,7 @@ from triage.report import (
     Root,
     Route,
     RuledOut,
+    Source,
     Why,
     Window,
 )
@@ -353,11 +356,24 @@ HOSTILE = (
 )
 
 
+def looked_at() -> Source:
+    """What --repo may find."""
+    code = (CodeLine(11, "def load():"), CodeLine(12, "    return rates[code]", meant=True))
+    introduced = Claim(
+        "Introduced by `51de7d0781` (“Move rates”), which moved `shop/rates.py`; `shop/basket.py:12` still asks for it.", "proven",
+        "introduced", "f1", "shop/basket.py", 12, code, "51de7d0781f4d8bcdcaf85978333b5d4b3b2cd00", moment("09:00:00"), "Move rates",
+        ("git show 51de7d0781 -- shop/rates.py",),
+    )  # fmt: skip
+    return Source(
+        "51de7d0781f4d8bcdcaf85978333b5d4b3b2cd00", moment("09:00:00"), 13, (introduced,), ("the clone is shallow",)
+    )
+
+
 def hostile() -> Report:
     """(f) Hostile text and secrets in every place where a log can put some."""
     import msgspec
 
-    base = two_incidents()
+    base = replace(two_incidents(), source=looked_at())
     secret = "postgres://app:s3cr3t/w@rd@db.internal/x password=hunter2 jane.doe@example.com 4242 4242 4242 4242 Bearer Zt9wXb2LmKc4Rv8NsYd1Hf6G "
     plain = msgspec.to_builtins(base)
 
@@ -407,6 +423,9 @@ POISONED = frozenset(
         "now",
         "source",
         "symptoms",
+        "subject",
+        "file",
+        "evidence",
     ]
 ) - {"category"}
 

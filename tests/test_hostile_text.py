@@ -49,6 +49,14 @@ def poisoned(text: str) -> Report:
     return replace(
         base,
         title=text,
+        source=replace(
+            reports.looked_at(),
+            claims=tuple(
+                replace(c, text=text, file=text, subject=text, evidence=(text,), code=tuple(replace(x, text=text) for x in c.code))
+                for c in reports.looked_at().claims
+            ),
+            notices=(text,),
+        ),
         headline=text,
         severity_why=text,
         failures=tuple(replace(f, message=text, frame=text) for f in base.failures),
@@ -70,7 +78,7 @@ def check_markdown(report: Report) -> None:
         assert token.type != "image"
         if token.type == "link_open":
             assert re.fullmatch(r"#e\d+", str(token.attrs["href"]))
-    plain = MARKDOWN.parse(render(reports.crash_loop(), "md"))
+    plain = MARKDOWN.parse(render(replace(reports.crash_loop(), source=reports.looked_at()), "md"))
     for kind in (
         "table_open",
         "tr_open",
