@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from triage.intake.exports import Entry, explode
-from triage.intake.formats import Catalog, Detection, Format, Place
+from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.jsonrows import (
     Entries,
@@ -24,8 +24,9 @@ from triage.intake.jsonrows import (
     read_objects,
     speaks,
 )
+from triage.intake.headers import Inferred, infer
 from triage.intake.levels import read_level
-from triage.intake.rows import Tally, blank_rows
+from triage.intake.rows import CONTINUES, Tally, blank_rows
 from triage.intake.sources import Stream
 from triage.intake.textrows import Layers, read_texts
 from triage.intake.times import EPOCH, ISO, Clock
@@ -79,6 +80,13 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Readin
     rows = _read_head(entries, formats, layers, json_first, whole)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
     layers = replace(layers, first=tuple(f for f in catalog.text if f.name in seen))
+    learned = Inferred() if only is not None else _learn(rows, entries, layers, json_first, whole)
+    if learned.formats:
+        first = sorted((*layers.first, *learned.formats), key=lambda f: f.order)
+        layers = replace(layers, first=tuple(first))
+        rows = _read_head(entries, formats, layers, json_first, whole)
+        seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
+        layers = replace(layers, first=tuple(f for f in first if f.name in seen or f in learned.formats))
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
@@ -88,9 +96,38 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Readin
         typed,
         formats,
         layers,
-        _conclude(rows),
+        _conclude(rows, learned),
         notices,
     )
+
+
+def _learn(rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: bool, head: bytes) -> Inferred:
+    """Headers that no format knows, learned from the texts of the head that nothing but generic formats reads."""
+    generic = [f.name for f in layers.catalog.text if f.generic]
+    envelopes = [f.name for f in layers.catalog.formats.values() if f.unwraps]
+    read_by = pl.col("chain").str.split(" > ").list.last()
+    vague = (read_by.is_in([*generic, *envelopes]) | (pl.col("chain") == "")) & ~pl.col("message").str.contains(CONTINUES)
+    if not rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER))).height:
+        return Inferred()
+    bare = replace(layers, first=tuple(f for f in layers.first if not f.generic), generic=False)
+    rows = _read_head(entries, bare.json, bare, json_first, head).filter(vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER))
+    writers = rows.group_by("chain", "service", maintain_order=True).agg("message")
+    opens = pl.Series([f"^(?:{anonymous(f.pattern)})" for f in layers.catalog.text if f.generic])
+
+    def said_already(lines: Sequence[str], pattern: str) -> bool:
+        """Whether a generic format reads the same message out of nearly all these lines."""
+        text = pl.Series(lines)
+        own = text.str.replace(f"^(?:{pattern})", "")
+        return any(((text.str.replace(known, "") == own) & text.str.contains(known)).mean() > 0.97 for known in opens)  # type: ignore[operator]
+
+    return infer(writers["message"].to_list(), known=said_already)
+
+
+# a time of day, seconds since 1970, or a level early in the text
+_MAY_HAVE_A_HEADER = (
+    r"^.{0,120}?(?:\d[:.]\d\d?[:.]\d|\[ *\d+\.\d{6}\]|\b\d{10}\b|\b\d{13}\b|\b\d{6} \d{6}\b|\d{8}T?\d{4}"
+    r"|\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\b|\[(?:info|warn|warning|error|debug)\])"
+)
 
 
 def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
@@ -196,7 +233,7 @@ def _read_head(
     return read_texts(frame, layers, clock, tally, last=True).rows
 
 
-def _conclude(rows: pl.DataFrame) -> Detection:
+def _conclude(rows: pl.DataFrame, learned: Inferred) -> Detection:
     filled = rows.filter(pl.col("message").str.strip_chars() != "")
     chains = Counter(c for c in filled["chain"].to_list() if c)
     tried, matched = len(filled), sum(chains.values())
@@ -216,6 +253,9 @@ def _conclude(rows: pl.DataFrame) -> Detection:
     inside = [n for n in leaves if n not in envelope.split(" > ")][:4]
     chain = " > ".join(filter(None, (envelope, ", ".join(inside)))) or leaves[0]
     why = f"{matched} of the first {tried} entries have a known header: {', '.join(f'{n} {inner[n]}' for n in leaves[:4])}"
+    for entry, said in zip(learned.formats, learned.why, strict=True):
+        if inner[entry.name]:
+            why += f"; {entry.name}: {said}"
     return Detection(chain, tuple(sorted({n for c in chains for n in c.split(" > ")})), matched, tried, why)
 
 

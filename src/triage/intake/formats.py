@@ -94,6 +94,7 @@ class Format:
     levels: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[KindRule, ...] = ()
     unwraps: bool = False
+    generic: bool = False  # says no more than a time or a level: a header learned from the lines comes before it
     header: str = "own"  # own: opens a record; plain: does unless the text looks like a continuation; no: never
     transport_level: str | None = None
     latency: str = "ms"
@@ -272,6 +273,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         levels=levels,
         kinds=kinds,
         unwraps=bool(content.get("unwraps", False)),
+        generic=bool(content.get("generic", False)),
         header=content.get("header", "no" if content.get("unwraps") else "own"),
         transport_level=content.get("transport_level"),
         latency=content.get("latency", "ms"),
@@ -305,6 +307,7 @@ _KEYS = frozenset(
         "levels",
         "kinds",
         "unwraps",
+        "generic",
         "header",
         "transport_level",
         "latency",

@@ -15,6 +15,7 @@ WORDS: dict[str, str] = {
             "trc",
             "trce",
             "verbose",
+            "v",
             "silly",
             "finer",
             "finest",
@@ -29,7 +30,7 @@ WORDS: dict[str, str] = {
         ),
         "TRACE",
     ),
-    **dict.fromkeys(("debug", "debug1", "dbug", "dbg", "debu", "d", "d1", "fine", "v"), "DEBUG"),
+    **dict.fromkeys(("debug", "debug1", "dbug", "dbg", "debu", "d", "d1", "fine"), "DEBUG"),
     **dict.fromkeys(
         (
             "info",

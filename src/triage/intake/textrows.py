@@ -27,11 +27,12 @@ class Layers:
     first: tuple[Format, ...]
     json: tuple[Format, ...]
     forced: Format | None = None
+    generic: bool = True  # formats that say no more than a time or a level are tried as well
 
     @property
     def others(self) -> tuple[Format, ...]:
         """The text formats that the head does not speak."""
-        return tuple(f for f in self.catalog.text if f not in self.first)
+        return tuple(f for f in self.catalog.text if f not in self.first and (self.generic or not f.generic))
 
 
 @dataclass(frozen=True, slots=True)

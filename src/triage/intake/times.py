@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from triage.intake.stamps import read_parts
 from triage.schema import TIME
 
 # Shapes that are tried when a format names none of its own, most frequent first.
@@ -67,7 +68,8 @@ class Stamps:
 def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> Stamps:
     """UTC times of stamps as text, null where a stamp cannot be read. Digits behind the microsecond are cut.
 
-    `shapes` are chrono formats; those without a year get the clock's, "epoch" reads numbers (s, ms, us or ns).
+    `shapes` are chrono formats; those without a year get the clock's, "epoch" reads numbers (s, ms, us or ns), and one
+    that starts with "(?" is a regex whose groups are the parts of a stamp (see intake.stamps).
     """
     at = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
     zone_assumed = year_assumed = 0
@@ -83,12 +85,11 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
             left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
     for shape in _order(left, wanted):
         found, assumed, guessed = _read_shape(left, shape, clock)
-        got = len(found) - found.null_count()
-        if not got:
+        if found.null_count() == len(found):
             continue
         at = found if at.null_count() == len(at) else at.zip_with(at.is_not_null(), found)
-        zone_assumed += got if assumed else 0
-        year_assumed += got if guessed else 0
+        zone_assumed += assumed
+        year_assumed += guessed
         if at.null_count() == text.null_count():
             break
         left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
@@ -136,9 +137,12 @@ def _order(text: pl.Series, shapes: tuple[str, ...]) -> list[str]:
     return list(shapes) if good is None else [good, *(s for s in shapes if s != good)]
 
 
-def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, bool, bool]:
+def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, int, int]:
+    """Times of one shape, how many of them had to assume a zone and how many a year."""
     if shape == EPOCH:
-        return _read_epoch(text), False, False
+        return _read_epoch(text), 0, 0
+    if shape.startswith("(?"):
+        return read_parts(text, shape, clock.zone, clock.year, clock.written)
     yearless = "%Y" not in shape and "%y" not in shape
     if yearless:
         year = clock.year or (clock.written.year if clock.written else 1970)
@@ -147,7 +151,7 @@ def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, b
     try:
         found = text.str.to_datetime(shape, time_unit="us", strict=False, ambiguous="earliest")
     except pl.exceptions.PolarsError:
-        return pl.Series([None], dtype=TIME).new_from_index(0, len(text)), False, False
+        return pl.Series([None], dtype=TIME).new_from_index(0, len(text)), 0, 0
     if yearless and clock.year is None and clock.written is not None:
         latest = clock.written.replace(tzinfo=None) + timedelta(days=1)
         found = pl.select(
@@ -160,11 +164,14 @@ def _read_shape(text: pl.Series, shape: str, clock: Clock) -> tuple[pl.Series, b
         found = found.dt.replace_time_zone(
             "UTC" if utc else clock.zone, ambiguous="earliest", non_existent="null"
         ).dt.convert_time_zone("UTC")
-    return found.cast(TIME), not zoned and not utc, yearless
+    got = len(found) - found.null_count()
+    return found.cast(TIME), 0 if zoned or utc else got, got if yearless else 0
 
 
 def _read_epoch(text: pl.Series) -> pl.Series:
     """Seconds (also with a fraction), milli-, micro- or nanoseconds since 1970, told apart by size; years 1990 to 2100."""
+    if text.str.contains(",", literal=True).any():
+        text = text.str.replace(",", ".", literal=True)
     number = text.cast(pl.Float64, strict=False)
     whole = text.cast(pl.Int64, strict=False)
     micros = pl.select(
