@@ -16,6 +16,7 @@ import polars as pl
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
+from triage.intake.headers import Inferred, infer
 from triage.intake.jsonrows import (
     Entries,
     enabled,
@@ -24,7 +25,6 @@ from triage.intake.jsonrows import (
     read_objects,
     speaks,
 )
-from triage.intake.headers import Inferred, infer
 from triage.intake.levels import read_level
 from triage.intake.rows import CONTINUES, Tally, blank_rows
 from triage.intake.sources import Stream
@@ -106,11 +106,15 @@ def _learn(rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: boo
     generic = [f.name for f in layers.catalog.text if f.generic]
     envelopes = [f.name for f in layers.catalog.formats.values() if f.unwraps]
     read_by = pl.col("chain").str.split(" > ").list.last()
-    vague = (read_by.is_in([*generic, *envelopes]) | (pl.col("chain") == "")) & ~pl.col("message").str.contains(CONTINUES)
+    vague = (read_by.is_in([*generic, *envelopes]) | (pl.col("chain") == "")) & ~pl.col("message").str.contains(
+        CONTINUES
+    )
     if not rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER))).height:
         return Inferred()
     bare = replace(layers, first=tuple(f for f in layers.first if not f.generic), generic=False)
-    rows = _read_head(entries, bare.json, bare, json_first, head).filter(vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER))
+    rows = _read_head(entries, bare.json, bare, json_first, head).filter(
+        vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER)
+    )
     writers = rows.group_by("chain", "service", maintain_order=True).agg("message")
     opens = pl.Series([f"^(?:{anonymous(f.pattern)})" for f in layers.catalog.text if f.generic])
 

@@ -67,7 +67,7 @@ def settle(name: str, pattern: str, seen: Sequence[re.Match[str]]) -> str:
     if name == "a/b/c":
         order = _settle_three(seen)
     elif name in ("a/b/year", "a/b"):
-        order = _settle_two(name, seen)
+        order = _settle_two(seen)
     else:
         return pattern
     for letter, part in zip("abc", order, strict=False):
@@ -75,7 +75,7 @@ def settle(name: str, pattern: str, seen: Sequence[re.Match[str]]) -> str:
     return pattern
 
 
-def _settle_two(name: str, seen: Sequence[re.Match[str]]) -> tuple[str, ...]:
+def _settle_two(seen: Sequence[re.Match[str]]) -> tuple[str, ...]:
     a, b = ({int(m[g]) for m in seen} for g in "ab")
     if max(a, default=0) > 12 or max(b, default=0) > 12:
         return ("d", "mo") if max(a, default=0) > 12 else ("mo", "d")
@@ -133,9 +133,18 @@ def read_parts(
         hour = pl.when(part("ap").is_null()).then(hour).otherwise(twelve.cast(pl.String))
     behind = pl.coalesce(part("f").str.slice(0, 6), part("ms").str.zfill(3), pl.lit("0"))
     second = part("s").fill_null("0")
-    iso = pl.concat_str(stated, month, part("d"), separator="-") + "T" + pl.concat_str(hour, part("mi"), second, separator=":")
+    iso = (
+        pl.concat_str(stated, month, part("d"), separator="-")
+        + "T"
+        + pl.concat_str(hour, part("mi"), second, separator=":")
+    )
     sign = pl.when(part("z").str.starts_with("-")).then(-1).otherwise(1)
-    digits = part("z").str.extract(r"^[+-]([0-9]{2}(?::?[0-9]{2})?)$", 1).str.replace(":", "", literal=True).str.pad_end(4, "0")
+    digits = (
+        part("z")
+        .str.extract(r"^[+-]([0-9]{2}(?::?[0-9]{2})?)$", 1)
+        .str.replace(":", "", literal=True)
+        .str.pad_end(4, "0")
+    )
     ahead = pl.coalesce(
         part("z").replace_strict(ZONES, default=None, return_dtype=pl.Int64),
         sign * (digits.str.slice(0, 2).cast(pl.Int64) * 60 + digits.str.slice(2, 2).cast(pl.Int64)),
@@ -148,7 +157,9 @@ def read_parts(
     if yearless and year is None and written is not None:
         latest = written.replace(tzinfo=None) + timedelta(days=1)
         local = pl.col("local")
-        frame = frame.with_columns(pl.when(local > latest).then(local.dt.offset_by("-1y")).otherwise(local).alias("local"))
+        frame = frame.with_columns(
+            pl.when(local > latest).then(local.dt.offset_by("-1y")).otherwise(local).alias("local")
+        )
     local = pl.col("local")
     here = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
     there = (local - pl.duration(minutes=pl.col("ahead"))).dt.replace_time_zone("UTC")
