@@ -46,8 +46,7 @@ def columns_of(lines: list[str], rows: list[list[Token]]) -> list[Column] | None
     if level is not None:
         anchors[level] = "level"
         rows = [row for row in rows if len(row) > level and row[level].kind == "level"]
-    stamps = [n for n in range(width) if _share(rows, n, lambda t: t.kind == "stamp") >= _SHARE]
-    anchors |= dict.fromkeys(stamps, "stamp")
+    anchors |= dict.fromkeys(_stamp_places(rows, width, level), "stamp")
     if not anchors:
         return None
     last = max(anchors)
@@ -92,6 +91,19 @@ def _level_place(rows: list[list[Token]], width: int) -> int | None:
         if (share >= _SHARE or (formal and share >= 0.3)) and (best is None or share > best[0] + 0.05):
             best = share, n
     return best[1] if best else None
+
+
+def _stamp_places(rows: list[list[Token]], width: int, level: int | None) -> list[int]:
+    """The columns of stamps, up to where a message may have begun: behind a name with a colon, or behind time and level."""
+    places: list[int] = []
+    for n in range(width):
+        if places and ((level is not None and n > level) or n > places[-1] + 3):
+            break
+        if _share(rows, n, lambda t: t.kind == "stamp") >= _SHARE:
+            places.append(n)
+        elif places and _share(rows, n, lambda t: t.kind == "label") > 1 - _SHARE:
+            break
+    return places
 
 
 def _before(rows: list[list[Token]], n: int, anchor: str | None, delimiter: str) -> Column | None:

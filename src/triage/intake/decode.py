@@ -15,6 +15,7 @@ from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
 from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
+from triage.intake.plausible import Plausible
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source
 from triage.intake.textrows import read_texts
@@ -84,9 +85,10 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     options = options or ReadOptions()
     stream = source.open()
     known = with_fields(with_levels(catalog, options.level_map), options.field_map)
-    reading = study(stream, known, options.input_format)
     clock = Clock(options.tz, source.modified, options.year)
-    tally = Tally()
+    reading = study(stream, known, options.input_format, clock)
+    clock = replace(clock, day_first=reading.day_first)
+    tally, stamps = Tally(), Plausible(reading.usual)
     notices = list(reading.notices)
     held: Piece | None = None
     nothing = True
@@ -104,13 +106,13 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
             tally = before  # it is read again
             rows, rejected, blank, _ = _read(parts, reading, options, clock, tally, last=True)
         said = [notice for part in parts for notice in part.notices]
-        batch = _batch(rows, parts, (rejected, blank), source, reading.detection, [*notices, *said])
+        batch = _batch(stamps.believed(rows), parts, (rejected, blank), source, reading.detection, [*notices, *said])
         notices, nothing = [], False
         del rows, parts
         done = [batch]
         del batch
         yield done.pop()
-    final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options)]
+    final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options), *stamps.notices(source.name)]
     if final or nothing:
         yield _batch(empty_rows(), [], (0, 0), source, reading.detection, final)
 

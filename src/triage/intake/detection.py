@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from triage.intake.jsonrows import (
     speaks,
 )
 from triage.intake.levels import read_level
+from triage.intake.plausible import Usual, usual
 from triage.intake.rows import CONTINUES, Tally, blank_rows
 from triage.intake.sources import Stream
 from triage.intake.textrows import Layers, read_texts
@@ -51,12 +53,16 @@ class Reading:
     json: tuple[Format, ...]
     layers: Layers
     detection: Detection
+    usual: Usual | None = None
+    day_first: bool = False
     notices: tuple[str, ...] = ()
 
 
-def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Reading:
+def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Clock | None = None) -> Reading:
     """How the source of this stream is read; looks at its head and consumes nothing."""
     head = stream.head()
+    day_first = any(int(found[1]) > 12 for found in _DAY_MONTH.finditer(head))
+    clock = replace(clock or Clock(), day_first=day_first)
     whole = head if stream.ended or b"\n" not in head else head[: head.rfind(b"\n") + 1]
     how = find_framing(whole)
     only = catalog[forced] if forced else None
@@ -77,14 +83,14 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Readin
     best = catalog.formats.get(main[0][0]) if main else None
     typed = typed_decoder(best) if best is not None and best.typed else None
     layers = Layers(catalog, (), formats, only)
-    rows = _read_head(entries, formats, layers, json_first, whole)
+    rows = _read_head(entries, formats, layers, json_first, whole, clock)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
     layers = replace(layers, first=tuple(f for f in catalog.text if f.name in seen))
-    learned = Inferred() if only is not None else _learn(rows, entries, layers, json_first, whole)
+    learned = Inferred() if only is not None else _learn(rows, entries, layers, json_first, whole, clock)
     if learned.formats:
         first = sorted((*layers.first, *learned.formats), key=lambda f: f.order)
         layers = replace(layers, first=tuple(first))
-        rows = _read_head(entries, formats, layers, json_first, whole)
+        rows = _read_head(entries, formats, layers, json_first, whole, clock)
         seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
         layers = replace(layers, first=tuple(f for f in first if f.name in seen or f in learned.formats))
     notices: tuple[str, ...] = ()
@@ -97,11 +103,15 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None) -> Readin
         formats,
         layers,
         _conclude(rows, learned),
+        usual(rows["at"]),
+        day_first,
         notices,
     )
 
 
-def _learn(rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: bool, head: bytes) -> Inferred:
+def _learn(
+    rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: bool, head: bytes, clock: Clock
+) -> Inferred:
     """Headers that no format knows, learned from the texts of the head that nothing but generic formats reads."""
     generic = [f.name for f in layers.catalog.text if f.generic]
     envelopes = [f.name for f in layers.catalog.formats.values() if f.unwraps]
@@ -112,7 +122,7 @@ def _learn(rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: boo
     if not rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER))).height:
         return Inferred()
     bare = replace(layers, first=tuple(f for f in layers.first if not f.generic), generic=False)
-    rows = _read_head(entries, bare.json, bare, json_first, head).filter(
+    rows = _read_head(entries, bare.json, bare, json_first, head, clock).filter(
         vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER)
     )
     writers = rows.group_by("chain", "service", maintain_order=True).agg("message")
@@ -127,6 +137,8 @@ def _learn(rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: boo
     return infer(writers["message"].to_list(), known=said_already)
 
 
+# day and month as numbers, the year behind them; which comes first is the same in the whole source
+_DAY_MONTH = re.compile(rb"\b(\d{1,2})[/.-]\d{1,2}[/.-]\d{4}[ T,]+\d{1,2}:\d\d")
 # a time of day, seconds since 1970, or a level early in the text
 _MAY_HAVE_A_HEADER = (
     r"^.{0,120}?(?:\d[:.]\d\d?[:.]\d|\[ *\d+\.\d{6}\]|\b\d{10}\b|\b\d{13}\b|\b\d{6} \d{6}\b|\d{8}T?\d{4}"
@@ -222,9 +234,9 @@ def _head_entries(head: bytes, how: Framing) -> Entries:
 
 
 def _read_head(
-    entries: Entries, formats: tuple[Format, ...], layers: Layers, json_first: bool, head: bytes
+    entries: Entries, formats: tuple[Format, ...], layers: Layers, json_first: bool, head: bytes, clock: Clock
 ) -> pl.DataFrame:
-    clock, tally = Clock(), Tally()
+    tally = Tally()
     if json_first:
         frames = frames_of(entries, None, formats, False, clock, tally)
         frame = pl.concat(frames) if frames else blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 import polars as pl
 
-from triage.intake.stamps import read_parts
+from triage.intake.stamps import SHAPES, WHOLE, read_parts
 from triage.schema import TIME
 
 # Shapes that are tried when a format names none of its own, most frequent first.
@@ -54,6 +55,7 @@ class Clock:
     zone: str = "UTC"
     written: datetime | None = None
     year: int | None = None
+    day_first: bool = False  # of day and month as numbers before the year; dots put the day first anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
         if at.null_count() == text.null_count():
             break
         left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
+    if not shapes and at.null_count() > text.null_count() and left.str.contains(_DATED).any():
+        for pattern in _other_shapes(clock.day_first):
+            found, assumed, guessed = _read_shape(left, pattern, clock)
+            if found.null_count() < len(found):
+                at, zone_assumed, year_assumed = at.fill_null(found), zone_assumed + assumed, year_assumed + guessed
+                left = text.zip_with(at.is_null(), pl.Series([None], dtype=pl.String))
     return Stamps(at.rename(text.name), zone_assumed, year_assumed)
 
 
@@ -127,6 +135,24 @@ def _read_utc_of(text: pl.Series, size: int) -> pl.Series:
         micros = micros + (part * 10 ** (6 - digits) if digits <= 6 else part // 10 ** (digits - 6))
     at = micros.cast(TIME)
     return at if fits.all(ignore_nulls=False) else at.zip_with(fits.fill_null(False), nothing)
+
+
+_DATED = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Z][a-z]{2,})[-/. ]\d|[A-Z][a-z]{2,8}\.? +\d|\d{8}"
+
+
+@cache
+def _other_shapes(day_first: bool) -> tuple[str, ...]:
+    """Patterns of all shapes that name a moment, for stamps that no listed form reads."""
+    slashes = ("d", "mo") if day_first else ("mo", "d")
+    patterns: list[str] = []
+    for name, pattern in SHAPES.items():
+        if name not in WHOLE or name in ("a/b/c", "a/b"):
+            continue
+        orders = (("d", "mo"), slashes) if name == "a/b/year" else (("", ""),)
+        for separator, (a, b) in zip((r"\.", "[/-]"), orders, strict=False):
+            named = pattern.replace("(?P<a>", f"(?P<{a}>").replace("(?P<b>", f"(?P<{b}>")
+            patterns.append(named.replace("[-/.]", separator) if a else named)
+    return tuple(patterns)
 
 
 def _order(text: pl.Series, shapes: tuple[str, ...]) -> list[str]:

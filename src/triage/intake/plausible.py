@@ -1,0 +1,100 @@
+"""Stamps far away from all others: their records are kept, but their times are not believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from triage.schema import TIME
+
+NEAR = timedelta(days=40)  # a log may stand still that long
+_SPANS = 3  # or as many times as long as the lines at its head are apart
+_ENOUGH = 3  # stamps that say where a log is
+_EVER = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Where the stamps of a source are: the middle of those at its head, and how far from it others may be."""
+
+    middle: datetime
+    reach: timedelta
+
+
+def usual(at: pl.Series) -> Usual | None:
+    """Where these stamps are; None when they are too few to say."""
+    times = at.drop_nulls().sort()
+    if len(times) < _ENOUGH:
+        return None
+    low, middle, high = (times[int(share * (len(times) - 1))] for share in (0.05, 0.5, 0.95))
+    return Usual(middle, max(NEAR, _SPANS * (high - low)))
+
+
+@dataclass(slots=True)
+class Plausible:
+    """The stamps of one source one after the other, whatever blocks they come in.
+
+    A stamp is believed when it is near the middle of the head's or near the one believed before it; and when it is near
+    the one refused right before it, for then the log went on at another time.
+    """
+
+    where: Usual | None
+    last: datetime | None = None
+    refused: datetime | None = None
+    count: int = 0
+    first: str = ""
+
+    def believed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows without the times that are not believed."""
+        at = rows["at"]
+        low, high = at.min(), at.max()
+        if self.where is None or not isinstance(low, datetime) or not isinstance(high, datetime):
+            return rows
+        if self._near(low, high):
+            self.last, self.refused = at.drop_nulls()[-1], None
+            return rows
+        odd = self._odd(at.to_list(), self.where)
+        if not odd:
+            return rows
+        if not self.count:
+            self.first = f"{at[odd[0]]:%Y-%m-%d %H:%M:%S} on line {rows['line'][odd[0]]}"
+        self.count += len(odd)
+        return rows.with_columns(at.scatter(odd, pl.Series([None] * len(odd), dtype=TIME)))
+
+    def notices(self, name: str) -> list[str]:
+        """A sentence when some were not believed."""
+        if not self.count:
+            return []
+        stamps = "1 stamp lies" if self.count == 1 else f"{self.count:,} stamps lie"
+        return [
+            f"{name}: {stamps} far from all others (the first: {self.first}) and {'was' if self.count == 1 else 'were'} not "
+            "believed; the records take the place of those before them"
+        ]
+
+    def _near(self, low: datetime, high: datetime) -> bool:
+        """Whether every stamp between the two is believed, in whatever order they come."""
+        if self.where is None or (self.where.middle >= _EVER[0] and low < _EVER[0]):
+            return False
+        reach = self.where.reach
+        if self.where.middle - reach <= low and high <= self.where.middle + reach:
+            return True
+        return self.last is not None and high - low <= reach and self.last - reach <= low and high <= self.last + reach
+
+    def _odd(self, times: Sequence[datetime | None], where: Usual) -> list[int]:
+        """The places of stamps that are not believed."""
+        odd = []
+        sane = _EVER[0] <= where.middle < _EVER[1]
+        for n, at in enumerate(times):
+            if at is None:
+                continue
+            last = self.last or where.middle
+            near = any(abs(at - other) <= where.reach for other in (where.middle, last, self.refused or last))
+            if near and (not sane or _EVER[0] <= at < _EVER[1]):
+                self.last, self.refused = at, None
+            else:
+                self.refused = at
+                odd.append(n)
+        return odd
