@@ -14,7 +14,7 @@ import pytest
 
 from triage.intake.decode import ReadOptions, decode
 from triage.intake.formats import Catalog, detect, load_catalog
-from triage.intake.headers import infer
+from triage.intake.headers import Sample, infer
 from triage.intake.sources import Source
 from triage.packs import pattern_dirs
 from triage.schema import ROWS
@@ -306,7 +306,7 @@ def test_a_header_inside_an_envelope_is_learned() -> None:
     ],
 )
 def test_text_without_a_header_has_none(lines: list[str]) -> None:
-    assert not infer([lines]).formats
+    assert not infer([Sample(lines)]).formats
 
 
 def test_first_words_of_messages_are_no_component() -> None:

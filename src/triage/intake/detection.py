@@ -17,7 +17,7 @@ import polars as pl
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
-from triage.intake.headers import Inferred, infer
+from triage.intake.headers import Inferred, Sample, infer
 from triage.intake.jsonrows import (
     Entries,
     enabled,
@@ -125,7 +125,13 @@ def _learn(
     rows = _read_head(entries, bare.json, bare, json_first, head, clock).filter(
         vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER)
     )
-    writers = rows.group_by("chain", "service", maintain_order=True).agg("message")
+    writers = rows.group_by("chain", "service", maintain_order=True).agg(
+        "message", timed=pl.col("at").is_not_null().any()
+    )
+    samples = [
+        Sample(row["message"], frozenset(("level",) if row["timed"] else ("at", "level") if row["chain"] else ()))
+        for row in writers.iter_rows(named=True)
+    ]
     opens = pl.Series([f"^(?:{anonymous(f.pattern)})" for f in layers.catalog.text if f.generic])
 
     def said_already(lines: Sequence[str], pattern: str) -> bool:
@@ -134,7 +140,7 @@ def _learn(
         own = text.str.replace(f"^(?:{pattern})", "")
         return any(((text.str.replace(known, "") == own) & text.str.contains(known)).mean() > 0.97 for known in opens)  # type: ignore[operator]
 
-    return infer(writers["message"].to_list(), known=said_already)
+    return infer(samples, known=said_already)
 
 
 # day and month as numbers, the year behind them; which comes first is the same in the whole source

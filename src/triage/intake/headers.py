@@ -36,15 +36,28 @@ class Inferred:
     why: tuple[str, ...] = ()
 
 
-def infer(samples: Sequence[Sequence[str]], *, known: Callable[[Sequence[str], str], bool] | None = None) -> Inferred:
-    """The headers of these lines, each sample (one writer's lines) by itself.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Lines of one writer, and which of the fields at and level a header in them must have to be worth it.
+
+    What stands inside an envelope that has a time may begin like a header and be none, unless it tells the level.
+    """
+
+    lines: Sequence[str]
+    wanted: frozenset[str] = frozenset()
+
+
+def infer(samples: Sequence[Sample], *, known: Callable[[Sequence[str], str], bool] | None = None) -> Inferred:
+    """The headers of these lines, each sample by itself.
 
     `known` says of some lines and a header's pattern that another format reads the same message out of them already.
     """
     found: dict[str, tuple[Format, str]] = {}
     for sample in samples:
-        lines = [text[:WIDTH] for text in sample]
+        lines = [text[:WIDTH] for text in sample.lines]
         for entry, why, members in _learn(lines):
+            if sample.wanted and sample.wanted.isdisjoint(entry.groups):
+                continue
             if entry.pattern in found or (known is not None and known(members, entry.pattern)):
                 continue
             name = "inferred" if not found else f"inferred-{len(found) + 1}"
