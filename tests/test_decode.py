@@ -534,14 +534,6 @@ def test_hints_of_the_file_name_fill_only_what_rows_lack() -> None:
     assert rows.select("service", "instance").row(0) == ("web", "web-1")
 
 
-def test_lines_that_the_platform_lost_are_told() -> None:
-    message = "Railway rate limit of 500 logs/sec reached for replica, update your application to reduce the logging rate. Messages dropped: 50"
-    _, intake = read(
-        json.dumps({"level": "warn", "message": message, "timestamp": "2026-03-02T10:14:07.123456Z"}) + "\n"
-    )
-    assert "50 messages were dropped by the platform's rate limit (line 1)" in said(intake)
-
-
 def test_stacks_in_fields_follow_the_message() -> None:
     entry = {"level": "error", "msg": "failed", "time": "2026-03-02T10:14:07Z"}
     assert (

@@ -223,6 +223,11 @@ TABLES: dict[str, Table] = {
         },
         bucket_rows=8_192,
     ),
+    # What the log says of lines that are missing from it.
+    "losses": Table(
+        {"source": STR},
+        {"count": _sum("count"), "lost": _sum("lost"), "line": _low("line", INT)},
+    ),
     "listens": Table({"service": STR, "address": STR}, {"count": _sum("count")}),
     "revisions": Table(
         {"service": STR, "deployment": STR},
@@ -537,7 +542,7 @@ def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> di
         "service", "instance", "at", "bucket", "source", "line", "failure", "message", first="at", last="at"
     ).collect()[marks["row"]]
     seen = (
-        marks.rename({"exit_code": "code"})
+        marks.rename({"exit_code": "code", "count": "lost"})
         .hstack(place)
         .with_columns(text=pl.col("message").str.slice(0, 300), count=_ONE)
         .lazy()
@@ -545,6 +550,7 @@ def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> di
     out["exits"] = seen.filter(pl.col("mark").is_in(["exit", "worker_exit", "oom"]))
     out["marks"] = seen.drop_nulls("bucket")
     out["listens"] = seen.drop_nulls("address")
+    out["losses"] = seen.filter(pl.col("mark") == "loss").with_columns(pl.col("lost").fill_null(0))
     return out
 
 

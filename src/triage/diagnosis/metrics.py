@@ -60,11 +60,18 @@ def intake(summary: Summary) -> Intake:
         + n["notice"]
         + (f" ({n['count']}×)" if n["count"] > 1 else "")
         for n in summary["notices"].iter_rows(named=True)
-    ]
+    ] + [_missing(r["source"], r["lost"], r["count"], r["line"]) for r in summary["losses"].iter_rows(named=True)]
     return Intake(
         lines=total["lines"], records=total["records"], blank=total["blank"], rejected=total["rejected"],
         continuation=total["continuation"], undated=total["undated"], out_of_order=total["disorder"], notices=tuple(notices),
     )  # fmt: skip
+
+
+def _missing(source: str, lost: int, told: int, line: int) -> str:
+    """What the log says of lines that are missing from it, in a sentence."""
+    many = f"at least {lost:,} {'messages were' if lost > 1 else 'message was'}" if lost else "messages were"
+    places = f"line {line}" if told == 1 else f"{told:,} lines, the first is line {line}"
+    return f"{source}: {many} dropped by the platform or its log daemon and are missing here (said on {places})"
 
 
 def counts(summary: Summary) -> Counts:

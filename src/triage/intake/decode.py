@@ -26,15 +26,6 @@ from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 _TEXT_BLOCK = 8 << 20
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
-_LOSSES = {
-    r"Messages dropped: ?(\d+)": "dropped by the platform's rate limit",
-    r"[Ss]uppressed (\d+) messages": "suppressed by the journal",
-    r"(\d+) callbacks suppressed": "suppressed by the kernel",
-    r"imuxsock(?:\[.*?\])? (?:begins to drop|lost (\d+)) messages": "lost by rsyslog",
-    r"Error L1[0-5] \(.*?(\d+) ?messages? dropped": "dropped by the log drain",
-    r"(\d+) log (?:lines|messages) (?:were )?dropped": "dropped by the platform",
-}
-_LOSS = r"Messages dropped|[Ss]uppressed \d+ messages|callbacks suppressed|imuxsock.{0,40}(?:drop|lost)|Error L1[0-5] |log (?:lines|messages) (?:were )?dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +244,7 @@ def _batch(
         "lines": [sum(part.lines for part in parts)],
         "blank": [sum(part.blank for part in parts) + blank],
         "rejected": [rejected],
-        "notices": [notices + cuts + _losses(rows, source.name)],
+        "notices": [notices + cuts],
     }
     return Batch(conform(rows, ROWS) if len(rows) else empty(ROWS), pl.DataFrame(ledger, schema=INTAKE))
 
@@ -272,20 +263,6 @@ def _shorten(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, list[str]]:
     return cut, [
         f"{name}: {long.sum()} messages longer than {MESSAGE_CAP >> 10} KiB were shortened (the first on line {first})"
     ]
-
-
-def _losses(rows: pl.DataFrame, name: str) -> list[str]:
-    """Sentences about lines that the log itself says are missing from it."""
-    hits = rows.filter(pl.col("message").str.contains(_LOSS)) if len(rows) else rows
-    said: list[str] = []
-    for row in hits.select("line", "message").head(20).iter_rows(named=True):
-        for regex, what in _LOSSES.items():
-            found = pl.Series([row["message"]]).str.extract_groups(regex).struct.unnest()
-            if found.width and pl.Series([row["message"]]).str.contains(regex)[0]:
-                count = found.to_series(0)[0]
-                said.append(f"{name}: {count + ' ' if count else ''}messages were {what} (line {row['line']})")
-                break
-    return said
 
 
 def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:
