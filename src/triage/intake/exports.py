@@ -9,15 +9,21 @@ from triage.intake.formats import to_json
 
 Entry = dict[str, Any]
 _LISTS = ("events", "entries", "logs", "records", "items", "data")
-EXPORTS = frozenset((*_LISTS, "resourceLogs", "attributes", "_source", "result"))  # only entries with one are envelopes
+EXPORTS = frozenset(
+    (*_LISTS, "resourceLogs", "attributes", "_source", "result", "results", "hits", "streams", "detail-type")
+)  # only entries with one are envelopes
 
 
 def explode(entry: Entry) -> Iterable[Entry]:
-    """The entries inside an export's envelope: OTLP, CloudWatch, Loki, Datadog, Elasticsearch, Workers; else itself."""
+    """The entries inside an export's envelope: OTLP, CloudWatch, Loki, Datadog, Elasticsearch, New Relic, Workers; else itself."""
     if len(entry) > 12:
         return (entry,)
     if isinstance(entry.get("resourceLogs"), list):
         return list(_otlp(entry))
+    if isinstance(entry.get("detail"), dict) and "detail-type" in entry:
+        return (_task(entry),)
+    if entries := _answer(entry):
+        return entries
     for key in _LISTS:
         inner = entry.get(key)
         if (
@@ -31,6 +37,42 @@ def explode(entry: Entry) -> Iterable[Entry]:
     if "logs" in entry and "outcome" in entry and "eventTimestamp" in entry:
         return list(_worker(entry))
     return (_lifted(entry),)
+
+
+def _task(entry: Entry) -> Entry:
+    """An event of a task with the exit code and reason of the container that failed put up."""
+    listed = entry["detail"].get("containers")
+    containers = [c for c in listed if isinstance(c, dict)] if isinstance(listed, list) else []
+    failed = next((c for c in containers if c.get("exitCode")), next((c for c in containers if c.get("reason")), {}))
+    lifted = {"exitCode": failed.get("exitCode"), "containerReason": failed.get("reason")}
+    return {**entry, "detail": {**{k: v for k, v in lifted.items() if v is not None}, **entry["detail"]}}
+
+
+def _answer(entry: Entry) -> list[Entry]:
+    """The entries in the answer of a log store: Loki, Elasticsearch, CloudWatch Insights, New Relic."""
+    data, hits, results = entry.get("data"), entry.get("hits"), entry.get("results")
+    streams = data.get("result") if isinstance(data, dict) else entry.get("streams")
+    if isinstance(streams, list) and streams and all(isinstance(s, dict) and "values" in s for s in streams):
+        return [
+            {"labels": stream.get("stream") or {}, "timestamp": value[0], "line": value[1]}
+            for stream in streams
+            for value in stream["values"]
+            if isinstance(value, list) and len(value) > 1
+        ]
+    if isinstance(hits, dict) and isinstance(hits.get("hits"), list):
+        return [_lifted(hit) for hit in hits["hits"] if isinstance(hit, dict)]
+    if isinstance(results, list) and results and all(_is_row(row) for row in results):
+        return [{cell["field"]: cell.get("value") for cell in row if cell["field"] != "@ptr"} for row in results]
+    if isinstance(entry.get("logs"), list) and isinstance(entry.get("common"), dict):
+        shared = entry["common"].get("attributes") or {}
+        logs = (log for log in entry["logs"] if isinstance(log, dict))
+        return [{**shared, **(log.get("attributes") or {}), **log} for log in logs]
+    return []
+
+
+def _is_row(row: object) -> bool:
+    """Whether this is a row of Insights: a list of fields and their values."""
+    return isinstance(row, list) and bool(row) and all(isinstance(c, dict) and "field" in c for c in row)
 
 
 def _lifted(entry: Entry) -> Entry:

@@ -1,4 +1,4 @@
-"""How entries lie in a stream: one a line, or JSON values that take many lines or share one."""
+"""How entries lie in a stream: one a line, JSON values that take many lines or share one, or rows of a table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from json.decoder import JSONDecoder
 from typing import Any
 
 from triage.intake.sources import Stream
+from triage.intake.tables import find_table, is_journal, journal_of, rows_of
 
 VALUE_CAP = 64 << 20  # characters of one JSON value that does not end
 
@@ -40,17 +41,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the entries of an input lie: `how` is lines, pretty or scan; a pretty object opens behind `indent`."""
+    """How the entries of an input lie: `how` is lines, pretty, scan, table or journal.
+
+    A pretty object opens behind `indent`; the cells of a table stand between `mark`s, under the headings `columns`.
+    """
 
     how: str
     indent: bytes = b""
+    mark: str = ""
+    columns: tuple[str, ...] = ()
 
 
 def find_framing(head: bytes) -> Framing:
     """How the entries lie of an input whose first bytes are these."""
     text = head.lstrip()
     if not text.startswith((b"{", b"[")):
-        return Framing("lines")
+        if is_journal(head):
+            return Framing("journal")
+        table = find_table(head)
+        return Framing("table", mark=table[0], columns=table[1]) if table else Framing("lines")
     if text.startswith(b"{") and not _WRAPPED.match(text):
         return _pretty_or_scan(_OPENS_ALONE.match(head)) if _OPENS_ALONE.match(head) else Framing("lines")
     if text.startswith(b"[") and not text[1:].lstrip().startswith(b"{"):
@@ -73,6 +82,11 @@ def pieces(stream: Stream, framing: Framing, size: int) -> Iterator[Piece]:
     """The input cut into pieces of about `size` bytes."""
     if framing.how == "scan":
         yield from _scanned(stream)
+    elif framing.how in ("table", "journal"):
+        table = framing.how == "table"
+        parts = rows_of(stream, framing.mark, framing.columns, size) if table else journal_of(stream, size)
+        for line, lines, length, entries, blank, notices in parts:
+            yield Piece(line, lines, length, b"", entries, blank, notices)
     elif framing.how == "pretty":
         yield from _pretty(stream, framing.indent, size)
     else:

@@ -97,7 +97,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         if entry.transport_level == "stream":
             mirrored = own & ~pl.col("g_structured") & pl.col("g_level").str.to_lowercase().is_in(_MIRRORS)
             level = pl.when(~mirrored).then(level)
-        elif entry.transport_level == "journal":
+        elif entry.transport_level == "journal" and "g_stream" in have:
             level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.col("g_level") == "6"))).then(level)
         new["level"] = pl.coalesce(level, "level")
     empty = {n for n in _NAMES if frame[n].null_count() == len(frame)}
