@@ -12,6 +12,8 @@ from triage.errors import PackError, TriageError
 from triage.intake.formats import Catalog, check_samples, detect, load_catalog
 from triage.packs import pattern_dirs
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"
+
 
 @cache
 def catalog() -> Catalog:
@@ -103,3 +105,29 @@ def test_polars_takes_every_regex_of_our_formats(tmp_path: Path) -> None:
     (copy / "gcp.yaml").write_text((copy / "gcp.yaml").read_text().replace("(stdout|stderr)$", "(?=stdout)"))
     with pytest.raises(PackError, match="polars refuses the regex"):
         load_catalog((tmp_path,))
+
+
+def table() -> str:
+    """All formats as they stand in the documentation."""
+    words = {
+        "app": "a program's lines",
+        "access": "access lines",
+        "request": "requests",
+        "platform": "the platform's lines",
+    }
+    rows = [
+        f"| `{f.name}` | {f.title} | {f.kind} | {words[f.row]}{', which are recognised in turn' if f.unwraps else ''} |"
+        for f in sorted(catalog().formats.values(), key=lambda f: f.name)
+    ]
+    return "\n".join(("| name | what it is | kind | holds |", "|---|---|---|---|", *rows)) + "\n"
+
+
+def test_the_documentation_lists_every_format(update_golden: bool) -> None:
+    before, mark, rest = PAGE.read_text(encoding="utf-8").partition("--update-golden -->\n")
+    listed, end, after = rest.partition("<!-- /formats -->")
+    assert mark
+    assert end
+    if update_golden:
+        PAGE.write_text(before + mark + table() + end + after, encoding="utf-8")
+    else:
+        assert listed == table()
