@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
@@ -17,7 +17,6 @@ import polars as pl
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
-from triage.intake.headers import Inferred, Sample, infer
 from triage.intake.jsonrows import (
     Entries,
     enabled,
@@ -34,6 +33,9 @@ from triage.intake.textrows import Layers, read_texts
 from triage.intake.times import EPOCH, ISO, Clock
 from triage.intake.typedrows import Typed, typed_decoder
 from triage.schema import LEVELS
+
+if TYPE_CHECKING:
+    from triage.intake.headers import Inferred
 
 HEAD_LINES = 400
 MAPPED = {  # fields that a user may look for under a key of his own, and what they are called here
@@ -86,8 +88,8 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     rows = _read_head(entries, formats, layers, json_first, whole, clock)
     seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
     layers = replace(layers, first=tuple(f for f in catalog.text if f.name in seen))
-    learned = Inferred() if only is not None else _learn(rows, entries, layers, json_first, whole, clock)
-    if learned.formats:
+    learned = None if only is not None else _learn(rows, entries, layers, json_first, whole, clock)
+    if learned is not None and learned.formats:
         first = sorted((*layers.first, *learned.formats), key=lambda f: f.order)
         layers = replace(layers, first=tuple(first))
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
@@ -111,7 +113,7 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
 
 def _learn(
     rows: pl.DataFrame, entries: Entries, layers: Layers, json_first: bool, head: bytes, clock: Clock
-) -> Inferred:
+) -> Inferred | None:
     """Headers that no format knows, learned from the texts of the head that nothing but generic formats reads."""
     generic = [f.name for f in layers.catalog.text if f.generic]
     envelopes = [f.name for f in layers.catalog.formats.values() if f.unwraps]
@@ -120,7 +122,9 @@ def _learn(
         CONTINUES
     )
     if not rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER))).height:
-        return Inferred()
+        return None
+    from triage.intake.headers import Sample, infer
+
     bare = replace(layers, first=tuple(f for f in layers.first if not f.generic), generic=False)
     rows = _read_head(entries, bare.json, bare, json_first, head, clock).filter(
         vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER)
@@ -255,7 +259,7 @@ def _read_head(
     return read_texts(frame, layers, clock, tally, last=True).rows
 
 
-def _conclude(rows: pl.DataFrame, learned: Inferred) -> Detection:
+def _conclude(rows: pl.DataFrame, learned: Inferred | None) -> Detection:
     filled = rows.filter(pl.col("message").str.strip_chars() != "")
     chains = Counter(c for c in filled["chain"].to_list() if c)
     tried, matched = len(filled), sum(chains.values())
@@ -275,7 +279,7 @@ def _conclude(rows: pl.DataFrame, learned: Inferred) -> Detection:
     inside = [n for n in leaves if n not in envelope.split(" > ")][:4]
     chain = " > ".join(filter(None, (envelope, ", ".join(inside)))) or leaves[0]
     why = f"{matched} of the first {tried} entries have a known header: {', '.join(f'{n} {inner[n]}' for n in leaves[:4])}"
-    for entry, said in zip(learned.formats, learned.why, strict=True):
+    for entry, said in zip(learned.formats, learned.why, strict=True) if learned is not None else ():
         if inner[entry.name]:
             why += f"; {entry.name}: {said}"
     return Detection(chain, tuple(sorted({n for c in chains for n in c.split(" > ")})), matched, tried, why)
