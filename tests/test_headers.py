@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import polars as pl
 import pytest
@@ -76,10 +77,10 @@ def catalog() -> Catalog:
     return load_catalog(pattern_dirs())
 
 
-def rows_of(lines: list[str], block: int = 8 << 20) -> pl.DataFrame:
+def rows_of(lines: list[str], block: int = 8 << 20, **options: Any) -> pl.DataFrame:
     raw = "".join(f"{line}\n" for line in lines).encode()
     source = Source("in.log", len(raw), WRITTEN, lambda: io.BytesIO(raw))
-    batches = list(decode(source, catalog(), ReadOptions(block_bytes=block)))
+    batches = list(decode(source, catalog(), ReadOptions(block_bytes=block, **options)))
     intake = pl.concat([b.intake for b in batches])
     rows = pl.concat([b.rows for b in batches])
     assert dict(rows.schema) == ROWS
@@ -320,3 +321,10 @@ def test_first_words_of_messages_are_no_component() -> None:
 def test_a_source_of_a_known_format_learns_nothing() -> None:
     lines = [f"[2026-11-22 00:13:{n:02} +0000] [24913] [INFO] Booting worker {n}" for n in range(50)]
     assert "inferred" not in detect(lines, catalog()).why
+
+
+def test_a_level_word_of_the_user_is_one_in_a_learned_header() -> None:
+    lines = [f"13.06.2017 22:10:{n:02} [{'grumpy' if n % 3 else 'fine'}] job {n} ended" for n in range(60)]
+    rows = rows_of(lines, level_map={"grumpy": "error", "fine": "info"})
+    assert rows["level"].to_list() == ["ERROR" if n % 3 else "INFO" for n in range(60)]
+    assert rows["message"][5] == "job 5 ended"

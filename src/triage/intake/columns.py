@@ -35,11 +35,11 @@ class Column:
     values: tuple[str, ...] = ()
 
 
-def columns_of(lines: list[str], rows: list[list[Token]]) -> list[Column] | None:
+def columns_of(lines: list[str], rows: list[list[Token]], words: frozenset[str]) -> list[Column] | None:
     """The columns of a header that most of these lines have, or None."""
     delimiter = _delimiter(lines, rows)
     if delimiter:
-        rows = [cells_of(line, delimiter) for line in lines]
+        rows = [cells_of(line, delimiter, words) for line in lines]
     width = min(REACH, max(map(len, rows)))
     anchors: dict[int, str] = {}
     level = _level_place(rows, width)

@@ -144,7 +144,7 @@ def _learn(
         own = text.str.replace(f"^(?:{pattern})", "")
         return any(((text.str.replace(known, "") == own) & text.str.contains(known)).mean() > 0.97 for known in opens)  # type: ignore[operator]
 
-    return infer(samples, known=said_already)
+    return infer(samples, words=layers.catalog.words, known=said_already)
 
 
 # day and month as numbers, the year behind them; which comes first is the same in the whole source
@@ -163,7 +163,8 @@ def with_levels(catalog: Catalog, level_map: Mapping[str, str]) -> Catalog:
     meant = {
         w.strip().lower(): (v.upper() if v.upper() in LEVELS else read_level(v) or "INFO") for w, v in level_map.items()
     }
-    return _with_formats(catalog, {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()})
+    mapped = _with_formats(catalog, {n: replace(f, levels={**f.levels, **meant}) for n, f in catalog.formats.items()})
+    return replace(mapped, words=meant)
 
 
 def with_fields(catalog: Catalog, field_map: Mapping[str, str]) -> Catalog:

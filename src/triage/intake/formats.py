@@ -112,6 +112,7 @@ class Catalog:
     text: tuple[Format, ...]
     json: tuple[Format, ...]
     opens: str  # one regex that every text format's lines match
+    words: Mapping[str, str] = field(default_factory=dict)  # level words of the user, in lower case
 
     def __getitem__(self, name: str) -> Format:
         """The format of that name; TriageError with the known ones when there is none."""

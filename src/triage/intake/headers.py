@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from triage.intake.columns import COLON, ENOUGH, Column, columns_of
@@ -47,28 +47,33 @@ class Sample:
     wanted: frozenset[str] = frozenset()
 
 
-def infer(samples: Sequence[Sample], *, known: Callable[[Sequence[str], str], bool] | None = None) -> Inferred:
-    """The headers of these lines, each sample by itself.
+def infer(
+    samples: Sequence[Sample],
+    *,
+    words: Mapping[str, str] | None = None,
+    known: Callable[[Sequence[str], str], bool] | None = None,
+) -> Inferred:
+    """The headers of these lines, each sample by itself. `words` are level words (lower case) besides the usual ones.
 
     `known` says of some lines and a header's pattern that another format reads the same message out of them already.
     """
     found: dict[str, tuple[Format, str]] = {}
     for sample in samples:
         lines = [text[:WIDTH] for text in sample.lines]
-        for entry, why, members in _learn(lines):
+        for entry, why, members in _learn(lines, frozenset(words or ())):
             if sample.wanted and sample.wanted.isdisjoint(entry.groups):
                 continue
             if entry.pattern in found or (known is not None and known(members, entry.pattern)):
                 continue
             name = "inferred" if not found else f"inferred-{len(found) + 1}"
-            found[entry.pattern] = replace(entry, name=name), why
+            found[entry.pattern] = replace(entry, name=name, levels=words or {}), why
     formats, why_each = zip(*list(found.values())[:MOST], strict=True) if found else ((), ())
     return Inferred(formats, why_each)
 
 
-def _learn(lines: list[str]) -> Iterator[tuple[Format, str, list[str]]]:
+def _learn(lines: list[str], words: frozenset[str]) -> Iterator[tuple[Format, str, list[str]]]:
     """Headers of the lines that begin alike, most lines first; a shorter one behind each for lines that lack its end."""
-    tokens = [tokens_of(line) for line in lines]
+    tokens = [tokens_of(line, words) for line in lines]
     kinds: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for n, row in enumerate(tokens):
         key = _anchor(row)
@@ -82,7 +87,7 @@ def _learn(lines: list[str]) -> Iterator[tuple[Format, str, list[str]]]:
         for _ in range(3):
             if len(left) < max(ENOUGH, 0.03 * len(lines)):
                 break
-            found = columns_of([lines[n] for n in left], [tokens[n] for n in left])
+            found = columns_of([lines[n] for n in left], [tokens[n] for n in left], words)
             if found is None:
                 break
             header = _roles(found)

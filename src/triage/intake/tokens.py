@@ -48,26 +48,27 @@ class Token:
     end: int
 
 
-def tokens_of(line: str) -> list[Token]:
+def tokens_of(line: str, words: frozenset[str] = frozenset()) -> list[Token]:
+    """The first pieces of the line; `words` are level words besides the usual ones."""
     out: list[Token] = []
     at = len(line) - len(line.lstrip(" \t"))
     while at < len(line) and len(out) < REACH + 6:
-        token = _token(line, at)
+        token = _token(line, at, words)
         out.append(token)
         at = token.end
     return out
 
 
-def _token(line: str, at: int) -> Token:
+def _token(line: str, at: int, words: frozenset[str]) -> Token:
     opener = line[at] if line[at] in "[(<{\"'*" else ""
     inside = at + len(opener)
     while inside < len(line) and line[inside] == " ":
         inside += 1
-    for kind, shape, end in _typed(line, inside):
+    for kind, shape, end in _typed(line, inside, words):
         return _made(line, kind, shape, opener, inside, end)
     if opener in _GROUP and (group := _GROUP[opener].match(line, at)):
         joined = _JOINED.fullmatch(line, at + 1, group.end() - 1)
-        if joined and joined[1].lower() in _LEVELS:
+        if joined and joined[1].lower() in (_LEVELS | words):
             return replace(_made(line, "level", "joined", opener, at + 1, group.end() - 1), body=joined[1])
         return _made(line, "group", "", opener, at + 1, group.end() - 1)
     if named := _NAME.match(line, at):
@@ -80,7 +81,7 @@ def _token(line: str, at: int) -> Token:
     return _made(line, "text", "", "", at, end)
 
 
-def _typed(line: str, at: int) -> Iterator[tuple[str, str, int]]:
+def _typed(line: str, at: int, words: frozenset[str]) -> Iterator[tuple[str, str, int]]:
     """The stamp or level that starts there."""
     head = line[at : at + 1]
     if head.isdigit() or head.isupper():
@@ -94,7 +95,9 @@ def _typed(line: str, at: int) -> Iterator[tuple[str, str, int]]:
         if (found := _EPOCH.match(line, at)) and _EPOCHS[0] <= int(found[1][:10]) < _EPOCHS[1]:
             yield "stamp", EPOCH_SHAPE, found.end()
             return
-    if (found := _LEVEL.match(line, at)) and (found[1].lower() in _LEVELS or found[1] in _LETTERS):
+    if (found := _LEVEL.match(line, at)) and (
+        found[1].lower() in _LEVELS or found[1].lower() in words or found[1] in _LETTERS
+    ):
         yield "level", "letter" if len(found[1]) == 1 else "word", found.end()
 
 
@@ -104,12 +107,13 @@ def _made(line: str, kind: str, shape: str, opener: str, start: int, end: int) -
     return Token(kind, shape, opener, line[start:end], line[end:stop], max(stop, start + 1))
 
 
-def cells_of(line: str, delimiter: str) -> list[Token]:
+def cells_of(line: str, delimiter: str, words: frozenset[str] = frozenset()) -> list[Token]:
+    """The cells of a line that a delimiter cuts, each as one piece."""
     out = []
     at = 0
     for cell in line.split(delimiter)[: REACH + 6]:
         body = cell.strip(" ")
-        token = _token(body, 0) if body else Token("name", "", "", "", "", 0)
+        token = _token(body, 0, words) if body else Token("name", "", "", "", "", 0)
         whole = token.opener + token.body + CLOSERS[token.opener] == body
         at += len(cell) + 1
         opener = token.opener if whole else ""
