@@ -20,6 +20,7 @@ _STEADY = 0.95  # of the lines that must agree on a column behind the last of ti
 _DOTTED = re.compile(
     r"[A-Za-z_][\w$]*(?:(?:\.|::|/|->)[\w$<>]+)+(?::[0-9]+)?|[A-Z][A-Z0-9_]+|[A-Za-z]+[a-z0-9][A-Z]\w*|[A-Za-z]\w*_\w+"
 )
+_QUALIFIED = re.compile(r"[A-Za-z_][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$<>]*)+(?::[0-9]+)?")
 _WORDS = r"[^\s\[\](){}<>|;,\"]+(?: [^\s\[\](){}<>|;,\"]+){0,3}?"
 _PHRASE = re.compile(rf"({_WORDS}) - ")
 
@@ -87,7 +88,7 @@ def _level_place(rows: list[list[Token]], width: int) -> int | None:
         letters = sum(t.shape == "letter" for t in found)
         if letters and (letters < len(found) or share < 0.97):
             share = (len(found) - letters) / len(rows)
-        formal = sum(1 for t in found if t.body.isupper() or t.opener or n == 1) >= 0.9 * len(found)
+        formal = len(found) >= _MANY and sum(1 for t in found if t.body.isupper() or t.opener) >= 0.9 * len(found)
         if (share >= _SHARE or (formal and share >= 0.3)) and (best is None or share > best[0] + 0.05):
             best = share, n
     return best[1] if best else None
@@ -192,7 +193,8 @@ def _next(rows: list[list[Token]], n: int, delimiter: str) -> Column | None:
             values,
         )
     if len(values) < _MANY:  # in a few lines anything repeats
-        return None
+        qualified = share(lambda t: t.kind == "name" and bool(_QUALIFIED.fullmatch(t.body)) and t.tail != "") == 1.0
+        return Column("name", r"[^\s\[\](){}<>|,;\"]+", tail, "", values) if qualified else None
     phrases = [_phrase(row, n) for row in rows]
     said = [p for p in phrases if p is not None]
     if len(said) >= _STEADY * len(rows) and len({re.sub(r"[0-9]+", "0", p) for p in said}) <= max(2, 0.3 * len(rows)):
