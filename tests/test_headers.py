@@ -328,3 +328,11 @@ def test_a_level_word_of_the_user_is_one_in_a_learned_header() -> None:
     rows = rows_of(lines, level_map={"grumpy": "error", "fine": "info"})
     assert rows["level"].to_list() == ["ERROR" if n % 3 else "INFO" for n in range(60)]
     assert rows["message"][5] == "job 5 ended"
+
+
+def test_the_name_of_an_exception_stays_in_its_message() -> None:
+    said = ["RuntimeException: run from this", "TimeoutError: too slow", "java.io.IOException: gone"] * 8
+    rows = rows_of([f"2017.06.13-22.10.{n:02} net.Server: {text}" for n, text in enumerate(said)])
+    assert rows["message"].to_list() == said
+    rows = rows_of([f"2017.06.13-22.10.{n:02} WARN {text}" for n, text in enumerate(said)])
+    assert rows["message"].to_list() == said

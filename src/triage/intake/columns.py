@@ -20,6 +20,7 @@ _STEADY = 0.95  # of the lines that must agree on a column behind the last of ti
 _DOTTED = re.compile(
     r"[A-Za-z_][\w$]*(?:(?:\.|::|/|->)[\w$<>]+)+(?::[0-9]+)?|[A-Z][A-Z0-9_]+|[A-Za-z]+[a-z0-9][A-Z]\w*|[A-Za-z]\w*_\w+"
 )
+_RAISED = re.compile(r"(?:Error|Exception|Failure|Fault|Interrupt|Panic)$")  # opens a message, never a name's column
 _QUALIFIED = re.compile(r"[A-Za-z_][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$<>]*)+(?::[0-9]+)?")
 _WORDS = r"[^\s\[\](){}<>|;,\"]+(?: [^\s\[\](){}<>|;,\"]+){0,3}?"
 _PHRASE = re.compile(rf"({_WORDS}) - ")
@@ -153,8 +154,8 @@ def _behind(rows: list[list[Token]], first: int, delimiter: str) -> list[Column]
     total = len(rows)
     for n in range(first, most):
         column = _next(rows, n, delimiter)
-        if column is None:
-            break
+        if column is None or (column.role not in ("group", "number") and any(c.role == "label" for c in columns)):
+            break  # behind a name with a colon, words are the message's
         columns.append(column)
         rows = [row for row in rows if len(row) > n and _fits(row[n], column)]
         if len(rows) < 0.9 * total:
@@ -184,7 +185,7 @@ def _next(rows: list[list[Token]], n: int, delimiter: str) -> Column | None:
     if share(lambda t: t.kind == "group") >= _STEADY:
         opener = _common(row[n].opener for row in rows if len(row) > n)
         return _bracketed(opener, tail, values)
-    if share(lambda t: t.kind == "label") >= _STEADY and (repeats or _alike(values)):
+    if share(lambda t: t.kind == "label" and not _RAISED.search(t.body)) >= _STEADY and (repeats or _alike(values)):
         return Column(
             "label",
             r"[^\s\[\](){}<>|,;\"]\S*?(?:\([^()]{0,40}\))?(?:\[[^\[\]\s]{0,40}\])?",
