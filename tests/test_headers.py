@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -336,3 +337,17 @@ def test_the_name_of_an_exception_stays_in_its_message() -> None:
     assert rows["message"].to_list() == said
     rows = rows_of([f"2017.06.13-22.10.{n:02} WARN {text}" for n, text in enumerate(said)])
     assert rows["message"].to_list() == said
+
+
+def test_a_word_of_the_message_that_is_always_the_same_is_no_level_and_opens_no_header() -> None:
+    lines = [
+        f"2026-03-02T10:00:{n:02}Z http: TLS handshake error from 10.1.4.{n}:41000: remote error: bad certificate"
+        for n in range(30)
+    ]
+    for inferred in infer([Sample(lines)]).formats:
+        assert re.match(inferred.pattern, lines[0])[0] == "2026-03-02T10:00:00Z "
+    paired = [
+        f"2026-03-02 10:00:{n:02} WARNING: [pool www] server reached the limit of {n} children" for n in range(30)
+    ]
+    for inferred in infer([Sample(paired)]).formats:
+        assert re.match(inferred.pattern, paired[0])[0] == "2026-03-02 10:00:00 WARNING: "

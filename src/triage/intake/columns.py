@@ -89,10 +89,17 @@ def _level_place(rows: list[list[Token]], width: int) -> int | None:
         letters = sum(t.shape == "letter" for t in found)
         if letters and (letters < len(found) or share < 0.97):
             share = (len(found) - letters) / len(rows)
-        formal = len(found) >= _MANY and sum(1 for t in found if t.body.isupper() or t.opener) >= 0.9 * len(found)
+        set_off = sum(1 for t in found if t.body.isupper() or t.opener) >= 0.9 * len(found)
+        if not set_off and len({t.body for t in found}) < 2 and any(_share(rows, k, _is_word) > 0.5 for k in range(n)):
+            continue  # behind words, always the same and written like one: "TLS handshake error from"
+        formal = len(found) >= _MANY and set_off
         if (share >= _SHARE or (formal and share >= 0.3)) and (best is None or share > best[0] + 0.05):
             best = share, n
     return best[1] if best else None
+
+
+def _is_word(token: Token) -> bool:
+    return token.kind in ("name", "label", "text")
 
 
 def _stamp_places(rows: list[list[Token]], width: int, level: int | None) -> list[int]:
@@ -150,6 +157,8 @@ def _fits(token: Token, column: Column) -> bool:
 def _behind(rows: list[list[Token]], first: int, delimiter: str) -> list[Column]:
     """Columns behind the last of time and level: as long as nearly all lines have what no message starts with."""
     columns: list[Column] = []
+    if not delimiter and len({tuple(_masked(t.body) for t in row[first:]) for row in rows}) < 2:
+        return []  # they all say the same: nothing tells where the message starts
     most = _fewest_cells(rows) - 1 if delimiter else first + 6
     total = len(rows)
     for n in range(first, most):
@@ -165,6 +174,10 @@ def _behind(rows: list[list[Token]], first: int, delimiter: str) -> list[Column]
     return columns
 
 
+def _masked(text: str) -> str:
+    return re.sub(r"[0-9]+", "0", text)
+
+
 def _next(rows: list[list[Token]], n: int, delimiter: str) -> Column | None:
     def share(test: Callable[[Token], bool]) -> float:
         return _share(rows, n, test)
@@ -172,7 +185,7 @@ def _next(rows: list[list[Token]], n: int, delimiter: str) -> Column | None:
     values = tuple(row[n].body for row in rows if len(row) > n)
     if not values:
         return None
-    different = len({re.sub(r"[0-9]+", "0", v) for v in values})
+    different = len({_masked(v) for v in values})
     repeats = different <= max(2, 0.5 * len(values))
     tail = _tail(rows, n, delimiter)
     if delimiter:
