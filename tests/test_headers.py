@@ -345,9 +345,9 @@ def test_a_word_of_the_message_that_is_always_the_same_is_no_level_and_opens_no_
         for n in range(30)
     ]
     for inferred in infer([Sample(lines)]).formats:
-        assert re.match(inferred.pattern, lines[0])[0] == "2026-03-02T10:00:00Z "
+        assert re.sub(f"^{inferred.pattern}", "", lines[0]).startswith("http: TLS handshake error")
     paired = [
         f"2026-03-02 10:00:{n:02} WARNING: [pool www] server reached the limit of {n} children" for n in range(30)
     ]
     for inferred in infer([Sample(paired)]).formats:
-        assert re.match(inferred.pattern, paired[0])[0] == "2026-03-02 10:00:00 WARNING: "
+        assert re.sub(f"^{inferred.pattern}", "", paired[0]).startswith("[pool www] server")
