@@ -157,8 +157,9 @@ def _fits(token: Token, column: Column) -> bool:
 def _behind(rows: list[list[Token]], first: int, delimiter: str) -> list[Column]:
     """Columns behind the last of time and level: as long as nearly all lines have what no message starts with."""
     columns: list[Column] = []
-    if not delimiter and len({tuple(_masked(t.body) for t in row[first:]) for row in rows}) < 2:
-        return []  # they all say the same: nothing tells where the message starts
+    said = {tuple(_masked(t.body) for t in row[first:]) for row in rows}
+    if not delimiter and len(said) < 2 and not any(parts and _QUALIFIED.fullmatch(parts[0]) for parts in said):
+        return []  # they all say the same, and no a.b.C opens it: nothing tells where the message starts
     most = _fewest_cells(rows) - 1 if delimiter else first + 6
     total = len(rows)
     for n in range(first, most):
