@@ -24,8 +24,56 @@ def test_numbered_names_become_one_template() -> None:
     assert fold(frame(*texts)) == dict.fromkeys(texts, "lost node<*> again")
 
 
-def test_few_variants_stay() -> None:
-    assert fold(frame("lost node1 again", "lost node2 again")) == {}
+def test_two_numbered_names_are_enough() -> None:
+    assert fold(frame("lost node1 again", "lost node2 again")) == dict.fromkeys(
+        ("lost node1 again", "lost node2 again"), "lost node<*> again"
+    )
+
+
+def test_few_paths_and_few_dotted_names_stay() -> None:
+    assert fold(frame("cannot open /etc/shop/a.yaml now", "cannot open /etc/shop/b.yaml now")) == {}
+    assert fold(frame("mail.shop.example did not answer", "pay.shop.example did not answer")) == {}
+
+
+def test_several_paths_become_one_template() -> None:
+    texts = [f"cannot open /etc/shop/{name}.yaml now" for name in ("cart", "mail", "tax")]
+    assert set(fold(frame(*texts)).values()) == {"cannot open <*> now"}
+
+
+def test_several_hosts_with_their_ports_become_one_template() -> None:
+    texts = [
+        "tunnel to a.example:443 opened",
+        "tunnel to mail.b.example:<num> opened",
+        "tunnel to c.example:8080 opened",
+    ]
+    assert set(fold(frame(*texts)).values()) == {"tunnel to <*> opened"}
+
+
+def test_a_numbered_file_in_several_folders_is_one_file() -> None:
+    texts = ("drop /mnt/a/b/part-<num> of it", "drop /mnt/c/part-<id> of it", "drop /mnt/c/d/e/part-<num> of it")
+    assert len(set(fold(frame(*texts)).values())) == 1
+
+
+def test_how_long_a_list_is_says_nothing() -> None:
+    texts = ["drop <id>, <id>, <id> now", "drop <num> now", "drop <id>, <num> now"]
+    assert len({fold(frame(*texts)).get(text, text) for text in texts}) == 1
+
+
+def test_a_name_that_one_template_calls_a_name_is_one_in_another() -> None:
+    texts = ["session of user ann opened", "session of user bob opened", "bad password for ann", "bad password for bob"]
+    assert set(fold(frame(*texts)).values()) == {"session of user <*> opened", "bad password for <*>"}
+
+
+def test_fields_of_a_dump_are_values_but_for_those_that_tell() -> None:
+    dump = "pool size=<num> max=<num> lazy={} owner={} status={}".format
+    folded = fold(frame(dump("true", "a", "up"), dump("false", "b", "up"), dump("false", "b", "down")))
+    assert set(folded.values()) == {"pool size=<num> max=<num> lazy=<*> owner=<*> status=up"}
+
+
+def test_few_ports_stay_and_many_are_those_of_connections() -> None:
+    assert fold(frame("nothing listens on port 5432 here", "nothing listens on port 6379 here")) == {}
+    texts = [f"tunnel uses port {n} now" for n in range(4000, 4009)]
+    assert set(fold(frame(*texts)).values()) == {"tunnel uses port <*> now"}
 
 
 def test_random_ids_become_one_template() -> None:

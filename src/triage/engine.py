@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from triage.errors import TriageError
+from triage.grouping.clusters import cluster_records
 from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
 from triage.intake.decode import Batch, ReadOptions, decode
@@ -110,6 +111,10 @@ class Records:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Frames of records in input order: the columns of `triage records`."""
+        yield from cluster_records(self._signed())
+
+    def _signed(self) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+        """Frames of records, and which of them a report counts."""
         dirs = _folders(self.options)
         catalog = _catalog(dirs)
         options = _dated(self.inputs, catalog, self.options)
@@ -117,7 +122,7 @@ class Records:
             for assembled, _ in _events(source, catalog, options):
                 if len(assembled.events):
                     signed, _ = sign(assembled.events, every=True, dirs=dirs)
-                    yield _columns(signed)
+                    yield _columns(signed), find_failing(assembled.events, dirs=dirs)
 
     def collect(self) -> pl.DataFrame:
         """All records in one frame."""

@@ -18,7 +18,8 @@ from triage.diagnosis.knowledge import load_rules
 from triage.diagnosis.nodes import Node, nodes
 from triage.diagnosis.places import Places
 from triage.diagnosis.source import examine, explain, mend
-from triage.grouping.folding import fold
+from triage.grouping.clusters import fold_ids
+from triage.grouping.signature import message_id, message_signature
 from triage.packs import pattern_dirs
 from triage.report import Cluster, Evidence, Failure, Incident, Link, Report
 from triage.schema import LEVELS
@@ -86,24 +87,23 @@ def diagnose(
 def folded(summary: Summary) -> Summary:
     """The summary with near-equal templates of messages made one, in every table that holds their ids."""
     texts = summary["nodes"].filter(pl.col("kind") == "message").select("id", "template")
-    groups = summary["groups"].filter(pl.col("exception").is_null()).select(id="signature", template="template")
+    groups = summary["groups"].filter(pl.col("exception").is_null()).select("signature", "template")
     services = summary["volume"]["service"].drop_nulls().unique().to_list()
-    ids: dict[str, str] = {}
-    for rows in (texts, groups):
-        named = rows.drop_nulls("template")
-        if len(named) < 2:
-            continue
-        into = fold(named.select("template", count=pl.lit(1, pl.Int64())), keep=services)
-        joined: dict[str, list[str]] = {}
-        for key, template in named.select("id", "template").iter_rows():
-            joined.setdefault(into.get(template, template), []).append(key)
-        ids |= {k: min(keys) for keys in joined.values() if len(keys) > 1 for k in keys if k != min(keys)}
-    if not ids:
+    failures = fold_ids(texts.drop_nulls().iter_rows(), message_id, keep=services)
+    clusters = fold_ids(groups.drop_nulls().iter_rows(), message_signature, keep=services)
+    if not failures and not clusters:
         return summary
+    shared = failures | clusters
+    ids = {key: one for key, (one, _) in shared.items()}
+    templates = {key: template for key, (_, template) in shared.items()}
     columns = {"failure", "signature", "id", "cause", "effect"}
     tables = {}
     for name, rows in summary.tables.items():
         held = [c for c in rows.columns if c in columns]
+        if name in ("nodes", "groups"):
+            key = pl.col(held[0])
+            told = key.replace_strict(templates, default=None, return_dtype=pl.String())
+            rows = rows.with_columns(template=pl.coalesce(told, "template"))
         tables[name] = TABLES[name].fold(rows.with_columns(pl.col(held).replace(ids))) if held else rows
     return Summary(tables, summary.widths)
 

@@ -4,293 +4,267 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 
 import polars as pl
 
-ANY = "<*>"
-SEVERAL = 4  # variants of a numbered name (node1, node2, ...) before it is a value
-MANY = 20  # variants of a plain word before it is a value
-LONGEST = 60  # tokens; longer templates are folded by their numbered names only
+from triage.grouping.vocabulary import NAMED, NAMING, SAYING, SAYING_END, TELLING
 
+ANY = "<*>"
+SEVERAL = 3  # variants of a path, a dotted name or a host before it is a value
+PORTS = 5  # variants of the number behind "port" before it is one of a connection, not of a service
+MANY = 12  # variants of a plain word before it is a value
+FIELDS = 4  # fields (a=1) from which on a record is a dump of a state, whose fields are values
+LONGEST = 120  # words; longer templates are folded by what is no plain word only
+
+# A template is words and the marks between them; a value hides in a word.
+_ATOM = re.compile(r"[\s=,;:()\[\]{}\"'|]+|[^\s=,;:()\[\]{}\"'|]+")
+_MARK = re.compile(r"[\s=,;:()\[\]{}\"'|]")
 _PIECE = re.compile(r"<[a-z*]+>|[A-Za-z0-9]+")
+_PLACEHOLDER = re.compile(r"<[a-z*]+>")
+_SIGNED = re.compile(r"[-+*#~@]*<[a-z*]+>|\*{3,}")
+_HEX = re.compile(r"\b(?:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{6,}|[a-f]{8})\b")
+_LETTER = re.compile(r"(?<=\x00_)[a-z](?=_\x00)")  # inside of an id
 _CODE = re.compile(r"[A-Z]{1,5}[0-9]{1,5}[A-Z]?|[vV][0-9]+")
+_AXIS = re.compile(r"[a-z][+-]")
 _CHANGES = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
-_WORD = re.compile(r"[\"'(\[]*[A-Za-z][\w.@-]*[\"')\],.:;]*")
-# Words with a number in them that are names of things, not one of many.
-_NAMED = frozenset(
-    [
-        "utf8",
-        "utf16",
-        "utf32",
-        "s3",
-        "ec2",
-        "ipv4",
-        "ipv6",
-        "h2",
-        "h3",
-        "http2",
-        "http3",
-        "x86",
-        "x64",
-        "x509",
-        "sha1",
-        "sha224",
-        "sha256",
-        "sha384",
-        "sha512",
-        "md5",
-        "base64",
-        "base32",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float32",
-        "float64",
-        "k8s",
-        "i18n",
-        "l10n",
-        "oauth1",
-        "oauth2",
-        "log4j",
-        "mp3",
-        "mp4",
-        "h264",
-        "tls1",
-        "ssl3",
-        "python2",
-        "python3",
-        "psycopg2",
-        "psycopg3",
-        "urllib3",
-        "boto3",
-        "jinja2",
-        "sqlite3",
-        "md4",
-        "sm2",
-        "route53",
-        "web3",
-        "p50",
-        "p90",
-        "p95",
-        "p99",
-    ]
-)
-# What a record says happened, or how: two of these are two different messages, however many there are.
-_SAYING = frozenset(
-    [
-        "up",
-        "down",
-        "on",
-        "off",
-        "yes",
-        "no",
-        "true",
-        "false",
-        "ok",
-        "none",
-        "null",
-        "nil",
-        "start",
-        "stop",
-        "pause",
-        "resume",
-        "open",
-        "close",
-        "read",
-        "write",
-        "get",
-        "put",
-        "post",
-        "delete",
-        "patch",
-        "head",
-        "options",
-        "trace",
-        "debug",
-        "info",
-        "notice",
-        "warn",
-        "warning",
-        "error",
-        "critical",
-        "fatal",
-        "alert",
-        "success",
-        "failure",
-        "fail",
-        "pass",
-        "timeout",
-        "active",
-        "inactive",
-        "idle",
-        "ready",
-        "pending",
-        "healthy",
-        "unhealthy",
-        "enable",
-        "disable",
-        "allow",
-        "deny",
-        "accept",
-        "reject",
-        "add",
-        "remove",
-        "create",
-        "update",
-        "insert",
-        "select",
-        "drop",
-        "alter",
-        "begin",
-        "commit",
-        "rollback",
-        "abort",
-        "kill",
-        "exit",
-        "enter",
-        "leave",
-        "connect",
-        "disconnect",
-        "login",
-        "logout",
-        "retry",
-        "skip",
-        "hit",
-        "miss",
-        "lock",
-        "unlock",
-        "before",
-        "after",
-        "too",
-        "not",
-        "and",
-        "or",
-        "for",
-        "from",
-        "with",
-        "without",
-        "to",
-        "in",
-        "at",
-        "by",
-        "of",
-        "is",
-        "was",
-        "has",
-        "the",
-        "a",
-        "an",
-    ]
-)
-_SAYING_END = re.compile(
-    r"(?:ed|ing|en|able|ible|ful|less|Error|Exception|Failure|Warning|Timeout|Fault|Exit|Interrupt)$"
-)
+_NAME = re.compile(r"[A-Za-z][\w.@$+-]*")
+_WORDS = re.compile(r"[A-Za-z]{2,}")
+_QUOTED = re.compile(r"([\w.]+)(\s*[=:]\s*\")[^\"]*\"")
+# names with parts: /var/lib/x, C:\x\y (its drive is a word of its own), a.b.c, R24-M0-J18
+_PATH = re.compile(r"(?:[\w.~*-]*[/\\]+|\.{1,2}[/\\])[^/\\]*(?:[/\\].*)?")
+_DOTTED = re.compile(r"[\w$<][\w$<>*-]*(?:[./][\w$<>*+-]+){2,}\.?")
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}")
+_PLACE = re.compile(r"[A-Z]{1,5}[0-9]{1,5}(?:-[A-Z0-9]{1,6})+")
+_DOMAIN = re.compile(r"(?:com|org|net|io|java|javax|android)\.")
+_FILE = re.compile(r"[\w<>*.~-]*<[\w<>*.~-]*\.[a-z][a-z0-9]{1,5}")
+_RUNS = frozenset({" ", ":", ",", ", ", "; ", " , "})
+
+Keys = Callable[[Sequence[str]], list[str]]
 
 
 def fold(templates: pl.DataFrame, *, keep: Collection[str] = ()) -> dict[str, str]:
     """What each template that is one of several near-equal ones becomes; templates that stay are not in it.
 
     `templates` has a column `template`; the order of its rows and their counts change nothing. Two templates become
-    one only where they have the same tokens but for values: numbered names and ids of which there are SEVERAL, or at
-    one or two places a plain word of which there are MANY. Words in `keep` (names of services, say), numbers that the
-    masks kept, verbs, states and types of exceptions are never values.
+    one only where they have the same words but for values: placeholders, numbered names (node1, node2), names that other
+    templates call names and fields of a dump at once; paths, dotted names and hosts of which there are SEVERAL; numbers
+    of ports of which there are PORTS; at one or two places a plain word of which there are MANY. Words in `keep` (names of services, say),
+    numbers that the masks kept, verbs, states and types of exceptions are never values.
     """
     texts = templates["template"].drop_nulls().unique().sort().to_list()
-    folded = _fold_numbered(texts)
-    kept = {word.lower() for word in keep}
+    kept = frozenset(word.lower() for word in keep)
+    folded = {text: text for text in texts}
+
+    def apply(step: dict[str, str]) -> None:
+        if step:
+            for text, now in folded.items():
+                folded[text] = step.get(now, now)
+
+    def left() -> list[list[str]]:
+        return [_ATOM.findall(text) for text in sorted(set(folded.values()))]
+
+    apply(_fold_same(left(), _valued, 2))
+    names = _names(left(), kept)
+    apply(_fold_same(left(), lambda atoms: _named(atoms, names), 2))
+    apply(_fold_same(left(), lambda atoms: _numbered(atoms, names), 2))
+    apply(_fold_same(left(), lambda atoms: _structured(atoms, names, kept), SEVERAL))
+    apply(_fold_same(left(), lambda atoms: _ported(atoms, names, kept), PORTS))
     for _ in range(2):
-        step = _fold_words(sorted({folded.get(t, t) for t in texts}), kept)
+        step = _fold_words(left(), kept)
         if not step:
             break
-        folded = {t: step.get(folded.get(t, t), folded.get(t, t)) for t in texts}
-    return {t: f for t, f in folded.items() if f != t}
+        apply(step)
+    return {text: now for text, now in folded.items() if now != text}
 
 
-def _fold_numbered(texts: Sequence[str]) -> dict[str, str]:
-    """Templates of one skeleton become one."""
-    skeletons: dict[str, str] = {}
+def _fold_same(rows: Iterable[list[str]], keys_of: Keys, least: int) -> dict[str, str]:
+    """Templates whose keys are equal word by word become one, where there are at least so many of them."""
     groups: defaultdict[tuple[str, ...], list[list[str]]] = defaultdict(list)
-    for text in texts:
-        tokens = text.split(" ")
-        for token in tokens:
-            if token not in skeletons:
-                skeletons[token] = _skeleton(token)
-        groups[tuple(skeletons[t] for t in tokens)].append(tokens)
+    for atoms in rows:
+        one_key, shorter = _without_runs(keys_of(atoms), atoms)
+        groups[tuple(one_key)].append([*shorter, "".join(atoms)])
     folded = {}
-    for skeleton, group in groups.items():
-        if len(group) < 2 or (len(group) < SEVERAL and not _differ_in_placeholders(group)):
+    for keys, group in groups.items():
+        if len(group) < least:
             continue
-        same = [len(set(column)) == 1 for column in zip(*group, strict=True)]
-        if not any(same):
+        *columns, wholes = zip(*group, strict=True)
+        same = [len(set(column)) == 1 for column in columns]
+        if not any(s and _WORDS.search(_PLACEHOLDER.sub("", a)) for s, a in zip(same, group[0], strict=False)):
             continue
-        one = " ".join(t if s else k for t, s, k in zip(group[0], same, (_starred(k) for k in skeleton), strict=True))
-        folded.update({" ".join(tokens): one for tokens in group})
+        one = "".join(a if s else _starred(k) for a, s, k in zip(group[0], same, keys, strict=False))
+        folded.update({whole: one for whole in wholes if whole != one})
     return folded
 
 
-def _skeleton(token: str) -> str:
-    """The token with NUL for each piece that may be a value."""
-    return _PIECE.sub(lambda found: _piece(found[0]), token)
+def _without_runs(keys: list[str], atoms: list[str]) -> tuple[list[str], list[str]]:
+    """Both lists with one of the values of a list: how many there were says nothing."""
+    again = {n for n in range(2, len(keys)) if "\x00" in keys[n] and keys[n] == keys[n - 2] and keys[n - 1] in _RUNS}
+    if not again:
+        return keys, atoms
+    kept = [n for n in range(len(keys)) if n not in again and n + 1 not in again]
+    return [keys[n] for n in kept], [atoms[n] for n in kept]
+
+
+def _starred(key: str) -> str:
+    return re.sub(r"\x00+", ANY, key)
+
+
+# ------------------------------------------------------------------------------------- what surely is a value
+# Each step gives a template's words with NUL for what may differ, and takes in what the step before it does.
+
+
+def _valued(atoms: Sequence[str]) -> list[str]:
+    """Placeholders; a numbered file in several folders is one file; fields of a dump."""
+    return _undumped([_file(key) if key.count("/") > 2 and "\x00" in key else key for key in map(_value, atoms)])
+
+
+@lru_cache(maxsize=65_536)
+def _value(atom: str) -> str:
+    key = _HEX.sub("\x00", _SIGNED.sub("\x00", atom))
+    if "\x00" not in key:
+        return atom
+    return _LETTER.sub("\x00", key.rstrip("…")) if key.count("\x00") > 1 else key.rstrip("…")
+
+
+def _file(key: str) -> str:
+    """A path as its first folder and its file, where a number and letters name the file."""
+    first, *_, last = key.lstrip("/").split("/")
+    return f"/{first}/\x00/{last}" if "\x00" in last and _WORDS.search(last) else key
+
+
+def _undumped(keys: list[str]) -> list[str]:
+    """The keys; of a record with many fields each value is one, but for those of fields that say what happened."""
+    if sum("=" in key for key in keys) < FIELDS:
+        return keys
+    return [
+        "\x00" if n >= 2 and keys[n - 1].strip() == "=" and keys[n - 2].lower() not in TELLING else key
+        for n, key in enumerate(keys)
+    ]
+
+
+def _names(rows: Iterable[list[str]], kept: Collection[str]) -> frozenset[str]:
+    """Words that stand behind one that says what they name ("user ann", "host=web"): elsewhere they are names as well."""
+    found: set[str] = set()
+    for atoms in rows:
+        for at in range(2, len(atoms)):
+            if atoms[at - 2].lower() in NAMING:
+                name, mark = atoms[at], atoms[at - 1].strip("\"'")
+                field = mark == "=" and name.lower() not in SAYING
+                if "<" in name or field or (mark in (" ", ":", ": ") and _may_be_name(name, kept)):
+                    found.add(name)
+    return frozenset(found - kept)
+
+
+def _named(atoms: Sequence[str], names: frozenset[str]) -> list[str]:
+    return ["\x00" if atom in names else key for atom, key in zip(atoms, _valued(atoms), strict=True)]
+
+
+def _numbered(atoms: Sequence[str], names: frozenset[str]) -> list[str]:
+    several = sum(_CODE.fullmatch(atom) is not None for atom in atoms) > 1
+    return [
+        "\x00" if several and _CODE.fullmatch(atom) else _number(key)
+        for atom, key in zip(atoms, _named(atoms, names), strict=True)
+    ]
+
+
+@lru_cache(maxsize=65_536)
+def _number(atom: str) -> str:
+    """The word with NUL for each piece that may be a value; an error code is none, nor is a single version."""
+    if _CODE.fullmatch(atom):
+        return atom
+    return "\x00" if _AXIS.fullmatch(atom) else _PIECE.sub(lambda found: _piece(found[0]), atom)
 
 
 def _piece(piece: str) -> str:
     if piece.startswith("<"):
         return "\x00"
-    if piece.isalpha() or piece.isdigit() or piece.lower() in _NAMED or _CODE.fullmatch(piece):
+    if piece.isalpha() or piece.isdigit() or piece.lower() in NAMED or piece[0] in "vV":
         return piece
     changes = _CHANGES.split(piece)
     if len(changes) == 2 and changes[0].isalpha():
-        return changes[0] + "\x00" if len(changes[0]) > 1 else piece
+        return piece if changes[0].lower() in TELLING else changes[0] + "\x00" if len(changes[0]) > 1 else "\x00"
     return "\x00"
 
 
-def _starred(skeleton: str) -> str:
-    return re.sub(r"\x00+", ANY, skeleton)
+def _structured(atoms: Sequence[str], names: frozenset[str], kept: frozenset[str]) -> list[str]:
+    """Paths, dotted names, hosts with the port behind them, and places in a rack."""
+    keys = _numbered(atoms, names)
+    for at, atom in enumerate(atoms):
+        if len(atom) < 4 or (kept and _names_kept(atom.lower(), kept)):
+            continue
+        port = at + 2 < len(atoms) and atoms[at + 1] == ":" and atoms[at + 2][:1] in "0123456789<"
+        if _is_structured(atom) or (port and _HOST.fullmatch(atom)):
+            keys[at] = "\x00"
+            if port:
+                keys[at + 2] = "\x00"
+    return keys
 
 
-def _differ_in_placeholders(group: Iterable[Sequence[str]]) -> bool:
-    return len({re.sub(r"<[a-z*]+>", "\x00", " ".join(tokens)) for tokens in group}) == 1
+def _names_kept(atom: str, kept: frozenset[str]) -> bool:
+    """Whether a host in it is one of the names that are kept."""
+    if _DOMAIN.match(atom) or ("/" in atom and not atom.startswith("//")):
+        return False
+    return not kept.isdisjoint(_WORDS.findall(atom.lstrip("/").split("/")[0]))
 
 
-def _fold_words(texts: Sequence[str], kept: Collection[str]) -> dict[str, str]:
+@lru_cache(maxsize=65_536)
+def _is_structured(atom: str) -> bool:
+    if _PLACE.fullmatch(atom) or _FILE.fullmatch(atom):
+        return True
+    if not _PATH.fullmatch(atom) and not _DOTTED.fullmatch(atom):
+        return False
+    if "/" in atom and not re.search(r"^[/.~]|[/\\].*[/\\]|[.<\\]", atom):
+        return False  # and/or, text/html
+    end = re.split(r"[./\\]", atom.rstrip("./\\"))[-1]
+    return not SAYING_END.search(end) and (end.lower() not in SAYING or _DOMAIN.match(atom) is not None)
+
+
+def _ported(atoms: Sequence[str], names: frozenset[str], kept: frozenset[str]) -> list[str]:
+    """Numbers of ports."""
+    keys = _structured(atoms, names, kept)
+    for at in range(2, len(atoms)):
+        if atoms[at].isdigit() and atoms[at - 2].lower() in ("port", "ports"):
+            keys[at] = "\x00"
+    return keys
+
+
+# ------------------------------------------------------------------------------------ what is one word of many
+
+
+def _fold_words(rows: Sequence[list[str]], kept: Collection[str]) -> dict[str, str]:
     """Templates that differ in one word, of which there are MANY, become one; each takes part in one such fold."""
-    rows = [text.split(" ") for text in texts]
     places: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
     usable: dict[str, bool] = {}
-    for number, tokens in enumerate(rows):
-        if not 3 <= len(tokens) <= LONGEST:
+    for number, atoms in enumerate(rows):
+        if not 5 <= len(atoms) <= LONGEST:
             continue
-        hashes = [hash((at, token)) for at, token in enumerate(tokens)]
+        hashes = [hash((at, atom)) for at, atom in enumerate(atoms)]
         total = sum(hashes)
-        for at, token in enumerate(tokens):
-            if token not in usable:
-                usable[token] = _may_be_name(token, kept)
-            if usable[token]:
-                places[len(tokens), at, total - hashes[at]].append(number)
+        for at, atom in enumerate(atoms):
+            if atom not in usable:
+                usable[atom] = _may_be_name(atom, kept)
+            if usable[atom]:
+                places[len(atoms), at, total - hashes[at]].append(number)
     found: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for (_, at, _), numbers in places.items():
         if len(numbers) >= MANY:
-            for number in numbers:  # by the tokens themselves: hashes only chose the candidates
-                tokens = rows[number]
-                found[*tokens[:at], ANY, *tokens[at + 1 :]].append(number)
+            for number in numbers:  # by the words themselves: hashes only chose the candidates
+                atoms = rows[number]
+                found[*atoms[:at], ANY, *atoms[at + 1 :]].append(number)
     folded: dict[str, str] = {}
     taken: set[int] = set()
     for one, numbers in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         free = [n for n in numbers if n not in taken]
         if len(free) >= MANY:
             taken.update(free)
-            folded.update({texts[n]: " ".join(one) for n in free})
+            folded.update({"".join(rows[n]): "".join(one) for n in free})
     return folded
 
 
-def _may_be_name(token: str, kept: Collection[str]) -> bool:
-    if not _WORD.fullmatch(token):
+def _may_be_name(atom: str, kept: Collection[str]) -> bool:
+    if not _NAME.fullmatch(atom) or _CODE.fullmatch(atom) or atom.isupper():
         return False
-    word = token.strip("\"'()[],.:;")
-    return len(word) > 1 and word.lower() not in _SAYING and word.lower() not in kept and not _SAYING_END.search(word)
+    word = atom.strip(".")
+    return len(word) > 1 and word.lower() not in SAYING and word.lower() not in kept and not SAYING_END.search(word)

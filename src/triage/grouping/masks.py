@@ -16,7 +16,7 @@ from triage.packs import is_ours, pattern_dirs, read_pack
 
 MARK = "\x1a"
 KEPT = MARK + "Z"  # glued to a number that stays: as part of a word it is no number for the masks
-_VALUE = "-?[0-9]{1,6}"
+_VALUE = "[0-9]{1,6}"
 _WORD_END = r"\b"
 _FIELDS = {"name", "pattern", "replacement", "keep", "needs", "digitless", "examples", "unchanged"}
 
@@ -200,8 +200,9 @@ def _join_kept(group: Sequence[Mask]) -> Step:
 
 
 def _keep(heads: Sequence[str], value: str, tail: str, number: str = "") -> str:
-    head = "|".join(heads) if len(heads) == 1 else "|".join(f"(?:{h})" for h in heads)
-    return _ascii(f"(?P<head{number}>{head})(?P<value{number}>{value})(?P<tail{number}>{tail or _WORD_END})")
+    # a sign is no part of the number: the mark that keeps it must stand directly before its digits
+    head = "|".join(f"(?:{h})" for h in heads)
+    return _ascii(f"(?P<head{number}>(?:{head})-?)(?P<value{number}>{value})(?P<tail{number}>{tail or _WORD_END})")
 
 
 def _ascii(pattern: str) -> str:

@@ -107,6 +107,16 @@ def failure_id(kind: str, exception: str | None, template: str) -> str:
     return _digest(kind, exception or "", template)
 
 
+def message_id(template: str) -> str:
+    """The id of the failure that a masked message stands for."""
+    return failure_id("message", None, template)
+
+
+def message_signature(template: str) -> str:
+    """The signature of records without a traceback whose masked message is this."""
+    return _signature("message", template)
+
+
 def sign(
     events: pl.DataFrame,
     *,
