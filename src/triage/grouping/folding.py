@@ -154,7 +154,7 @@ def _names(rows: Iterable[list[str]], kept: Collection[str]) -> frozenset[str]:
                 field = mark == "=" and name.lower() not in SAYING
                 if "<" in name or field or (mark in (" ", ":", ": ") and _may_be_name(name, kept)):
                     found.add(name)
-    return frozenset(found - kept)
+    return frozenset(name for name in found if name.lower() not in kept)
 
 
 def _named(atoms: Sequence[str], names: frozenset[str]) -> list[str]:

@@ -49,7 +49,7 @@ class Stack:
 
 LINE_CLASSES = ("traceback", "report", "crash", "chain", "cause", "frame", "more", "headline", "detail")
 _PARSE = (
-    "frames folds functions places headline cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
+    "frames bare folds functions places headline cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
 )
 _LIBRARY = ("library", "library_functions", "runtime", "runtime_functions")
 
@@ -449,6 +449,8 @@ def _parse_lines(language: Language, lines: Sequence[str]) -> Stack:
     open_drafts: list[_Draft] = []  # the last one takes the frames; inner exceptions of .NET are above the outer ones
     function: str | None = None
     aside = seen_second = numbered = False
+    # a stack of fn@place lines names code without a place by its function alone
+    placeless = bool(language.rules["bare"]) and any("@" in line and language.match("frames", line) for line in lines)
 
     def start(draft: _Draft) -> None:
         drafts.append(draft)
@@ -488,6 +490,9 @@ def _parse_lines(language: Language, lines: Sequence[str]) -> Stack:
             start(_draft(language, found))
             continue
         if language.searches("skip", line):
+            continue
+        if placeless and language.match("bare", line):
+            _take(drafts, open_drafts, Frame(line.strip(), None, None))
             continue
         opened = current is not None and current.type != "" and not current.frames and drafts[-1] is current
         if opened and current is not None and not _is_call(language, line, function):

@@ -11,7 +11,8 @@ A capital letter is a row that cannot continue anything: too long after the row 
     f  frame                                                       k  another line of a trace, by its words
     n  indented text                                               m  detail of an exception's message
     y  may be a headline ("Boom: x")                               x  other text
-    w  x, and v  y, where nothing says that they belong to the line above: no header yet and no times
+    w  x, and v  y, where nothing says that they belong to the line above: no times, and a stream without headers or
+       one that began with a line that had none
     b  blank
 """
 
@@ -87,8 +88,8 @@ _RECORD = re.compile(
     "|".join(
         (
             # a header that may announce a trace: its text, one trace, and what goes on after it
-            rf"h(?:b{{0,9}}[xymnkvwf])*(?:b{{0,9}}(?:t{_BODY}|[poe]))?"
-            rf"(?:b{{0,64}}[fnkqxymvw]|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
+            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w)*(?:b{{0,9}}(?:t{_BODY}|[poe]))?"
+            rf"(?:b{{0,64}}[fnkqxymv]|(?<=[eyxmnvwqpo])b{{0,64}}w|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
@@ -208,6 +209,8 @@ class _Assembler:
         self._count = 0
         self._held: pl.DataFrame | None = None
         self._headed: set[int] = set()  # streams in which a header was seen
+        self._seen: set[int] = set()  # streams of which a row was seen
+        self._mixed: set[int] = set()  # streams that began with bare text: a header there says nothing of the lines below
 
     def take(self, batch: Rows) -> Assembled:
         """Records that are complete with this batch."""
@@ -284,6 +287,7 @@ class _Assembler:
             pl.col("_pos").filter(~pl.col("complete")).last(),
         )
         self._headed.update(ends.filter(pl.col("_pos").is_not_null())["key"].to_list())
+        self._seen.update(self._headed)
         near = ends.filter(pl.col("_pos") > rows["_pos"][-1] - REACH)
         held = near.explode("row", empty_as_null=False, keep_nulls=False).sort("row")
         part = rows["message"].gather(held["row"]).str.contains(self._parts).fill_null(False)
@@ -342,7 +346,7 @@ class _Assembler:
             ).fill_null(True),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
-        light = self._note_headers(light)
+        light = self._note_headers(rows, light)
         if not light["wanted"].any() and not alone.height:
             return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
         return self._tokenize(rows, light, alone)
@@ -360,16 +364,21 @@ class _Assembler:
             return pl.lit(firsts.item(), dtype=pl.UInt64)
         return pl.struct(*parts, stream.alias("stream")).hash()
 
-    def _note_headers(self, light: pl.DataFrame) -> pl.DataFrame:
+    def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
         if self._newest_first:
             return light.with_columns(_headed=pl.lit(True))
+        first = light.unique("key", keep="first").filter("bare", pl.col("at").is_null())
+        begun = first.filter(~rows["message"].gather(first["row"]).fill_null(" ").str.contains(r"^\s|^$"))["key"]
+        self._mixed.update(set(begun) - self._seen)
+        self._seen.update(light["key"].unique())
         heads = light.filter(~pl.col("bare"))["key"].unique().to_list()
         if light["wanted"].any():
             seen = pl.col("key").is_in(list(self._headed)) if self._headed else pl.lit(False)
             here = (~pl.col("bare")).cum_max()
             here = here.over("key") if light["key"].n_unique() > 1 else here
-            light = light.with_columns(_headed=pl.coalesce("_headed", seen | here))
+            mixed = pl.col("key").is_in(list(self._mixed)) if self._mixed else pl.lit(False)
+            light = light.with_columns(_headed=pl.coalesce("_headed", (seen | here) & ~mixed))
         self._headed.update(heads)
         return light
 
