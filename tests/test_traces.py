@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triage.engine import Options, summarize
@@ -387,8 +387,6 @@ ROW = st.one_of(
 def test_cutting_the_input_anywhere_changes_nothing(
     lines: Sequence[tuple[dict[str, Any], str, int]], size: int, timed: bool, newest_first: bool
 ) -> None:
-    # read backwards, the frames of a runtime's own dump do not wait for its opening: see assemble
-    assume(not newest_first or not any(row["message"] in (*HEAP, *FATAL) for row, _, _ in lines))
     at, full = START, []
     for row, service, pause in lines:
         at += timedelta(seconds=pause)
@@ -400,6 +398,32 @@ def test_cutting_the_input_anywhere_changes_nothing(
     assert events.equals(joined(frame, newest_first=newest_first).sort("line"))
     blank = pl.concat([part.intake for part in parts])["blank"]
     assert sum(events["lines"].to_list() + blank.to_list()) == frame.height
+
+
+@pytest.mark.parametrize("dump", [HEAP, FATAL])
+@pytest.mark.parametrize("size", range(1, 13))
+def test_a_dump_sent_line_by_line_and_backwards_is_one_record_wherever_it_is_cut(
+    dump: Sequence[str], size: int
+) -> None:
+    frame = rows(line("started", "INFO"), *dump, line("gone", "ERROR")).reverse()
+    events = joined(frame, size=size, newest_first=True).sort("line")
+    assert events["line"].to_list() == [1, 2, 2 + len(dump)]
+    assert events.equals(joined(frame, newest_first=True).sort("line"))
+
+
+def test_a_lone_header_reads_the_same_whatever_is_near_it() -> None:
+    crash = line("thread 'main' panicked at src/m.rs:1:2:", "ERROR")
+    far = joined(rows(line("a", "INFO"), crash, *[line("b", "INFO")] * 9))
+    near = joined(rows(line("a", "INFO"), crash, line("b", "INFO"), "bare"))
+    assert far["stack"][1] is None
+    assert near["stack"][1] is None
+
+
+def test_plain_lines_behind_a_trace_are_their_own_where_the_stream_began_with_one() -> None:
+    trace = ["panic: x", "", "goroutine 1 [running]:", "main.main()", "\t/srv/m.go:3 +0x1"]
+    served = line("http: panic serving 10.0.0.1:5: x", "-")
+    assert starts("plain", served, *trace[2:], "plain again", served, *trace[2:]) == [1, 2, 6, 7]
+    assert starts(line("first", "INFO"), served, *trace[2:], "goes on") == [1, 2]
 
 
 def test_a_folder_of_the_user_reaches_traces_masks_and_marks(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import PackError
+from triage.intake.renderings import unboxed, unmarked
 from triage.packs import packs, pattern_dirs
 
 
@@ -118,7 +119,10 @@ def parse_stack(text: str, *, traces: Traces | None = None) -> Stack:
     plain = "\n".join(lines)
     for language in known.languages:
         if language.marks.search(plain):
-            stack = _parse_python(language, lines) if language.name == "python" else _parse_lines(language, lines)
+            if language.name == "python":
+                stack = _parse_python(language, unboxed(lines))
+            else:
+                stack = _parse_lines(language, unmarked(lines) if language.name == "javascript" else lines)
             if stack.exceptions:
                 return stack
     return _parse_headline(lines)
@@ -476,9 +480,11 @@ def _parse_lines(language: Language, lines: Sequence[str]) -> Stack:
             if len(open_drafts) > 1:
                 open_drafts.pop()
             continue
-        if language.name == "rust" and line == "Caused by:":
+        if language.name == "rust" and line in ("Caused by:", "Error:"):
             numbered = True
             continue
+        if numbered and line == "Location:":
+            break
         if numbered and (found := re.match(r"^\s+(?:\d+: )?(?P<message>\S.*)$", line)):
             start(_Draft("Error", [found["message"]]))
             continue

@@ -66,8 +66,6 @@ def assemble(
 
     Each frame is in order of position; a record that waited for its end comes with a later one.
     `newest_first` says that the input runs backwards in time: records come out in order of time within each batch.
-    One limit there: the dump of a runtime that dies (V8, faulthandler), sent line by line and newest first, may come out
-    as more than one record where a batch ends inside it.
     Rows of kind access, request and platform are records of their own. Blank rows outside of traces are dropped and
     counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
     """
@@ -83,17 +81,17 @@ def assemble(
 _MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
 _BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
-_TAIL = rf"(?:b{{0,64}}[fnkm]|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
+_TAIL = rf"(?:b{{0,64}}[fnkm]|(?<=f)[xyvw](?=kf)|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
 _RECORD = re.compile(
     "|".join(
         (
             # a header that may announce a trace: its text, one trace, and what goes on after it
-            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w)*(?:b{{0,9}}(?:t{_BODY}|[poe]))?"
+            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w)*(?:b{{0,9}}(?:o?(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|pb{{0,3}}o|[poe]))?"
             rf"(?:b{{0,64}}[fnkqxymv]|(?<=[eyxmnvwqpo])b{{0,64}}w|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
-            rf"[oO](?:t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
-            rf"[pP](?:b{{0,3}}[xyvwem]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[oO](?:(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP](?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
             r"[bB]",
@@ -113,7 +111,7 @@ _TROUBLE = (
     r"|dump|stack|bug|warn|issue|[:>=-]\s*$|^\s*$"
 )
 # in the letters of one record, where its trace starts
-_OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|f|q"
+_OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|kf|f|q"
 _LAST_HEADLINE = r"^(.*[fnktx]b{0,9})[eyv]"
 _CUT = r"t[^eyv]*$"
 _CRASH = r"^[op].*f"
@@ -210,7 +208,9 @@ class _Assembler:
         self._held: pl.DataFrame | None = None
         self._headed: set[int] = set()  # streams in which a header was seen
         self._seen: set[int] = set()  # streams of which a row was seen
-        self._mixed: set[int] = set()  # streams that began with bare text: a header there says nothing of the lines below
+        self._mixed: set[int] = (
+            set()
+        )  # streams that began with bare text: a header there says nothing of the lines below
 
     def take(self, batch: Rows) -> Assembled:
         """Records that are complete with this batch."""
@@ -435,7 +435,7 @@ class _Assembler:
         )
         lines = lines.with_columns(lines=pl.when("lead").then("lines").otherwise(0))
         return light, lines.select(
-            "row", "key", "text", "letter", "own", "record", "blank", "lines", "line", "lead", "_left"
+            "row", "key", "text", "letter", "own", "record", "blank", "lines", "line", "lead", "bare", "_left"
         )
 
     # ------------------------------------------------------------------------------------------------------ holding
@@ -602,8 +602,10 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         pl.col("_left").filter("lead").sum().alias("left"),
         pl.col("lines").sum().alias("_lines"),
         pl.col("line").min().alias("_line"),
+        pl.col("bare").any().alias("bare"),
     )
-    crash = pl.col("own").str.contains("^[top]")
+    # a header that looks like a crash and has nothing below it is a message: whether it was looked at depends on its neighbours
+    crash = pl.col("own").str.contains("^[top]") & pl.col("bare")
     table = table.filter((pl.col("own").str.len_bytes() > 1) | crash | (pl.col("left") > 0))
     if table.height == 0:
         return table.select(
