@@ -30,6 +30,7 @@ COMMANDS = (
     "report",
     "diff",
     "verify",
+    "show",
     "patterns list",
     "patterns show",
     "patterns test",

@@ -371,6 +371,19 @@ def diff(
     ],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The same, of later.")],
     to: Format = To.TERMINAL,
+    "show",
+    epilog=_examples("triage show 3f9a1c2b7d40 app.log", "triage show v1:3f9a1c2b7d40 app.log --why"),
+)
+def show_item(
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a cluster or failure, or its beginning; of a link CAUSE->EFFECT.")
+    ],
+    inputs: Inputs = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Every part of the signature, whether it contributes, and why.")
+    ] = False,
+    since: Since = None,
+    until: Until = None,
     service: Services = None,
     tz: Tz = "UTC",
     mapped: Mapped = None,
@@ -446,6 +459,20 @@ def _report_of(path: Path) -> dict[str, Any] | None:
     except ValueError as problem:
         raise TriageError(f"{path}: not valid JSON: {problem}", hint="write the report again") from None
     return held if isinstance(held, dict) else None
+    quiet: Quiet = False,
+) -> None:
+    """Show one cluster, failure or link of a report with all its evidence."""
+    names = _inputs(inputs)
+    options = _options(since, until, service, tz, mapped, input_format, patterns)
+    from triage.diagnosis.reasons import reasons
+    from triage.engine import report_on
+    from triage.rendering.closeup import closeup, find
+
+    with _reading(names) as reading, _meter(not quiet) as meter:
+        report = report_on(names, options, stdin=reading.stdin, progress=meter)
+    item = find(report, wanted)
+    parts = reasons(item, patterns=options.patterns) if why else None
+    _print(closeup(report, item, why=parts, width=_width(), colour=_colour(), redact=not no_redact))
 
 
 @patterns_app.callback(invoke_without_command=True)

@@ -101,6 +101,22 @@ def analyze(
     )
 
 
+def report_on(
+    inputs: Sequence[str],
+    options: Options | None = None,
+    *,
+    stdin: BinaryIO | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """The report of logs, or of summaries where every input is one."""
+    from triage.diagnosis.diagnose import diagnose
+
+    if not all(name.endswith(".summary") for name in inputs):
+        return analyze(inputs, options, stdin=stdin, progress=progress)
+    merged = Summary.merge([Summary.load(Path(name)) for name in inputs])
+    return diagnose(merged, patterns=(options or Options()).patterns)
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """The records of some inputs, read when asked for."""
