@@ -60,6 +60,7 @@ class Kind(StrEnum):
     MASKS = "masks"
     MARKS = "marks"
     RULES = "rules"
+    GROUPING = "grouping"
     REDACT = "redact"
     SOURCE = "source"
 
@@ -371,19 +372,6 @@ def diff(
     ],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The same, of later.")],
     to: Format = To.TERMINAL,
-    "show",
-    epilog=_examples("triage show 3f9a1c2b7d40 app.log", "triage show v1:3f9a1c2b7d40 app.log --why"),
-)
-def show_item(
-    wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of a cluster or failure, or its beginning; of a link CAUSE->EFFECT.")
-    ],
-    inputs: Inputs = None,
-    why: Annotated[
-        bool, typer.Option("--why", help="Every part of the signature, whether it contributes, and why.")
-    ] = False,
-    since: Since = None,
-    until: Until = None,
     service: Services = None,
     tz: Tz = "UTC",
     mapped: Mapped = None,
@@ -459,6 +447,28 @@ def _report_of(path: Path) -> dict[str, Any] | None:
     except ValueError as problem:
         raise TriageError(f"{path}: not valid JSON: {problem}", hint="write the report again") from None
     return held if isinstance(held, dict) else None
+
+
+@app.command(
+    "show",
+    epilog=_examples("triage show 3f9a1c2b7d40 app.log", "triage show v1:3f9a1c2b7d40 app.log --why"),
+)
+def show_item(
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a cluster or failure, or its beginning; of a link CAUSE->EFFECT.")
+    ],
+    inputs: Inputs = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Every part of the signature, whether it contributes, and why.")
+    ] = False,
+    since: Since = None,
+    until: Until = None,
+    service: Services = None,
+    tz: Tz = "UTC",
+    mapped: Mapped = None,
+    input_format: InputFormat = None,
+    patterns: Patterns = None,
+    no_redact: NoRedact = False,
     quiet: Quiet = False,
 ) -> None:
     """Show one cluster, failure or link of a report with all its evidence."""
@@ -541,6 +551,7 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
     """What is wrong with the samples of all patterns, a sentence each."""
     from triage.diagnosis import knowledge
     from triage.diagnosis.repo import clues
+    from triage.grouping import steering
     from triage.intake import formats, stacks
     from triage.packs import pattern_dirs
     from triage.rendering import redaction
@@ -552,6 +563,7 @@ def _check_samples(extra: Sequence[Path]) -> list[str]:
         *_check_masks(dirs),
         *_check_marks(dirs),
         *redaction.check_samples(),
+        *steering.check_samples(steering.load_rules(dirs)),
         *knowledge.check_samples(knowledge.load_rules(dirs)),
         *clues.check_samples(clues.load_lexicon(dirs)),
     ]

@@ -132,6 +132,7 @@ class Cluster:
     instances: int
     examples: tuple[Evidence, ...] = ()
     trend: tuple[int, ...] = ()
+    steered: str = ""  # what a rule of the user did to it, and why
 
 
 @dataclass(frozen=True, slots=True)

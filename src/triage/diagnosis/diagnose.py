@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from triage.diagnosis.places import Places
 from triage.diagnosis.source import examine, explain, mend
 from triage.grouping.clusters import fold_ids
 from triage.grouping.signature import message_id, message_signature
+from triage.grouping.steering import Rule, reason
+from triage.grouping.steering import load_rules as load_grouping
 from triage.packs import pattern_dirs
-from triage.report import Cluster, Evidence, Failure, Incident, Link, Report
+from triage.report import Cluster, Evidence, Failure, Incident, Intake, Link, Report
 from triage.schema import LEVELS
 from triage.summary import TABLES, Summary
 
@@ -68,13 +71,15 @@ def diagnose(
     told = [_incident(c, facts) for c in cases]
     headline = story.headline(cases, facts)
     members = incidents.all_members(cases)
+    steering = load_grouping(pattern_dirs(patterns)) if patterns else ()
+    clusters = _clusters(summary, cut, examples, steering)
     return Report(
         tool={"name": "triage", "version": _version()},
         title=title or (told[0].title if told else "No incident found"),
-        inputs=metrics.inputs(summary), intake=metrics.intake(summary), window=span,
+        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering), window=span,
         healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
         headline=headline, counts=counts, http=facts.http, exits=facts.exits,
-        clusters=_clusters(summary, cut, examples), failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
+        clusters=clusters, failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
         incidents=tuple(told), findings=known, source=seen,
         ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
         five_whys=explain(story.whys(cases[0], facts), seen, cases[0]) if cases else (),
@@ -124,7 +129,10 @@ def _incident(case: Case, facts: story.Facts) -> Incident:
 
 
 def _clusters(
-    summary: Summary, cut: metrics.Slices | None, examples: Mapping[str, tuple[Evidence, ...]]
+    summary: Summary,
+    cut: metrics.Slices | None,
+    examples: Mapping[str, tuple[Evidence, ...]],
+    steering: Sequence[Rule],
 ) -> tuple[Cluster, ...]:
     where = summary["clusters"]
     total = where.group_by("signature").agg(
@@ -150,6 +158,7 @@ def _clusters(
                 instances=r["instances"],
                 examples=examples.get(r["signature"], ()),
                 trend=cut.spread(mine) if cut is not None and mine is not None else (),
+                steered=why[1] if (why := reason(r["template"] or "", steering)) else "",
             )
         )
     rest = named.slice(MOST_CLUSTERS)
@@ -158,6 +167,19 @@ def _clusters(
         count, first, last = rest.select(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()).row(0)
         made.append(Cluster("other", None, None, more, "", count, first, last, (), 0))
     return tuple(made)
+
+
+def _told(intake: Intake, summary: Summary, steering: Sequence[Rule]) -> Intake:
+    """The ledger with a notice for every rule of the user that did something."""
+    if not steering:
+        return intake
+    counts = summary["clusters"].group_by("signature").agg(pl.col("count").sum())
+    done: dict[str, int] = {}
+    for template, count in counts.join(summary["groups"], on="signature").select("template", "count").iter_rows():
+        if template and (found := reason(template, steering)):
+            done[found[1]] = done.get(found[1], 0) + count
+    notices = [f"{count:,} record{'s' * (count != 1)} {why}" for why, count in sorted(done.items())]
+    return replace(intake, notices=(*intake.notices, *notices))
 
 
 def _failures(found: Mapping[str, Node], members: frozenset[str], graph: Graph) -> tuple[Failure, ...]:

@@ -53,6 +53,8 @@ def _of_cluster(one: Cluster, patterns: Sequence[Path]) -> list[Part]:
     if one.template.startswith("HTTP "):
         return [Part(one.template, True, "a request counts by its status")]
     parts = explain(events.row(0, named=True))
+    if one.steered:
+        return [Part(one.template, True, one.steered), *parts]
     if ANY not in one.template:
         return parts
     told = "near-equal templates are one: <*> stands for what differs between them and is surely a value"

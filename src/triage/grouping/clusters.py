@@ -10,6 +10,7 @@ import polars as pl
 
 from triage.grouping.folding import fold
 from triage.grouping.signature import message_signature
+from triage.grouping.steering import is_steered
 
 _IN_MEMORY = 256 << 20  # bytes of records that wait for their clusters in memory; more wait in a file
 
@@ -21,7 +22,7 @@ def fold_ids(
 
     The id is `id_of` the template, so it is the same in every run in which the same values vary.
     """
-    named = sorted(groups)
+    named = sorted(one for one in groups if not is_steered(one[1]))
     into = fold(pl.DataFrame({"template": [t for _, t in named]}, schema={"template": pl.String}), keep=keep)
     members: dict[str, list[str]] = {}
     for key, template in named:

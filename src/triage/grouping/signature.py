@@ -14,6 +14,7 @@ import polars as pl
 
 from triage.grouping.marks import mark
 from triage.grouping.masks import mask
+from triage.grouping.steering import steer
 from triage.intake.stacks import Frame, Raised, Stack, Traces, parse_stack, raising_frame
 from triage.intake.traces import known_traces
 from triage.schema import EVENTS, NODES, SIGNED, conform, empty
@@ -340,7 +341,8 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
         ]
     )
     names = [n for n in SIGNED if n not in EVENTS and n != "signature"]
-    return table.select("message", "stack", "http", *names, signature), _smallest(nodes)
+    table = steer(table.with_columns(signature), dirs, _signature)
+    return table.select("message", "stack", "http", *names, "signature"), _smallest(nodes)
 
 
 def _own_text() -> pl.Expr:

@@ -111,6 +111,7 @@ def _show_cluster(console: Console, report: Report, one: Cluster) -> Sequence[Ev
         console,
         ("message", one.message),
         ("template", one.template),
+        ("steered", one.steered),
         ("level", one.level),
         ("records", _count(one.count, one.instances)),
         ("seen", _span(one.first_seen, one.last_seen)),
