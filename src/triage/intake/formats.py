@@ -24,8 +24,11 @@ FIELDS = (
 # Written so that each next byte leaves one way to go (a zone behind a blank would not): the regex engine then cuts the
 # groups out in one pass.
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+# The same with a comma behind it, in one go: where a regex never has to try two ways it runs twice as fast.
+_STAMP_COMMA = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,](?:\d{1,9}(?:Z|[+-]\d\d:?\d\d)?,?)?|(?:Z|[+-]\d\d:?\d\d),?)?"
 MACROS = {
     "STAMP": _STAMP,
+    "STAMP,": _STAMP_COMMA,
     "STAMPS": _STAMP + r"(?: (?:[+-]\d\d:?\d\d|UTC|GMT)\b)?",
     "LEVEL": (
         r"(?i-u:trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|e(?:rr(?:or)?|merg(?:ency)?)|crit(?:ical)?|fatal|severe|verbose)"

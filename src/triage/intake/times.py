@@ -77,6 +77,8 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
     zone_assumed = year_assumed = 0
     if text.null_count() == len(text):
         return Stamps(at)
+    if text.str.ends_with(",").any():
+        text = text.str.strip_suffix(",")
     left = text
     wanted = tuple(shapes) or (*ISO, EPOCH)
     if ISO[0] in wanted:
