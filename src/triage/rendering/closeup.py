@@ -160,12 +160,13 @@ def _show_why(console: Console, parts: Sequence[_Part]) -> None:
     from rich.text import Text
 
     for title, wanted in (("Part of the id", True), ("Not part of it", False)):
-        console.print()
-        console.print(Text(title, style="bold"))
-        for part in parts:
-            if part.contributes is wanted:
-                console.print(Padding(Text(f"{'+' if wanted else '-'} {part.part or '(empty)'}"), (0, 0, 0, 2)))
-                console.print(Padding(Text(part.why, style="dim"), (0, 0, 0, 6)))
+        chosen = [part for part in parts if part.contributes is wanted]
+        if chosen:
+            console.print()
+            console.print(Text(title, style="bold"))
+        for part in chosen:
+            console.print(Padding(Text(f"{'+' if wanted else '-'} {part.part or '(empty)'}"), (0, 0, 0, 2)))
+            console.print(Padding(Text(part.why, style="dim"), (0, 0, 0, 6)))
 
 
 def _title(console: Console, words: str, kind: str) -> None:
