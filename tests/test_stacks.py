@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from triage.intake.stacks import (
     parse_stack,
     raising_frame,
 )
+from triage.packs import pattern_dirs
 
 PYTHON = """Traceback (most recent call last):
   File "/srv/shop/db.py", line 4, in connect
@@ -226,3 +228,8 @@ def test_a_users_language_is_known_by_its_file(tmp_path: Path) -> None:
     )
     stack = parse_stack("OOPS Bad thing\n in f a.m 3", traces=load_traces([tmp_path]))
     assert stack.exceptions == (Raised("Bad", "thing", (Frame("f", "a.m", 3),)),)
+
+
+def test_the_grammars_that_come_with_triage_pass_the_checks_of_anybodys(tmp_path: Path) -> None:
+    shutil.copytree(pattern_dirs()[-1] / "traces", tmp_path / "traces")
+    assert load_traces((tmp_path,)).lines("frame") == default_traces().lines("frame")

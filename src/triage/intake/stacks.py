@@ -11,7 +11,7 @@ from typing import Any
 
 from triage.errors import PackError
 from triage.intake.renderings import unboxed, unmarked
-from triage.packs import packs, pattern_dirs
+from triage.packs import is_ours, packs, pattern_dirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _compile(path: Path, key: str, pattern: str, flags: int = 0) -> re.Pattern[s
 
 
 def _checked(path: Path, key: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in patterns:
+    for pattern in () if is_ours(path) else patterns:
         _compile(path, key, pattern)
         if re.search(r"\(\?[=!<](?!\w)|\(\?<[=!]|\\[1-9]", pattern):
             raise PackError(f"{path}: {key}: look-around and back-references do not work here: {pattern}")
