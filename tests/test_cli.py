@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -429,6 +431,58 @@ def test_a_signal_ends_the_stream_and_the_report_is_still_written(tmp_path: Path
     assert (tmp_path / "report.md").is_file()
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
+
+
+def test_a_slow_stream_is_counted_in_flat_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many batches of a line each are made into tables before they weigh more than what is in them."""
+    from triage import engine
+
+    held: list[int] = []
+    tables = engine.summarize_counted
+
+    def counted(batches: Sequence[engine.Counted], *rest: Any) -> Any:
+        held.append(len(batches))
+        return tables(batches, *rest)
+
+    class Slow(io.RawIOBase):
+        left = 30
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, _size: int = -1) -> bytes:
+            self.left -= 1
+            return b"2026-03-02T10:14:07Z ERROR cannot reach db\n" if self.left >= 0 else b""
+
+    monkeypatch.setattr(engine, "summarize_counted", counted)
+    monkeypatch.setattr(engine, "_BATCHES", 10)
+    summary = engine.summarize(["-"], stdin=Slow())  # type: ignore[arg-type] # it has what is asked of it
+    assert summary["sources"]["records"].sum() == 30
+    assert len(held) >= 3
+    assert max(held) <= 10
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """While the report of what was read is being made, the user may lose patience."""
+    code = """
+import os, signal, sys, threading, time
+from triage import engine
+from triage.cli import run
+def stop():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+engine.analyze = lambda *_, **__: time.sleep(60)
+threading.Thread(target=stop).start()
+raise SystemExit(run(["analyze"]))
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+        assert process.wait(20) == 128 + signal.SIGINT
 
 
 def test_a_signal_before_anything_was_read_is_the_exit_code() -> None:

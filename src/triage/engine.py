@@ -30,6 +30,7 @@ _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ROOM = 24 << 20
 _ROWS = 131_072  # events that are counted before tables are made of them
+_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def summarize(
     bytes(
         _ROOM
     )  # freed at once: from then on the allocator keeps memory of such size instead of giving it back each time
-    catalog = _catalog(_folders(options))
+    catalog = catalog_of(folders(options))
     options = _dated(inputs, catalog, options)
     sources = open_sources(inputs, stdin=stdin)
     return merge_all(part for source in sources for part in _parts(source, catalog, options, progress))
@@ -131,8 +132,8 @@ class Records:
 
     def _signed(self) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
         """Frames of records, and which of them a report counts."""
-        dirs = _folders(self.options)
-        catalog = _catalog(dirs)
+        dirs = folders(self.options)
+        catalog = catalog_of(dirs)
         options = _dated(self.inputs, catalog, self.options)
         for source in open_sources(self.inputs, stdin=self.stdin):
             for assembled, _ in _events(source, catalog, options):
@@ -170,12 +171,13 @@ def moment(text: str, end: datetime | None = None) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _folders(options: Options) -> tuple[Path, ...] | None:
+def folders(options: Options) -> tuple[Path, ...] | None:
     """The pattern folders where the user brings some; None where ours alone count, which are read once."""
     return pattern_dirs(options.patterns) if options.patterns else None
 
 
-def _catalog(dirs: tuple[Path, ...] | None) -> Catalog:
+def catalog_of(dirs: tuple[Path, ...] | None) -> Catalog:
+    """The formats of those pattern folders; ours for None."""
     return _our_catalog() if dirs is None else load_catalog(dirs)
 
 
@@ -197,7 +199,7 @@ def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options
     ends = [
         last
         for source in open_sources(inputs)
-        for batch in decode(source, catalog, _reading(options))
+        for batch in decode(source, catalog, reading_options(options))
         if isinstance(last := batch.rows["at"].max(), datetime)
     ]
     end = max(ends, default=None)
@@ -205,7 +207,8 @@ def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options
     return replace(options, since=since, until=until)
 
 
-def _reading(options: Options) -> ReadOptions:
+def reading_options(options: Options) -> ReadOptions:
+    """What of the options concerns decoding."""
     return ReadOptions(
         tz=options.tz,
         input_format=options.input_format,
@@ -232,9 +235,9 @@ def _parts(
 ) -> Iterator[Summary]:
     read_bytes = records = 0
     last: datetime | None = None
-    dirs = _folders(options)
+    dirs = folders(options)
     widths: Mapping[str, int] = {}
-    waiting: list[_Counted] = []
+    waiting: list[Counted] = []
     held = 0
 
     def passed(batch: Batch) -> None:
@@ -244,23 +247,23 @@ def _parts(
             progress(Progress(source.name, read_bytes, source.size, records))
 
     for assembled, newest_first in _events(source, catalog, options, passed):
-        counted, last = _count(assembled, last, newest_first, dirs)
+        counted, last = count(assembled, last, newest_first, dirs)
         waiting.append(counted)
         records += len(assembled.events)
         held += len(assembled.events)
         del assembled
-        if held >= _ROWS:
-            part = _summarize(waiting, dirs, widths)
+        if held >= _ROWS or len(waiting) >= _BATCHES:
+            part = summarize_counted(waiting, dirs, widths)
             waiting, held, widths = [], 0, part.widths
             yield part
     if waiting:
-        yield _summarize(waiting, dirs, widths)
+        yield summarize_counted(waiting, dirs, widths)
     if progress is not None:
         progress(Progress(source.name, read_bytes, source.size, records))
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class Counted:
     """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts."""
 
     loud: pl.DataFrame
@@ -271,9 +274,9 @@ class _Counted:
     undated: int
 
 
-def _count(
+def count(
     assembled: Assembled, last: datetime | None, newest_first: bool, dirs: tuple[Path, ...] | None
-) -> tuple[_Counted, datetime | None]:
+) -> tuple[Counted, datetime | None]:
     """The batch sorted into what matters and what only counts; and the time to compare the next batch with."""
     events = assembled.events
     undated = events["at"].null_count()
@@ -285,13 +288,13 @@ def _count(
         place = loud.cast(pl.Int64).cum_sum() - 1
         marks = marks.with_columns(row=place.gather(marks["row"]))
     events = _lend_times(events, last)
-    counted = _Counted(
+    counted = Counted(
         events.filter(loud), marks, events.select(QUIET.keys()).filter(~loud), assembled.intake, disorder, undated
     )
     return counted, after
 
 
-def _summarize(batches: Sequence[_Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:
+def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:
     """One Summary of some batches: a few large steps cost less than many small ones."""
     first, marks = 0, []
     for batch in batches:
@@ -318,19 +321,27 @@ def _events(
 
     `passed` is told of each batch as soon as it is decoded.
     """
-    batches = decode(source, catalog, _reading(options))
+    batches = decode(source, catalog, reading_options(options))
     if passed is not None:
         batches = map(partial(_tell, passed), batches)
     first = next(batches, None)
     if first is None:
         return
-    newest_first = _descends(first.rows)
+    newest_first = descends(first.rows)
     batches = chain([first], batches)
     del first  # nobody holds on to a batch that is done with: each is a lot of memory
 
+    keep = keeper(options)
+    traces = known_traces(folders(options))
+    for assembled in assemble(batches, newest_first=newest_first, traces=traces):
+        yield keep(assembled), newest_first
+
+
+def keeper(options: Options) -> Callable[[Assembled], Assembled]:
+    """A function that leaves out the events which the options do not ask for."""
     since, until = (moment(t) if t else None for t in (options.since, options.until))
 
-    def keep(assembled: Assembled) -> tuple[Assembled, bool]:
+    def keep(assembled: Assembled) -> Assembled:
         events = assembled.events
         if since is not None:
             events = events.filter(pl.col("at") >= since)
@@ -338,10 +349,9 @@ def _events(
             events = events.filter(pl.col("at") <= until)
         if options.services:
             events = events.filter(pl.col("service").is_in(options.services))
-        return Assembled(events, assembled.intake), newest_first
+        return Assembled(events, assembled.intake)
 
-    traces = known_traces(_folders(options))
-    yield from map(keep, assemble(batches, newest_first=newest_first, traces=traces))
+    return keep
 
 
 def _tell(passed: Callable[[Batch], None], batch: Batch) -> Batch:
@@ -356,7 +366,7 @@ def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:
     return events.with_columns(pl.col("at").forward_fill().fill_null(pl.lit(last, TIME)).backward_fill())
 
 
-def _descends(rows: pl.DataFrame) -> bool:
+def descends(rows: pl.DataFrame) -> bool:
     """Whether the rows run from new to old: nine of ten steps in time go back."""
     steps = rows["at"].drop_nulls().diff().drop_nulls()
     moved = steps.filter(steps != timedelta(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.plausible import Plausible
 from triage.intake.rows import Tally, blank_rows
-from triage.intake.sources import Source
+from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
 from triage.intake.typedrows import Typed
@@ -75,37 +76,71 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     """
     options = options or ReadOptions()
     stream = source.open()
-    known = with_fields(with_levels(catalog, options.level_map), options.field_map)
-    clock = Clock(options.tz, source.modified, options.year)
-    reading = study(stream, known, options.input_format, clock)
-    clock = replace(clock, day_first=reading.day_first)
-    tally, stamps = Tally(), Plausible(reading.usual)
-    notices = list(reading.notices)
-    held: Piece | None = None
-    nothing = True
-    size = min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
+    reading = look(source, stream, catalog, options)
+    decoder = Decoder(source, reading, options)
     live = source.size is None  # what comes in live is not kept waiting
     together = options.batch_bytes if reading.json_first and not live else 0
-    for group, last in _grouped(pieces(stream, reading.framing, size), together):
-        parts = [*group] if held is None else [held, *group]
+    for group, last in _grouped(pieces(stream, reading.framing, piece_bytes(reading, options)), together):
+        yield decoder.take(group, last=last)
+    yield from decoder.finish(stream.take_notices())
+
+
+def look(source: Source, stream: Stream, catalog: Catalog, options: ReadOptions) -> Reading:
+    """How the source is read, by the head of this stream and what the user says; consumes nothing."""
+    known = with_fields(with_levels(catalog, options.level_map), options.field_map)
+    return study(stream, known, options.input_format, Clock(options.tz, source.modified, options.year))
+
+
+def piece_bytes(reading: Reading, options: ReadOptions) -> int:
+    """How large a piece is that is read at once."""
+    return min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
+
+
+class Decoder:
+    """What `decode` keeps between two batches of a source: the start of an entry that is split, and what was assumed."""
+
+    def __init__(self, source: Source, reading: Reading, options: ReadOptions) -> None:
+        self._source, self._reading, self._options = source, reading, options
+        self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
+        self._tally, self._stamps = Tally(), Plausible(reading.usual)
+        self._notices = list(reading.notices)
+        self._held: Piece | None = None
+        self._nothing = True
+
+    def fork(self) -> Decoder:
+        """Another that goes on from here: what it is given, or that it is finished, changes nothing in this one."""
+        other = copy(self)
+        other._tally, other._stamps = replace(self._tally), replace(self._stamps)
+        other._notices = list(self._notices)
+        return other
+
+    def take(self, group: list[Piece], *, last: bool) -> Batch:
+        """The rows of these pieces, which are emptied; an entry that may go on waits unless they are the last."""
+        parts = [*group] if self._held is None else [self._held, *group]
         group.clear()  # what is done with is not held on to: each is a lot of memory
-        held = None
-        before = replace(tally)
-        rows, rejected, blank, pending = _read(parts, reading, options, clock, tally, last=last)
+        self._held = None
+        before = replace(self._tally)
+        rows, rejected, blank, pending = self._read(parts, last=last)
         if pending is not None and not last:
-            parts, held = _split(parts, pending)
-            tally = before  # it is read again
-            rows, rejected, blank, _ = _read(parts, reading, options, clock, tally, last=True)
-        said = [notice for part in parts for notice in part.notices]
-        batch = _batch(stamps.believed(rows), parts, (rejected, blank), source, reading.detection, [*notices, *said])
-        notices, nothing = [], False
-        del rows, parts
-        done = [batch]
-        del batch
-        yield done.pop()
-    final = [*notices, *stream.take_notices(), *_assumptions(tally, source, options), *stamps.notices(source.name)]
-    if final or nothing:
-        yield _batch(empty_rows(), [], (0, 0), source, reading.detection, final)
+            parts, self._held = _split(parts, pending)
+            self._tally = before  # it is read again
+            rows, rejected, blank, _ = self._read(parts, last=True)
+        said = [*self._notices, *(notice for part in parts for notice in part.notices)]
+        self._notices, self._nothing = [], False
+        rows = self._stamps.believed(rows)
+        return _batch(rows, parts, (rejected, blank), self._source, self._reading.detection, said)
+
+    def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
+        """What still waited, and what is to be said of the source as a whole."""
+        if self._held is not None:
+            yield self.take([], last=True)
+        assumed = _assumptions(self._tally, self._source, self._options)
+        final = [*self._notices, *notices, *assumed, *self._stamps.notices(self._source.name)]
+        if final or self._nothing:
+            yield _batch(empty_rows(), [], (0, 0), self._source, self._reading.detection, final)
+
+    def _read(self, parts: list[Piece], *, last: bool) -> tuple[pl.DataFrame, int, int, int | None]:
+        return _read(parts, self._reading, self._options, self._clock, self._tally, last=last)
 
 
 def empty_rows() -> pl.DataFrame:

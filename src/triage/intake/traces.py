@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,7 +70,7 @@ def assemble(
     Rows of kind access, request and platform are records of their own. Blank rows outside of traces are dropped and
     counted in an intake row. A record longer than 1,000 lines or 256 KiB keeps its head and tail and is marked.
     """
-    work = _Assembler(traces or default_traces(), newest_first)
+    work = Assembler(traces or default_traces(), newest_first)
     yield from map(work.take, batches)
     rest = work.finish()
     if rest.events.height or rest.intake.height:
@@ -197,7 +198,7 @@ _BARE = ~pl.col("header").fill_null(False)
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
 
 
-class _Assembler:
+class Assembler:
     """What waits for its end between two batches."""
 
     def __init__(self, traces: Traces, newest_first: bool) -> None:
@@ -231,6 +232,12 @@ class _Assembler:
         if self._held is not None and self._held.height:
             rows = pl.concat([rows, self._held] if self._newest_first else [self._held, rows])
         return self._advance(rows, intake, end=False)
+
+    def fork(self) -> Assembler:
+        """Another that goes on from here: what it is given, or that it is finished, changes nothing in this one."""
+        other = copy(self)
+        other._headed = set(self._headed)
+        return other
 
     def finish(self) -> Assembled:
         """The records that were still open."""
