@@ -27,6 +27,7 @@ RUN = [sys.executable, "-c", "from triage.cli import main; main()"]
 CRASH_LOOP = SAMPLES / "railway-cache-import"
 COMMANDS = (
     "analyze",
+    "watch",
     "records",
     "summarize",
     "report",

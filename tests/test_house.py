@@ -25,6 +25,8 @@ LAYERS = (
     "diagnosis",
     "rendering",
     "engine",
+    "watch",
+    "live",
     "cli",
 )
 

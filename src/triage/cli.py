@@ -255,6 +255,91 @@ def analyze(
 
 @app.command(
     epilog=_examples(
+        "triage watch /var/log/api.log",
+        "triage watch -- kubectl logs -f deploy/api",
+        "railway logs | triage watch -o report.md",
+    )
+)
+def watch(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="Files that grow (they need not exist yet), globs, folders, or - for standard input; "
+            "behind -- a command whose output is read.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Outputs = None,
+    to: Format = To.TERMINAL,
+    service: Services = None,
+    tz: Tz = "UTC",
+    mapped: Mapped = None,
+    input_format: InputFormat = None,
+    patterns: Patterns = None,
+    baseline: Baseline = None,
+    title: Title = None,
+    on_incident: Annotated[
+        str | None,
+        typer.Option(
+            "--on-incident",
+            metavar="COMMAND",
+            help="Run this for each incident that opens, changes or recovers: JSON on its standard input, "
+            "TRIAGE_EVENT, TRIAGE_SEVERITY and TRIAGE_TEXT in its environment.",
+        ),
+    ] = None,
+    cooldown: Annotated[
+        float, typer.Option("--cooldown", metavar="SECONDS", help="Between two events of one incident, at least.")
+    ] = 60.0,
+    jsonl: Annotated[
+        bool,
+        typer.Option("--jsonl", help="Write the events to standard output, one JSON object a line, and no report."),
+    ] = False,
+    no_redact: NoRedact = False,
+    fail_on: FailOn = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say what is wrong while the log still runs; at the end, write the report."""
+    command: Sequence[str] = context.obj or ()
+    if command and inputs:
+        raise TriageError("inputs and a command are given", hint="triage watch app.log, or triage watch -- COMMAND")
+    outputs = _check_outputs(output or [], inputs or [])
+    names = [] if command else _inputs(inputs)
+    options = _options(None, None, service, tz, mapped, input_format, patterns, title=title)
+    if baseline is not None:
+        options = replace(options, baseline=_side(baseline, options))
+    from triage.live import Wishes, run
+
+    def write_now(report: Report) -> str:
+        paths = outputs or [Path("triage-report.md")]
+        _write_files(report, paths, redact=not no_redact)
+        return f"wrote {', '.join(str(p) for p in paths)}"
+
+    width = _width()
+    wishes = Wishes(
+        screen=width is not None
+        and not (jsonl or quiet or os.environ.get("TERM") == "dumb")
+        and sys.platform != "win32",
+        colour=_colour(),
+        redact=not no_redact,
+        quiet=quiet,
+        cooldown_s=cooldown,
+        jsonl=jsonl,
+        on_incident=on_incident,
+        environment=dict(os.environ),
+        say=_say,
+        show=_print,
+        write=write_now,
+    )
+    ended = run(names, command, options, wishes, pipe=sys.stdin.fileno() if "-" in names else None)
+    _deliver(ended.report, outputs, to, redact=not no_redact, quiet=quiet, fail_on=fail_on, taken=jsonl)
+    if ended.code:
+        raise typer.Exit(ended.code)
+
+
+@app.command(
+    epilog=_examples(
         "triage records app.log -o records.parquet",
         "triage records logs/ --since 1h | jq 'select(.level == \"ERROR\").message'",
     )
@@ -658,8 +743,9 @@ def main() -> None:
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit code; never raises, never prints a traceback unless --verbose asks for it."""
     command = typer.main.get_command(app)
+    ours, watched = _part(args)
     try:
-        code = command.main(args=list(args), prog_name="triage", standalone_mode=False)
+        code = command.main(args=ours, prog_name="triage", standalone_mode=False, obj=watched)
     except TriageError as mistake:
         return _fail(MISTAKE, mistake.message, mistake.hint)
     except _UsageError as mistake:
@@ -678,6 +764,14 @@ def run(args: Sequence[str]) -> int:
     except BaseException as fault:  # noqa: BLE001 - a panic of a native library is no Exception, and must end in a sentence too
         return _crash(fault, args)
     return code if isinstance(code, int) else OK
+
+
+def _part(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that are ours, and behind the -- of `watch` the command to be watched."""
+    if "--" not in args or args[0] != "watch":
+        return list(args), []
+    cut = list(args).index("--")
+    return list(args[:cut]), list(args[cut + 1 :])
 
 
 class _Stopped(BaseException):
@@ -926,20 +1020,33 @@ def _shorten(name: str, to: int = 40) -> str:
 
 
 def _deliver(
-    report: Report, outputs: Sequence[Path], to: To, *, redact: bool, quiet: bool, fail_on: Severity | None
+    report: Report,
+    outputs: Sequence[Path],
+    to: To,
+    *,
+    redact: bool,
+    quiet: bool,
+    fail_on: Severity | None,
+    taken: bool = False,
 ) -> None:
-    """Write the files, then stdout, then exit by severity."""
+    """Write the files, then stdout unless it is taken by something else, then exit by severity."""
     from triage.rendering import render
 
-    for path in outputs:
-        text = render(report, SUFFIXES[path.suffix.lower()], redact=redact)
-        path.write_bytes(_encode(text))
-        if not quiet:
+    _write_files(report, outputs, redact=redact)
+    if not quiet:
+        for path in outputs:
             _say(f"wrote {path}")
-    if not (quiet and outputs):
+    if not (taken or (quiet and outputs)):
         _print(render(report, to.value, width=_width(), colour=_colour(), redact=redact))
     if fail_on is not None and report.severity is not None and report.severity <= fail_on.value:
         raise typer.Exit(REACHED)
+
+
+def _write_files(report: Report, outputs: Sequence[Path], *, redact: bool) -> None:
+    from triage.rendering import render
+
+    for path in outputs:
+        path.write_bytes(_encode(render(report, SUFFIXES[path.suffix.lower()], redact=redact)))
 
 
 def _print_frames(frames: Iterator[pl.DataFrame]) -> None:

@@ -213,7 +213,7 @@ def open_sources(names: Sequence[str], *, stdin: BinaryIO | None = None) -> list
             found.setdefault(key, source)
     if not found:
         raise TriageError("no input", hint="name a log file, or pipe one in")
-    return _hint_services(list(found.values()))
+    return hint_services(list(found.values()))
 
 
 def _resolve(name: str, stdin: BinaryIO | None) -> Iterator[Source]:
@@ -291,7 +291,8 @@ def _bare(name: str) -> str:
         name = cut
 
 
-def _hint_services(sources: list[Source]) -> list[Source]:
+def hint_services(sources: list[Source]) -> list[Source]:
+    """The sources with what their names say of service and instance."""
     stems = {s.name: _bare(Path(s.name).name) for s in sources if s.name != STDIN}
     tokens = {stem: re.split(r"(?<=[._-])", stem) for stem in set(stems.values())}
     several = len(tokens) > 1

@@ -77,6 +77,21 @@ def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
     yield _closing(told, columns)
 
 
+def live_blocks(told: Story, columns: int) -> Iterable[list[Text]]:
+    """What matters of a log that still runs, what matters most first: a screen shows as much as there is room for."""
+    yield _verdict(told, columns)
+    rates = _rates(told, columns)
+    if rates:
+        yield rates
+    if told.clusters and not told.report.healthy:
+        yield _clusters(told, columns)
+    for case in told.cases:
+        if len(case.steps) > 1:
+            yield _chain(case, columns)
+    if told.actions:
+        yield _actions(told, columns)
+
+
 def _verdict(told: Story, columns: int) -> list[Text]:
     from rich.text import Text
 
@@ -111,9 +126,9 @@ def _cause(best: Candidate, room: int) -> Text:
     place = best.failure.frame if best.failure and best.failure.frame else ""
     if len(place) * 2 > room:
         place = story.short_place(place)
-    where = f"  at {_fit(place, room // 2)}" if place else ""
+    where = f"  at {fit(place, room // 2)}" if place else ""
     sure = f"  {best.confidence}, {best.root.confidence:.2f}; explains {figures.about(best.root.explains)}"
-    text = _styled(_fit(best.name, max(room // 3, room - len(where) - len(sure))), "red")
+    text = _styled(fit(best.name, max(room // 3, room - len(where) - len(sure))), "red")
     text.append(where, style="default")
     text.append(sure, style="dim")
     return text
@@ -163,7 +178,7 @@ def _step(step: Step, level: int, columns: int) -> Text:
     room = columns - text.cell_len - len(count) - 1
     places = (step.node.where, step.node.where.split(" in ")[0], story.short_place(step.node.where))
     where = next((f"  {p}" for p in places if p and cell_len(step.node.name + p) + 2 <= room), "")
-    text.append(_fit(step.node.name, max(16, room)), style=_TONES.get(step.node.tone, "default"))
+    text.append(fit(step.node.name, max(16, room)), style=_TONES.get(step.node.tone, "default"))
     text.append(count, style="bold")
     text.append(where, style="dim")
     return text
@@ -178,7 +193,7 @@ def _source(told: Told, columns: int) -> list[Text]:
         text.append_text(_prose(claim.text))
         lines.append(_hang(text, columns, 13, most=4))
         lines += [
-            Text(" " * 13 + _fit(row, columns - 14), style="dim")
+            Text(" " * 13 + fit(row, columns - 14), style="dim")
             for row in claim.code.split("\n")
             if row.startswith(">")
         ]
@@ -203,7 +218,7 @@ def _clusters(told: Story, columns: int) -> list[Text]:
         c.id: f"  {figures.clock(c.first_seen)}–{figures.clock(c.last_seen)}" if c.first_seen and c.last_seen else ""
         for c in shown
     }
-    names = {c.id: _fit(_cluster_name(c), room - len(seen[c.id])) for c in shown}
+    names = {c.id: fit(_cluster_name(c), room - len(seen[c.id])) for c in shown}
     longest = max(cell_len(n) for n in names.values())
     for cluster in shown:
         tone = "red" if cluster.level in ("ERROR", "CRITICAL") else "yellow"
@@ -362,7 +377,7 @@ def _plain(text: str) -> str:
     return "".join(t for _, t in escaping.spans(escaping.one_line(text)))
 
 
-def _fit(text: str, cells: int) -> str:
+def fit(text: str, cells: int) -> str:
     """The text cut to that many columns of the terminal, wide characters as two; an exception loses its package first."""
     from rich.cells import cell_len, set_cell_size
 

@@ -1,0 +1,345 @@
+"""Logs that still run: what has come so far as a Report, at any moment, by the same steps as `analyze`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from glob import has_magic
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from triage.engine import (
+    Counted,
+    Options,
+    catalog_of,
+    count,
+    descends,
+    folders,
+    keeper,
+    reading_options,
+    summarize_counted,
+)
+from triage.intake.decode import Batch, Decoder, look, piece_bytes
+from triage.intake.formats import Catalog
+from triage.intake.framing import pieces
+from triage.intake.growing import GrowingFile, Pipe
+from triage.intake.sources import HEAD_BYTES, STDIN, Block, Source, Stream, hint_services, open_sources
+from triage.intake.traces import Assembler, known_traces
+from triage.report import Incident, Report
+from triage.summary import Summary
+
+_ROOM = 16 << 20  # bytes that wait to be read into tables; when they are there, the writer waits
+_ROWS = 131_072
+
+
+class _Given(Stream):
+    """Blocks passed on one by one, as framing asks for them."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, BytesIO())
+        self.queue: deque[Block] = deque()
+        self.over = False
+
+    def blocks(self, size: int = 0, cap: int = 0) -> Iterator[Block]:  # noqa: ARG002 - they are cut already
+        while self.queue or not self.over:
+            yield self.queue.popleft()
+
+    def chunks(self) -> Iterator[bytes]:
+        for block in self.blocks():
+            self.notices += block.notices
+            yield block.data
+
+
+class _Steps:
+    """The steps from blocks to tables, from a head that shows how the source is read."""
+
+    def __init__(self, source: Source, head: bytes, catalog: Catalog, options: Options) -> None:
+        reading_as = reading_options(options)
+        reading = look(Stream(source.name, BytesIO(head)), catalog, reading_as)
+        self._dirs = folders(options)
+        self._keep = keeper(options)
+        self._decoder = Decoder(source, reading, reading_as)
+        self._given = _Given(source.name)
+        self._pieces = pieces(self._given, reading.framing, piece_bytes(reading, reading_as))
+        self._traces = known_traces(self._dirs)
+        self._assembler: Assembler | None = None
+        self._newest_first = False
+        self._last: datetime | None = None
+        self._waiting: list[Counted] = []
+        self._total = Summary.empty()
+
+    def take(self, blocks: Sequence[Block]) -> None:
+        """Read these into the tables, as far as what is in them is complete."""
+        group = []
+        for block in blocks:
+            self._given.queue.append(block)
+            group.append(next(self._pieces))  # framing makes one piece of each
+        if not group:
+            return
+        batch = self._decoder.take(group, last=False)
+        if self._assembler is None:
+            self._newest_first = descends(batch.rows)
+            self._assembler = Assembler(self._traces, self._newest_first)
+        counted, self._last = self._count(self._assembler, batch)
+        self._waiting.append(counted)
+        if sum(c.loud.height + c.quiet.height for c in self._waiting) >= _ROWS:
+            self._settle()
+
+    def summary(self, *, ended: bool) -> Summary:
+        """All so far; what waits for its end is taken as it is now. Once `ended`, nothing more can be taken."""
+        self._settle()
+        decoder = self._decoder.fork()
+        assembler = (self._assembler or Assembler(self._traces, newest_first=False)).fork()
+        rest: list[Batch] = []
+        if ended:
+            self._given.over = True
+            group = list(self._pieces)
+            rest += [decoder.take(group, last=True)] if group else []
+        rest += decoder.finish(self._given.take_notices() if ended else ())
+        last, tail = self._last, []
+        for batch in rest:
+            counted, last = count(self._keep(assembler.take(batch)), last, self._newest_first, self._dirs)
+            tail.append(counted)
+        counted, _ = count(self._keep(assembler.finish()), last, self._newest_first, self._dirs)
+        return Summary.merge([self._total, summarize_counted([*tail, counted], self._dirs, self._total.widths)])
+
+    def _count(self, assembler: Assembler, batch: Batch) -> tuple[Counted, datetime | None]:
+        return count(self._keep(assembler.take(batch)), self._last, self._newest_first, self._dirs)
+
+    def _settle(self) -> None:
+        if self._waiting:
+            part = summarize_counted(self._waiting, self._dirs, self._total.widths)
+            self._total = Summary.merge([self._total, part])
+            self._waiting = []
+
+
+class Growing:
+    """One source as it grows: blocks go in, the Summary of all so far comes out at any moment.
+
+    How a source is read is decided by its head. Until the head is full it is decided anew with all that has come, so
+    that it never depends on how much of it came first.
+    """
+
+    def __init__(self, source: Source, catalog: Catalog, options: Options) -> None:
+        self._source, self._catalog, self._options = source, catalog, options
+        self._head: list[Block] = []
+        self._steps: _Steps | None = None
+
+    def take(self, blocks: Sequence[Block]) -> None:
+        """Whole lines that came behind those before them."""
+        if self._steps is not None:
+            self._steps.take(blocks)
+            return
+        self._head += blocks
+        if sum(len(b.data) for b in self._head) >= HEAD_BYTES:
+            self._steps, self._head = self._begin(), []
+
+    def summary(self, *, ended: bool = False) -> Summary:
+        """The tables of all that came; `ended` says that nothing more will."""
+        return (self._steps or self._begin()).summary(ended=ended)
+
+    def _begin(self) -> _Steps:
+        steps = _Steps(self._source, b"".join(b.data for b in self._head)[:HEAD_BYTES], self._catalog, self._options)
+        steps.take(self._head)
+        return steps
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """How much has come so far."""
+
+    lines: int
+    bytes: int
+
+
+class Watch:
+    """Sources read side by side by threads of their own, until they end or are ended.
+
+    An input is the name of a file, which need not exist yet, or "-" for the open descriptor `pipe`.
+    """
+
+    def __init__(
+        self, inputs: Sequence[str], options: Options, *, pipe: int | None = None, called: str = STDIN
+    ) -> None:
+        self._options = options
+        self._changed = threading.Condition()
+        self._ended = threading.Event()
+        self._queues: dict[str, deque[Block]] = {}
+        self._running = 0
+        self._lines = self._bytes = self._held = 0
+        self._failed: list[Exception] = []
+        self._growing: dict[str, Growing] = {}
+        self._files: dict[str, GrowingFile | Pipe] = {}
+        catalog, now = catalog_of(folders(options)), datetime.now(UTC)
+        names = dict.fromkeys(found for name in inputs for found in _names(name))
+        for source in hint_services([Source(name, None, now, BytesIO) for name in names]):
+            by_pipe = source.name == STDIN and pipe is not None
+            shown = replace(source, name=called) if by_pipe else source
+            self._queues[shown.name] = deque()
+            self._growing[shown.name] = Growing(shown, catalog, options)
+            self._files[shown.name] = (
+                Pipe(pipe, self._ended) if by_pipe and pipe is not None else GrowingFile(Path(source.name), self._ended)
+            )
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._running = len(self._files)
+        for name, file in self._files.items():
+            threading.Thread(target=self._read, args=(name, file), name=f"read {name}", daemon=True).start()
+
+    def end(self) -> None:
+        """Read what is there and then no more."""
+        self._ended.set()
+
+    def drain(self, seconds: float) -> None:
+        """End, and take what is still there, as far as that takes no longer."""
+        self.end()
+        until = time.monotonic() + seconds
+        while not self.over and time.monotonic() < until:
+            self.wait(0.1)
+            self.take()
+        self.take()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for something new, at most that long; whether there is some."""
+        with self._changed:
+            return self._changed.wait_for(self._is_news, seconds)
+
+    @property
+    def over(self) -> bool:
+        """Whether all sources have ended and all that came was taken."""
+        return self._running == 0 and not any(self._queues.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that it is time to take it."""
+        return self._held >= _ROOM // 2
+
+    @property
+    def arrived(self) -> Arrived:
+        """How much has come."""
+        return Arrived(self._lines, self._bytes)
+
+    def take(self) -> None:
+        """Read what came into the tables. TriageError or OSError when a source could not be read."""
+        with self._changed:
+            came = {name: list(queue) for name, queue in self._queues.items()}
+            for queue in self._queues.values():
+                queue.clear()
+            self._held = 0
+            self._changed.notify_all()
+            if self._failed:
+                raise self._failed.pop()
+        for name, blocks in came.items():
+            if blocks:
+                self._growing[name].take(blocks)
+
+    def report(self, *, ended: bool = False) -> Report:
+        """What all that was taken tells."""
+        from triage.diagnosis.diagnose import diagnose
+
+        options = self._options
+        summary = Summary.merge([g.summary(ended=ended) for g in self._growing.values()])
+        return diagnose(
+            summary, title=options.title, patterns=options.patterns, repo=options.repo, baseline=options.baseline
+        )
+
+    def _is_news(self) -> bool:
+        return any(self._queues.values()) or self._running == 0 or bool(self._failed)
+
+    def _read(self, name: str, file: GrowingFile | Pipe) -> None:
+        try:
+            for block in Stream(name, cast(BinaryIO, file), live=True).blocks():
+                said, file.notices = tuple(file.notices), []
+                self._put(name, replace(block, notices=(*block.notices, *said)))
+        except Exception as problem:  # noqa: BLE001 - it is raised again where it can be told
+            self._failed.append(problem)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _put(self, name: str, block: Block) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < _ROOM)
+            self._queues[name].append(block)
+            self._lines += block.lines
+            self._bytes += len(block.data)
+            self._held += len(block.data)
+            self._changed.notify_all()
+
+
+def _names(name: str) -> list[str]:
+    """The files that a folder or a glob stands for now; any other name is itself, whether there is such a file or not."""
+    several = name != STDIN and (Path(name).is_dir() or (has_magic(name) and not Path(name).exists()))
+    return [s.name for s in open_sources([name])] if several else [name]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to an incident: opened, changed (its severity or its root) or recovered."""
+
+    kind: str
+    at: datetime | None
+    incident: Incident
+    headline: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An incident that was told: the failures it is known by, its verdict then, and when that was."""
+
+    parts: frozenset[str]
+    verdict: tuple[str, tuple[str, ...], bool]
+    at: float
+
+
+SETTLE_S = 0.4  # a traceback that is still being written looks like an incident of its own for a moment
+
+
+class Announcer:
+    """Tells each incident once, and once more for each change of its verdict, with a pause of `cooldown_s` between."""
+
+    def __init__(self, cooldown_s: float) -> None:
+        self._cooldown_s = cooldown_s
+        self._told: list[_Told] = []
+        self._seen: dict[str, float] = {}  # incidents that are to be told, and since when they are there
+
+    def take(self, report: Report, now: float) -> list[Event]:
+        """The events that are to be told at `now`, seconds on a clock that only goes forward (infinite: at the end)."""
+        at = report.window.end if report.window else None
+        self._seen = {i.id: self._seen.get(i.id, now) for i in report.incidents}
+        found = []
+        for incident in report.incidents:
+            parts = _parts(incident)
+            verdict = (incident.severity, tuple(r.failure for r in incident.roots[:1]), incident.ongoing)
+            known = next((t for t in self._told if t.parts & parts), None)
+            kind = self._kind(incident, known, verdict, now)
+            if known is not None:
+                self._told.remove(known)
+                parts |= known.parts
+            if kind:
+                found.append(Event(kind, at, incident, report.headline))
+                self._told.append(_Told(parts, verdict, now))
+            elif known is not None:
+                self._told.append(replace(known, parts=parts))
+        return found
+
+    def _kind(
+        self, incident: Incident, known: _Told | None, verdict: tuple[str, tuple[str, ...], bool], now: float
+    ) -> str:
+        if known is None:
+            return "opened" if now - self._seen[incident.id] >= SETTLE_S or now == float("inf") else ""
+        if known.verdict == verdict or now - known.at < self._cooldown_s:
+            return ""
+        return "recovered" if known.verdict[2] and not incident.ongoing else "changed"
+
+
+def _parts(incident: Incident) -> frozenset[str]:
+    roots = (r.failure for r in incident.roots)
+    return frozenset([incident.id, *roots, *(step for chain in incident.chains for step in chain)])

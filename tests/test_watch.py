@@ -1,0 +1,296 @@
+"""Logs that still run: the same truth as `analyze` at any moment, sources that grow, events, the screen and its end."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import random
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import ROOT, SAMPLES
+from triage.diagnosis.diagnose import diagnose
+from triage.engine import Options, analyze, catalog_of
+from triage.intake.growing import GrowingFile
+from triage.intake.sources import HEAD_BYTES, Block, Source
+from triage.rendering.screen import Status, pulse, screen
+from triage.report import Report
+from triage.watch import Announcer, Growing
+
+LOGS = (
+    SAMPLES / "render-missing-init" / "logs.txt",
+    SAMPLES / "railway-cache-import" / "logs.jsonl",
+    SAMPLES / "railway-cache-import" / "logs.http.jsonl",
+)
+RUN = [sys.executable, "-c", "from triage.cli import main; main()"]
+CRASH = b"""2026-03-02T10:14:07Z INFO started
+2026-03-02T10:14:08Z ERROR cannot load settings
+Traceback (most recent call last):
+  File "/app/main.py", line 3, in <module>
+    import settings
+ModuleNotFoundError: No module named 'settings'
+"""
+
+
+def watch_lines(name: str, lines: list[bytes], sizes: Iterator[int], *, looks: int = 0) -> dict[str, Any]:
+    """The report of lines that came in parts of these sizes, with some looks at it on the way."""
+    growing = Growing(Source(name, None, datetime.now(UTC), BytesIO), catalog_of(None), Options())
+    at = 0
+    while at < len(lines):
+        part = lines[at : at + next(sizes)]
+        growing.take([Block(b"".join(part), at + 1, len(part))])
+        at += len(part)
+        if looks:
+            looks -= 1
+            growing.summary()
+    return comparable(diagnose(growing.summary()))
+
+
+def comparable(report: Report) -> dict[str, Any]:
+    """The report without what says in which order records were complete, which depends on when they came."""
+    return replace(report, intake=replace(report.intake, out_of_order=0)).to_dict()
+
+
+# ------------------------------------------------------------------------------------------------ the same truth
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(LOGS), st.floats(0.05, 1), st.integers(0, 1000))
+def test_the_state_after_some_lines_is_what_analyze_says_of_them(log: Path, share: float, seed: int) -> None:
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines = lines[: max(1, int(share * len(lines)))]
+    chance = random.Random(seed)
+    sizes = iter(lambda: chance.choice((1, 7, 120, 700)), 0)
+    prefix = BytesIO(b"".join(lines))
+    assert watch_lines("-", lines, sizes, looks=2) == comparable(analyze("-", stdin=prefix))
+
+
+@pytest.mark.parametrize("log", LOGS[:2], ids=lambda p: p.name)
+def test_a_long_stream_is_read_on_from_where_it_was(log: Path, tmp_path: Path) -> None:
+    """Longer than the head, so that the parts behind it go through forks of the decoder and of the assembler."""
+    lines = log.read_bytes().splitlines(keepends=True) * 3
+    assert sum(map(len, lines)) > 2 * HEAD_BYTES
+    whole = tmp_path / "app.log"
+    whole.write_bytes(b"".join(lines))
+    chance = random.Random(4)
+    sizes = iter(lambda: chance.choice((3, 50, 411, 2000)), 0)
+    assert watch_lines(str(whole), lines, sizes, looks=6) == comparable(analyze(whole))
+
+
+def test_a_traceback_that_is_still_open_is_shown_and_then_whole() -> None:
+    lines = CRASH.splitlines(keepends=True)
+    growing = Growing(Source("-", None, datetime.now(UTC), BytesIO), catalog_of(None), Options())
+    growing.take([Block(b"".join(lines[:4]), 1, 4)])
+    assert diagnose(growing.summary()).counts.records == 2
+    growing.take([Block(b"".join(lines[4:]), 5, 2)])
+    report = diagnose(growing.summary())
+    assert report.counts.records == 2
+    assert "No module named 'settings'" in report.headline
+
+
+# ------------------------------------------------------------------------------------------------ files that grow
+
+
+def test_a_file_is_followed_through_its_birth_a_truncation_and_a_rotation(tmp_path: Path) -> None:
+    path, ended = tmp_path / "app.log", threading.Event()
+    file = GrowingFile(path, ended)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.extend(iter(file.read, b"")))
+    reader.start()
+
+    def wait_for(text: bytes) -> None:
+        until = time.monotonic() + 10
+        while not b"".join(got).endswith(text):
+            assert time.monotonic() < until, got
+            time.sleep(0.02)
+
+    path.write_bytes(b"one\ntwo\nthree\n")
+    wait_for(b"three\n")
+    path.write_bytes(b"cut\n")
+    wait_for(b"cut\n")
+    with path.open("ab") as old:
+        path.rename(tmp_path / "app.log.1")
+        old.write(b"late and without an end")
+        old.flush()
+        wait_for(b"end")
+        path.write_bytes(b"new\n")
+        wait_for(b"\nnew\n")
+    ended.set()
+    reader.join()
+    file.close()
+    assert b"".join(got) == b"one\ntwo\nthree\ncut\nlate and without an end\nnew\n"
+    assert [n.split(": ")[1].split(";")[0] for n in file.notices] == ["was truncated", "was rotated"]
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+def test_an_incident_is_told_once_and_again_when_its_verdict_changes() -> None:
+    report = analyze(LOGS[1])
+    [incident, *_] = report.incidents
+    incident = replace(incident, ongoing=True)
+    report = replace(report, incidents=(incident,))
+    worse = replace(report, incidents=(replace(incident, severity="P3"),))
+    over = replace(report, incidents=(replace(incident, ongoing=False),))
+    announcer = Announcer(60)
+    assert announcer.take(report, 0) == []  # it may be half of a traceback
+    assert [e.kind for e in announcer.take(report, 1)] == ["opened"]
+    assert announcer.take(report, 100) == []
+    assert [e.kind for e in announcer.take(worse, 101)] == ["changed"]
+    assert announcer.take(report, 120) == []  # too soon
+    assert [e.kind for e in announcer.take(report, 162)] == ["changed"]
+    assert announcer.take(over, 170) == []
+    assert [e.kind for e in announcer.take(over, float("inf"))] == ["recovered"]
+
+
+# ------------------------------------------------------------------------------------------------ screens
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 50), (40, 10)])
+def test_a_screen_fits_and_has_the_verdict_on_top(width: int, height: int) -> None:
+    report = analyze(LOGS[1])
+    status = Status(("app.log",), 1053, 20.0, 0.0, said=("wrote report.md",))
+    lines = screen(report, status, width=width, height=height, colour=False)
+    assert len(lines) == height
+    assert max(map(len, lines)) <= width
+    assert not any("\x1b" in line for line in lines)
+    assert lines[1].startswith(f" {report.severity} ")
+    assert "q quit" in lines[-1]
+    assert "wrote report.md" in lines[-2]
+
+
+def test_a_line_tells_how_it_stands() -> None:
+    line = pulse(analyze(LOGS[1]), Status(("-",), 1053, 20.0, 0.0))
+    assert line.startswith("P0 · 441 records")
+    assert "\n" not in line
+
+
+# ------------------------------------------------------------------------------------------------ the program
+
+
+def start(*args: str, **given: Any) -> subprocess.Popen[bytes]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
+    return subprocess.Popen([*RUN, "watch", *args], **pipes)
+
+
+def read_line(process: subprocess.Popen[bytes], seconds: float = 30) -> bytes:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], seconds)
+    assert ready, "nothing came"
+    return process.stdout.readline()
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    out, err = process.communicate(timeout=60)
+    return out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_verdict_comes_while_the_log_runs_and_a_signal_gives_the_report(number: signal.Signals) -> None:
+    process = start("-")
+    assert process.stdin is not None
+    process.stdin.write(CRASH)
+    process.stdin.flush()
+    first = read_line(process)
+    assert b"opened" in first
+    assert b"settings" in first
+    process.send_signal(number)
+    out, err = finish(process)
+    assert process.returncode == 0, err
+    assert b"No module named 'settings'" in out
+
+
+def test_events_are_json_lines_and_run_a_command(tmp_path: Path) -> None:
+    (tmp_path / "app.log").write_bytes(CRASH)
+    told, report = tmp_path / "told", tmp_path / "report.json"
+    hook = f'cat >> "{told}"; echo "$TRIAGE_EVENT" >> "{told}"'
+    process = start("--jsonl", "--on-incident", hook, "-o", str(report), str(tmp_path / "app.log"))
+    event = json.loads(read_line(process))
+    assert event["event"] == "opened"
+    assert event["severity"] in ("P0", "P1", "P2", "P3")
+    process.send_signal(signal.SIGINT)
+    out, _ = finish(process)
+    assert process.returncode == 0
+    assert all(json.loads(line)["event"] for line in out.splitlines())
+    assert json.loads(report.read_text())["counts"]["records"] == 2
+    assert told.read_text().splitlines()[1] == "opened"
+
+
+def test_the_exit_code_of_a_command_is_kept_and_told(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(CRASH)
+    process = start("--quiet", "--", "sh", "-c", f'cat "{log}"; echo gone >&2; exit 7')
+    out, err = finish(process)
+    assert process.returncode == 7
+    assert b"No module named 'settings'" in out
+    assert b"sh ended with exit code 7" in err
+
+
+def test_a_command_that_cannot_be_run_is_the_users_mistake() -> None:
+    process = start("--", "no-such-command-anywhere")
+    _, err = finish(process)
+    assert process.returncode == 2
+    assert b"cannot run no-such-command-anywhere" in err
+
+
+def on_terminal(*args: str, rows: int, columns: int, env: dict[str, str] | None = None) -> tuple[int, int]:
+    """Start the program on a terminal of that size: its process and our end of the terminal."""
+    pid, ours = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvpe(RUN[0], [*RUN, "watch", *args], {**os.environ, "TERM": "xterm", **(env or {})})
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return pid, ours
+
+
+def read_until(ours: int, text: bytes, seconds: float = 30) -> bytes:
+    got, until = b"", time.monotonic() + seconds
+    while text not in got:
+        assert time.monotonic() < until, got[-2000:]
+        if select.select([ours], [], [], 0.1)[0]:
+            got += os.read(ours, 65536)
+    return got
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+@pytest.mark.parametrize("end", [b"q", b"\x03"], ids=["q", "ctrl-c"])
+def test_the_screen_takes_keys_and_leaves_the_terminal_as_it_was(tmp_path: Path, end: bytes) -> None:
+    log, written = tmp_path / "app.log", tmp_path / "now.md"
+    log.write_bytes(CRASH)
+    pid, ours = on_terminal("-o", str(written), str(log), rows=24, columns=80, env={"NO_COLOR": "1"})
+    before = termios.tcgetattr(ours)
+    shown = read_until(ours, b"opened")
+    assert b"\x1b[?1049h" in shown
+    assert b"\x1b[31m" not in shown
+    os.write(ours, b"m")
+    read_until(ours, b"since the mark")
+    os.write(ours, b"f")
+    read_until(ours, b"frozen")
+    os.write(ours, b"w")
+    read_until(ours, b"wrote")
+    assert written.is_file()
+    os.write(ours, end)
+    rest = read_until(ours, b"writes the full report")
+    assert b"\x1b[?1049l" in rest
+    assert termios.tcgetattr(ours)[3] == before[3]
+    _, status = os.waitpid(pid, 0)
+    os.close(ours)
+    assert os.waitstatus_to_exitcode(status) == 0
