@@ -187,7 +187,7 @@ def test_a_line_tells_how_it_stands() -> None:
 
 
 def start(*args: str, **given: Any) -> subprocess.Popen[bytes]:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
     return subprocess.Popen([*RUN, "watch", *args], **pipes)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from triage.report import Report
     from triage.watch import Announcer, Event, Watch
 
-PAUSE_S = 0.7  # from one diagnosis to the next, at least; and so long that at most a third of the time goes into them
+PAUSE_S = 0.7  # from one diagnosis to the next, at least; and so long that at most half of the time goes into them
 PULSE_S = 30.0
 GRACE_S = 3.0  # that a command has to end once it was asked to
 
@@ -101,8 +101,7 @@ class _Session:
         watch, due, drawn = self._watch, 0.0, 0.0
         self._draw()
         while not self.asked and not watch.over:
-            now = time.monotonic()
-            fresh = watch.wait(min(0.2, max(0.02, due - now)))
+            fresh = watch.wait(0.2)
             for key in keys(0.0 if fresh else 0.05):
                 self._press(key)
                 drawn = 0.0
@@ -117,23 +116,25 @@ class _Session:
                         self._shown = self._report
                     self.announce(self._report)
                     cost = time.monotonic() - now
-                    due, drawn = now + cost + max(PAUSE_S - cost, 2 * cost), 0.0
-            elif self._report is not None:
-                self.announce(self._report)
+                    due, drawn = now + cost + max(PAUSE_S - cost, cost), 0.0
+            elif self._report is not None and self.announce(self._report):
+                drawn = 0.0
             if fresh and now < due:
                 time.sleep(min(0.05, due - now))
             if time.monotonic() - drawn >= 5.0:
                 self._draw()
                 drawn = time.monotonic()
 
-    def announce(self, report: Report, *, last: bool = False) -> None:
-        """Tell what happened to the incidents."""
-        for event in self._announcer.take(report, float("inf") if last else time.monotonic()):
+    def announce(self, report: Report, *, last: bool = False) -> bool:
+        """Tell what happened to the incidents; whether something did."""
+        events = self._announcer.take(report, float("inf") if last else time.monotonic())
+        for event in events:
             self._tell(event)
         self._running = [p for p in self._running if p.poll() is None]
         for process in self._running if last else ():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_S)
+        return bool(events)
 
     def _tell(self, event: Event) -> None:
         from triage.rendering.redaction import redacted

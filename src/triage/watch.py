@@ -299,7 +299,7 @@ class _Told:
     at: float
 
 
-SETTLE_S = 0.4  # a traceback that is still being written looks like an incident of its own for a moment
+SETTLE_S = 0.2  # a traceback that is still being written looks like an incident of its own for a moment
 
 
 class Announcer:
