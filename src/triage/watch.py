@@ -60,7 +60,7 @@ class _Steps:
 
     def __init__(self, source: Source, head: bytes, catalog: Catalog, options: Options) -> None:
         reading_as = reading_options(options)
-        reading = look(Stream(source.name, BytesIO(head)), catalog, reading_as)
+        reading = look(source, Stream(source.name, BytesIO(head)), catalog, reading_as)
         self._dirs = folders(options)
         self._keep = keeper(options)
         self._decoder = Decoder(source, reading, reading_as)
