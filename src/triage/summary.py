@@ -15,6 +15,7 @@ import polars as pl
 from triage.errors import TriageError
 from triage.grouping.marks import mark
 from triage.grouping.masks import route_template
+from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
 from triage.schema import KIND, LEVEL, QUIET, TIME, conform, empty
 
@@ -174,7 +175,9 @@ TABLES: dict[str, Table] = {
         },
     ),
     "traces": Table(
-        {"trace": STR, "failure": STR}, {"count": _sum("count"), "first": _low("first", TIME)}, most=20_000
+        {"trace": STR, "failure": STR, "service": STR},
+        {"count": _sum("count"), "first": _low("first", TIME)},
+        most=20_000,
     ),
     # Clusters: records grouped by signature.
     "groups": Table({"signature": STR}, {n: _low(n, STR) for n in ("exception", "message", "template")}),
@@ -433,6 +436,7 @@ def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]
     """Each failing record under every failure it shows: the links of its stack, its own message, its HTTP status."""
     if not hot.height:
         return {}
+    hot = said_traces(hot)
     plain = hot.lazy().select(
         "row", "kind", "service", "instance", "trace", "bucket", "at", "source", "line", "signature",
         level=pl.col("level").to_physical().cast(INT), stacks=pl.col("stack").is_not_null().cast(INT),

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from triage.diagnosis import incidents, metrics, story
+from triage.diagnosis import incidents, metrics, skew, story
 from triage.diagnosis.compare import usual
 from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.graph import link
@@ -49,7 +49,9 @@ def diagnose(
     span = metrics.window(summary)
     layer = metrics.layer(summary)
     found_nodes = nodes(summary, rules, layer)
-    graph = link(found_nodes, summary)
+    clocks = skew.measure(found_nodes, summary)
+    graph = link(skew.set_right(found_nodes, clocks), summary)
+    graph = skew.as_logged(graph, found_nodes) if clocks else graph
     cases, quiet = incidents.cases(graph, summary, layer, span, usual(baseline) if baseline is not None else None)
     counts = metrics.counts(summary)
     onset = min((c.start for c in cases if c.start is not None), default=None)
@@ -76,7 +78,7 @@ def diagnose(
     return Report(
         tool={"name": "triage", "version": _version()},
         title=title or (told[0].title if told else "No incident found"),
-        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering), window=span,
+        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering, clocks), window=span,
         healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
         headline=headline, counts=counts, http=facts.http, exits=facts.exits,
         clusters=clusters, failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
@@ -169,8 +171,10 @@ def _clusters(
     return tuple(made)
 
 
-def _told(intake: Intake, summary: Summary, steering: Sequence[Rule]) -> Intake:
-    """The ledger with a notice for every rule of the user that did something."""
+def _told(intake: Intake, summary: Summary, steering: Sequence[Rule], clocks: Sequence[skew.Skew]) -> Intake:
+    """The ledger with a notice for every pair of clocks that differ, and for every rule of the user that did something."""
+    if clocks:
+        intake = replace(intake, notices=(*(c.told() for c in clocks), *intake.notices))
     if not steering:
         return intake
     counts = summary["clusters"].group_by("signature").agg(pl.col("count").sum())
