@@ -9,6 +9,7 @@ from json import JSONDecodeError
 from json.decoder import JSONDecoder
 from typing import Any
 
+from triage.intake.headed import headed_of, is_headed
 from triage.intake.sources import Stream
 from triage.intake.tables import find_table, is_journal, journal_of, rows_of
 
@@ -41,7 +42,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the entries of an input lie: `how` is lines, pretty, scan, table or journal.
+    """How the entries of an input lie: `how` is lines, pretty, scan, table, journal or headed.
 
     A pretty object opens behind `indent`; the cells of a table stand between `mark`s, under the headings `columns`.
     """
@@ -59,7 +60,9 @@ def find_framing(head: bytes) -> Framing:
         if is_journal(head):
             return Framing("journal")
         table = find_table(head)
-        return Framing("table", mark=table[0], columns=table[1]) if table else Framing("lines")
+        if table:
+            return Framing("table", mark=table[0], columns=table[1])
+        return Framing("headed" if is_headed(head) else "lines")
     if text.startswith(b"{") and not _WRAPPED.match(text):
         return _pretty_or_scan(_OPENS_ALONE.match(head)) if _OPENS_ALONE.match(head) else Framing("lines")
     if text.startswith(b"[") and not text[1:].lstrip().startswith(b"{"):
@@ -82,9 +85,10 @@ def pieces(stream: Stream, framing: Framing, size: int) -> Iterator[Piece]:
     """The input cut into pieces of about `size` bytes."""
     if framing.how == "scan":
         yield from _scanned(stream)
-    elif framing.how in ("table", "journal"):
+    elif framing.how in ("table", "journal", "headed"):
         table = framing.how == "table"
-        parts = rows_of(stream, framing.mark, framing.columns, size) if table else journal_of(stream, size)
+        other = headed_of if framing.how == "headed" else journal_of
+        parts = rows_of(stream, framing.mark, framing.columns, size) if table else other(stream, size)
         for line, lines, length, entries, blank, notices in parts:
             yield Piece(line, lines, length, b"", entries, blank, notices)
     elif framing.how == "pretty":
