@@ -42,9 +42,9 @@ def test_a_greedy_newcomer_is_reported(tmp_path: Path) -> None:
 
 def test_a_wrong_expectation_is_reported_with_what_was_read(tmp_path: Path) -> None:
     body = "name: mine\npattern: '<<(?P<level>[A-Z]+)>> '\nsamples:\n  - {text: '<<INFO>> a', expect: {level: ERROR}}\n  - {text: '<<INFO>> b'}\n"
-    assert "mine: sample 1: level is 'INFO', expected 'ERROR'" in check_samples(
-        load_catalog((write(tmp_path, body), *pattern_dirs()))
-    )
+    problems = check_samples(load_catalog((write(tmp_path, body), *pattern_dirs())))
+    place = tmp_path / "formats" / "mine.yaml"
+    assert f"{place}:4: mine: sample 1: level is 'INFO', expected 'ERROR'" in problems
 
 
 @pytest.mark.parametrize(

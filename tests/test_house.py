@@ -18,6 +18,7 @@ LAYERS = (
     "errors",
     "schema",
     "packs",
+    "locating",
     "intake",
     "grouping",
     "summary",

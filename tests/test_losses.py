@@ -34,11 +34,33 @@ def notices(tmp_path: Path, text: str) -> str:
             "messages since 2026-03-02T10:14:00+00:00.\n",
             "at least 1,101 messages were dropped",
         ),
+        (
+            '{"time":"2026-03-02T10:14:39.002Z","type":"platform.logsDropped","record":{"droppedBytes":12345,"droppedRecords":123,'
+            '"reason":"the extension fell behind"}}\n'
+            '{"time":"2026-03-02T10:15:39.002Z","type":"platform.logsDropped","record":{"droppedBytes":45,"droppedRecords":7,'
+            '"reason":"the extension fell behind"}}\n',
+            "at least 130 messages were dropped by the platform or its log daemon and are missing here (said on 2 lines, the first is line 1)",
+        ),
+        (
+            "2026-03-02T10:14:07Z ERROR api: body was {'a': 1, 'b'...[truncated]\n2026-03-02T10:14:08Z INFO api: done\n"
+            "2026-03-02T10:14:09Z ERROR api: body was xxxx [truncated 4000 bytes]\n",
+            "in.log: 2 entries are marked as truncated by what wrote or carried them (the first on line 1)",
+        ),
+        (
+            '{"time":"2026-03-02T10:14:07Z","level":"error","msg":"a long one","messageTruncated":true}\n'
+            '{"time":"2026-03-02T10:14:08Z","level":"info","msg":"a short one","messageTruncated":false}\n',
+            "in.log: 1 entry is marked as truncated",
+        ),
         ("rsyslogd: imjournal: begin to drop messages due to rate-limiting\n", "messages were dropped by the platform"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path: Path, text: str, said: str) -> None:
     assert said in notices(tmp_path, text)
+
+
+def test_a_table_that_was_truncated_is_no_entry_cut_short(tmp_path: Path) -> None:
+    text = "2026-03-02T10:14:07Z INFO table sessions truncated\n2026-03-02T10:14:08Z INFO truncated [sessions]\n"
+    assert "marked as truncated" not in notices(tmp_path, text)
 
 
 def test_nothing_missing_is_nothing_told(tmp_path: Path) -> None:

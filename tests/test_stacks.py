@@ -215,7 +215,7 @@ def test_no_text_makes_it_fail(lines: list[str]) -> None:
 def test_a_wrong_pattern_file_is_named_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "traces").mkdir()
     (tmp_path / "traces" / "mine.yaml").write_text("name: mine\nmarks: ['(']\n", encoding="utf-8")
-    with pytest.raises(PackError, match=r"mine\.yaml: marks"):
+    with pytest.raises(PackError, match=r"mine\.yaml:2: marks"):
         load_traces([tmp_path])
 
 

@@ -618,19 +618,23 @@ def run_samples(
 
 @patterns_app.command()
 def detect(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to recognise.")],
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Files to recognise, - for standard input.")
+    ] = None,
     patterns: Patterns = None,
 ) -> None:
-    """Say which format a file is in, and why."""
+    """Say which format a file or standard input is in, and why."""
     from triage.intake.detection import study
     from triage.intake.formats import load_catalog
     from triage.intake.sources import open_sources
     from triage.packs import pattern_dirs
 
     catalog = load_catalog(pattern_dirs(patterns or []))
-    for source in open_sources(inputs):
-        found = study(source.open(), catalog).detection
-        _print(f"{source.name}: {found.chain or 'text'} ({found.why})")
+    names = _inputs(inputs)
+    with _reading(names) as reading:
+        for source in open_sources(names, stdin=reading.stdin):
+            found = study(source.open(), catalog).detection
+            _print(f"{source.name}: {found.chain or 'text'} ({found.why})")
 
 
 def _check_samples(extra: Sequence[Path]) -> list[str]:

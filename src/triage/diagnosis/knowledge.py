@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from triage.diagnosis.numbers import name_signal, read_numbers
 from triage.errors import PackError
+from triage.locating import check_types, with_lines
 from triage.packs import packs, pattern_dirs
 
 
@@ -287,6 +288,7 @@ class Rules:
         return found
 
 
+@with_lines
 def load_rules(dirs: Sequence[Path]) -> Rules:
     """The rules of all folders; of two with one name the one in the folder that comes first wins.
 
@@ -362,6 +364,14 @@ _KEYS = frozenset(
 _NEEDED = ("name", "title", "category", "role", "rank", "confidence", "cause")
 
 
+class _Names(TypedDict, total=False):
+    name: str
+    title: str
+    category: str
+    role: str
+    cause: str
+
+
 def _read_file(path: Path, content: Mapping[str, Any]) -> Iterator[Rule]:
     listed = content.get("rules")
     if not isinstance(listed, list):
@@ -382,6 +392,7 @@ def _read_rule(path: Path, place: int, entry: Mapping[str, Any]) -> Rule:
     for key in _NEEDED:
         if entry.get(key) in (None, ""):
             raise PackError(f"{where}: {key} is missing", hint=f"every rule has {', '.join(_NEEDED)}")
+    check_types(entry, _Names, where)
     if entry["category"] not in CATEGORIES:
         raise PackError(f"{where}: no category {entry['category']!r}", hint=f"known: {', '.join(CATEGORIES)}")
     if entry["role"] not in ROLES:

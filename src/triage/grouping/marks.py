@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import polars as pl
 
 from triage.errors import PackError
 from triage.grouping.masks import check_regex, find_pack
+from triage.locating import check_types, with_lines
 from triage.packs import is_ours, read_pack
 
 NAMES = ("start", "ready", "stop", "exit", "worker_exit", "oom", "deploy", "loss", "listen", "config")
@@ -52,13 +53,17 @@ class Sign:
     counter: tuple[str, ...] = ()
 
 
+@with_lines
 def load_marks(dirs: Sequence[Path] | None = None) -> tuple[Sign, ...]:
     """The entries in the order they are tried; PackError for one that cannot be used. The first folder with a file wins."""
     path = find_pack("marks.yaml", dirs)
     entries = read_pack(path).get("marks")
     if not isinstance(entries, list) or not entries:
         raise PackError(f"{path}: no marks", hint="give it a list called marks:")
-    return tuple(_read(path, entry) for entry in entries)
+    signs = tuple(_read(path, entry) for entry in entries)
+    for sign in () if is_ours(path) else signs:
+        check_regex(sign.pattern, f"{path}: mark {sign.name!r}: pattern")
+    return signs
 
 
 def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.DataFrame:
@@ -175,12 +180,17 @@ def _any_literal(literals: Sequence[str]) -> pl.Expr:
 def _table(dirs: tuple[Path, ...] | None) -> tuple[tuple[Sign, ...], str]:
     """The entries, and a regex for a text that holds what one of them needs: it is twice as fast as contains_any."""
     table = load_marks(dirs)
-    if not is_ours(find_pack("marks.yaml", dirs)):
-        for sign in table:
-            check_regex(sign.pattern, f"mark {sign.name!r}")
     needs = {n for sign in table for n in sign.needs}
     shortest = sorted(n for n in needs if not any(other != n and other in n for other in needs))
     return table, "|".join(map(re.escape, shortest))
+
+
+class _Shape(TypedDict, total=False):
+    needs: list[str]
+    pattern: str
+    kinds: list[str]
+    examples: dict[str, dict[str, Any]] | None
+    counter: list[str]
 
 
 def _read(path: Path, entry: Any) -> Sign:
@@ -189,6 +199,7 @@ def _read(path: Path, entry: Any) -> Sign:
     name = entry["name"]
     if unknown := set(entry) - _FIELDS:
         raise PackError(f"{path}: {name!r} has {sorted(unknown)}", hint=f"known: {', '.join(sorted(_FIELDS))}")
+    check_types(entry, _Shape, f"{path}: {name!r}")
     kind = entry.get("mark")
     if kind != "none" and kind not in NAMES:
         raise PackError(f"{path}: {name!r} has mark {kind!r}", hint=f"known: none, {', '.join(NAMES)}")

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from triage.errors import PackError
+from triage.locating import with_lines
 from triage.packs import is_ours, pattern_dirs, read_pack
 
 MARK = "\x1a"
@@ -47,13 +48,17 @@ class Step:
     digitless: bool
 
 
+@with_lines
 def load_masks(dirs: Sequence[Path] | None = None) -> tuple[Mask, ...]:
     """The masks in the order they run; PackError for an entry that cannot be used. The first folder with a file wins."""
     path = find_pack("masks.yaml", dirs)
     entries = read_pack(path).get("masks")
     if not isinstance(entries, list) or not entries:
         raise PackError(f"{path}: no masks", hint="give it a list called masks:")
-    return tuple(_read(path, entry) for entry in entries)
+    masks = tuple(_read(path, entry) for entry in entries)
+    for one in () if is_ours(path) else masks:
+        check_regex(one.pattern, f"{path}: mask {one.name!r}: pattern")
+    return masks
 
 
 def find_pack(name: str, dirs: Sequence[Path] | None) -> Path:
@@ -98,8 +103,11 @@ def check_regex(pattern: str, what: str) -> None:
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.ComputeError as problem:
-        reason = " ".join(line.strip() for line in str(problem).splitlines()[-2:])
-        raise PackError(f"{what}: not a Rust regex: {reason}", hint="no look-around, no back-references") from None
+        said = [line.strip() for line in str(problem).splitlines()]
+        reason = next((line.removeprefix("error: ") for line in said if line.startswith("error: ")), said[0])
+        raise PackError(
+            f"{what}: {pattern!r} is not a Rust regex: {reason}", hint="no look-around, no back-references"
+        ) from None
 
 
 _ROUTE_PLAIN = 4  # after so many of them most paths that differ in a number are one

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import polars as pl
 
 from triage.errors import PackError
 from triage.grouping.masks import check_regex
+from triage.locating import check_types, with_lines
 from triage.packs import pattern_dirs, read_pack
 
 WAYS = ("split", "join", "ignore")
@@ -36,6 +37,7 @@ class Rule:
     counter: tuple[str, ...] = ()
 
 
+@with_lines
 def load_rules(dirs: Sequence[Path] | None = None) -> tuple[Rule, ...]:
     """The entries of all folders, first of a name wins; PackError for one that cannot be used."""
     found: dict[str, Rule] = {}
@@ -130,12 +132,18 @@ def _rules(dirs: tuple[Path, ...] | None) -> tuple[Rule, ...]:
     return load_rules(dirs)
 
 
+class _Shape(TypedDict, total=False):
+    examples: list[str]
+    counter: list[str]
+
+
 def _read(path: Path, entry: Any) -> Rule:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise PackError(
             f"{path}: an entry without a name", hint="give each entry name:, why: and split:, join: or ignore:"
         )
     name = entry["name"]
+    check_types(entry, _Shape, f"{path}: {name!r}")
     if unknown := set(entry) - _FIELDS:
         raise PackError(f"{path}: {name!r} has {sorted(unknown)}", hint=f"known: {', '.join(sorted(_FIELDS))}")
     if re.search(r"[:\]]", name):

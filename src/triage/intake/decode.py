@@ -21,6 +21,7 @@ from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
+from triage.intake.truncated import Cuts
 from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
@@ -102,7 +103,7 @@ class Decoder:
     def __init__(self, source: Source, reading: Reading, options: ReadOptions) -> None:
         self._source, self._reading, self._options = source, reading, options
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
-        self._tally, self._stamps = Tally(), Plausible(reading.usual)
+        self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
@@ -110,7 +111,7 @@ class Decoder:
     def fork(self) -> Decoder:
         """Another that goes on from here: what it is given, or that it is finished, changes nothing in this one."""
         other = copy(self)
-        other._tally, other._stamps = replace(self._tally), replace(self._stamps)
+        other._tally, other._stamps, other._cuts = replace(self._tally), replace(self._stamps), replace(self._cuts)
         other._notices = list(self._notices)
         return other
 
@@ -127,6 +128,9 @@ class Decoder:
             rows, rejected, blank, _ = self._read(parts, last=True)
         said = [*self._notices, *(notice for part in parts for notice in part.notices)]
         self._notices, self._nothing = [], False
+        self._cuts.see_texts(rows)
+        if self._reading.json_first and self._reading.typed is None:  # platforms whose fields are known have no such field
+            self._cuts.see_flags(parts)
         rows = self._stamps.believed(rows)
         return _batch(rows, parts, (rejected, blank), self._source, self._reading.detection, said)
 
@@ -135,7 +139,8 @@ class Decoder:
         if self._held is not None:
             yield self.take([], last=True)
         assumed = _assumptions(self._tally, self._source, self._options)
-        final = [*self._notices, *notices, *assumed, *self._stamps.notices(self._source.name)]
+        said = [*self._stamps.notices(self._source.name), *self._cuts.notices(self._source.name)]
+        final = [*self._notices, *notices, *assumed, *said]
         if final or self._nothing:
             yield _batch(empty_rows(), [], (0, 0), self._source, self._reading.detection, final)
 

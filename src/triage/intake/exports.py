@@ -10,7 +10,7 @@ from triage.intake.formats import to_json
 Entry = dict[str, Any]
 _LISTS = ("events", "entries", "logs", "records", "items", "data")
 EXPORTS = frozenset(
-    (*_LISTS, "resourceLogs", "attributes", "_source", "result", "results", "hits", "streams", "detail-type")
+    (*_LISTS, "resourceLogs", "attributes", "_source", "result", "results", "hits", "streams", "detail-type", "record")
 )  # only entries with one are envelopes
 
 
@@ -22,6 +22,8 @@ def explode(entry: Entry) -> Iterable[Entry]:
         return list(_otlp(entry))
     if isinstance(entry.get("detail"), dict) and "detail-type" in entry:
         return (_task(entry),)
+    if entry.get("type") == "platform.logsDropped" and isinstance(entry.get("record"), dict):
+        return (_dropped(entry),)
     if entries := _answer(entry):
         return entries
     for key in _LISTS:
@@ -46,6 +48,13 @@ def _task(entry: Entry) -> Entry:
     failed = next((c for c in containers if c.get("exitCode")), next((c for c in containers if c.get("reason")), {}))
     lifted = {"exitCode": failed.get("exitCode"), "containerReason": failed.get("reason")}
     return {**entry, "detail": {**{k: v for k, v in lifted.items() if v is not None}, **entry["detail"]}}
+
+
+def _dropped(entry: Entry) -> Entry:
+    """An event of Lambda on records that it dropped, with their number in its text."""
+    many = entry["record"].get("droppedRecords")
+    told = f"{entry['type']}: {many} records" if isinstance(many, int) else entry["type"]
+    return {**entry, "record": {**entry["record"], "errorType": told}}
 
 
 def _answer(entry: Entry) -> list[Entry]:

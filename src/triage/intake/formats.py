@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import msgspec
 import polars as pl
 
 from triage.errors import PackError, TriageError
 from triage.intake.levels import SCALES
+from triage.locating import check_types, line_of, with_lines
 from triage.packs import is_ours, packs
 from triage.schema import KINDS, LEVELS
 
@@ -136,6 +137,7 @@ class Detection:
     why: str
 
 
+@with_lines
 def load_catalog(dirs: Sequence[Path]) -> Catalog:
     """The catalogue of the `formats` folders in `dirs`, first of a name wins.
 
@@ -165,7 +167,7 @@ def check_samples(catalog: Catalog) -> list[str]:
     from triage.intake.detection import read_samples
 
     problems = [
-        f"{f.name}: needs at least 2 samples, has {len(f.samples)}"
+        f"{_where(f)}: needs at least 2 samples, has {len(f.samples)}"
         for f in catalog.formats.values()
         if len(f.samples) < 2
     ]
@@ -175,14 +177,21 @@ def check_samples(catalog: Catalog) -> list[str]:
     for (name, n, sample), got in zip(samples, read_samples([s.text for _, _, s in samples], catalog), strict=True):
         chain = str(got.get("chain") or "")
         if name not in chain.split(" > "):
-            problems.append(f"{name}: sample {n} is read as {chain or 'plain text'}")
+            problems.append(f"{_where(catalog[name], n)}: sample {n} is read as {chain or 'plain text'}")
             continue
         problems += [
-            f"{name}: sample {n}: {key} is {got.get(key)!r}, expected {want!r}"
+            f"{_where(catalog[name], n)}: sample {n}: {key} is {got.get(key)!r}, expected {want!r}"
             for key, want in sample.expect.items()
             if not _same(got.get(key), want)
         ]
     return problems
+
+
+def _where(entry: Format, sample: int = 0) -> str:
+    """The name of a format, behind file and line where it is not one of ours."""
+    if entry.file is None or is_ours(entry.file):
+        return entry.name
+    return f"{entry.file}:{line_of(entry.file, f'samples[{sample}]') if sample else 1}: {entry.name}"
 
 
 def detect(head: bytes | Sequence[str], catalog: Catalog) -> Detection:
@@ -203,9 +212,10 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
     def fail(what: str, hint: str = "compare with the formats that come with triage") -> PackError:
         return PackError(f"{path}: {what}", hint=hint)
 
-    unknown = set(content) - _KEYS
+    unknown = {str(key) for key in content} - _KEYS
     if unknown:
         raise fail(f"unknown key {sorted(unknown)[0]!r}", f"known: {', '.join(sorted(_KEYS))}")
+    check_types(content, _Shape, str(path))
     name, kind = content.get("name", path.stem), content.get("kind", "text")
     if kind not in ("text", "json"):
         raise fail(f"kind is {kind!r}", "kind: text or kind: json")
@@ -216,6 +226,10 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         if levels not in SCALES:
             raise fail(f"no level scale {levels!r}", f"known: {', '.join(SCALES)}")
         levels = SCALES[levels]
+    if not isinstance(levels, dict):
+        raise fail(
+            "levels: expected a mapping or the name of a scale", f"a word and its level, or one of {', '.join(SCALES)}"
+        )
     levels = {str(k).lower(): str(v) for k, v in levels.items()}
     if bad := [v for v in levels.values() if v not in LEVELS]:
         raise fail(f"unknown level {bad[0]!r}", f"one of {', '.join(LEVELS)}")
@@ -249,7 +263,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         raise fail(f"unknown field {odd[0]!r}", f"known: {', '.join(FIELDS)}")
     regexes |= {f"{f}[{n}]": p.extract or "" for f, paths in fields.items() for n, p in enumerate(paths)}
     for where, regex in ({} if is_ours(path) else regexes).items():
-        if problem := _refusal(regex):
+        if problem := refusal(regex):
             raise fail(
                 f"{where}: polars refuses the regex: {problem}",
                 "Rust regexes have no look-around and no back-references",
@@ -288,38 +302,61 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
     )
 
 
-_KEYS = frozenset(
-    [
-        "name",
-        "title",
-        "kind",
-        "order",
-        "row",
-        "pattern",
-        "message",
-        "also",
-        "joins",
-        "keys",
-        "any",
-        "head",
-        "fields",
-        "aliases",
-        "structured",
-        "known",
-        "flatten",
-        "times",
-        "levels",
-        "kinds",
-        "unwraps",
-        "generic",
-        "header",
-        "transport_level",
-        "latency",
-        "whole",
-        "typed",
-        "samples",
-    ]
-)
+class _Found(TypedDict):
+    path: str | list[str]
+    extract: str | list[str]
+
+
+class _Kind(TypedDict, total=False):
+    kind: Required[str]
+    path: str | list[str]
+    has: str | list[str]
+    matches: str | list[str]
+    level: str
+
+
+class _Joins(TypedDict):
+    first: str | list[str]
+    next: str | list[str]
+
+
+class _Text(TypedDict, total=False):
+    text: Required[str]
+    expect: dict[str, Any]
+
+
+class _Shape(TypedDict, total=False):
+    name: str
+    title: str
+    kind: str
+    row: str
+    message: str
+    flatten: str
+    header: str
+    transport_level: str
+    latency: str
+    order: int
+    whole: int
+    aliases: bool
+    unwraps: bool
+    generic: bool
+    typed: bool
+    keys: list[str]
+    any: list[str]
+    structured: list[str]
+    known: list[str]
+    pattern: str | list[str]
+    also: dict[str, str | list[str]]
+    joins: _Joins
+    head: dict[str, str]
+    fields: dict[str, list[Any]]
+    times: str | list[str]
+    levels: Any
+    kinds: list[_Kind]
+    samples: list[_Text]
+
+
+_KEYS = frozenset(_Shape.__annotations__)
 
 
 def _path(spec: Any) -> Place:
@@ -339,11 +376,13 @@ def expand(pattern: str | Sequence[str]) -> str:
     return re.sub(r"\\\\|\\[dwsS]", lambda found: _ASCII.get(found[0], found[0]), text)
 
 
-def _refusal(regex: str) -> str:
+def refusal(regex: str) -> str:
+    """Why polars refuses the regex; "" when it takes it."""
     try:
         pl.Series(["", "x"]).str.contains(f"^(?P<head_>{regex})" if regex else "", strict=True)
     except pl.exceptions.ComputeError as problem:
-        return " ".join(str(problem).split())[-160:]
+        said = [line.strip() for line in str(problem).splitlines()]
+        return next((line.removeprefix("error: ") for line in said if line.startswith("error: ")), said[0])[:160]
     return ""
 
 

@@ -22,9 +22,7 @@ def is_headed(head: bytes) -> bool:
     return _AT_HEAD.search(head) is not None
 
 
-def headed_of(
-    stream: Stream, size: int
-) -> Iterator[tuple[int, int, int, Entries, int, tuple[str, ...]]]:
+def headed_of(stream: Stream, size: int) -> Iterator[tuple[int, int, int, Entries, int, tuple[str, ...]]]:
     """Parts of the input: first line, lines, bytes, entries (text, first line, lines), blank lines, notices.
 
     An object becomes one line behind its header; every other line is an entry of its own.

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from triage.errors import PackError
 from triage.intake.renderings import unboxed, unmarked
+from triage.locating import check_types, with_lines
 from triage.packs import is_ours, packs, pattern_dirs
 
 
@@ -96,6 +97,7 @@ class Traces:
         return tuple(p for language in self.languages for p in language.lines.get(kind, ()))
 
 
+@with_lines
 def load_traces(dirs: Sequence[Path]) -> Traces:
     """The trace grammars of those pattern folders, compiled; PackError with file and key where one is wrong."""
     languages = [_read_language(path, pack) for path, pack in packs("traces", dirs)]
@@ -166,7 +168,14 @@ def check_samples(traces: Traces) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- reading the files
 
 
+class _Shape(TypedDict, total=False):
+    name: str
+    title: str
+    order: int
+
+
 def _read_language(path: Path, pack: Mapping[str, Any]) -> Language:
+    check_types(pack, _Shape, str(path))
     parse = _mapping(path, pack, "parse")
     lines = _mapping(path, pack, "lines")
     for kind in lines:
@@ -220,10 +229,19 @@ def _compile(path: Path, key: str, pattern: str, flags: int = 0) -> re.Pattern[s
 
 
 def _checked(path: Path, key: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in () if is_ours(path) else patterns:
+    if is_ours(path):
+        return patterns
+    from triage.intake.formats import refusal
+
+    for pattern in patterns:
         _compile(path, key, pattern)
-        if re.search(r"\(\?[=!<](?!\w)|\(\?<[=!]|\\[1-9]", pattern):
-            raise PackError(f"{path}: {key}: look-around and back-references do not work here: {pattern}")
+        if re.search(r"\(\?<?[=!]|\\[1-9]", pattern):
+            raise PackError(
+                f"{path}: {key}: look-around and back-references do not work here: {pattern}",
+                hint="give the line a class of its own instead",
+            )
+        if problem := refusal(pattern):
+            raise PackError(f"{path}: {key}: polars refuses {pattern!r}: {problem}", hint="write it as a Rust regex")
     return patterns
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import PackError
+from triage.locating import with_lines
 from triage.packs import pattern_dirs, read_pack
 
 NAMES = ("module", "name", "arguments", "setting", "schema", "dependency", "file")
@@ -74,6 +75,7 @@ def clues(text: str, language: str | None, lexicon: Lexicon) -> tuple[Clue, ...]
     return tuple(dict.fromkeys(found))
 
 
+@with_lines
 def load_lexicon(dirs: Sequence[Path] = ()) -> Lexicon:
     """The file source.yaml of the folder that wins; PackError when it cannot be used."""
     return _load(next(p for d in (*dirs, pattern_dirs()[-1]) if (p := d / "source.yaml").is_file()))

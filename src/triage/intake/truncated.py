@@ -1,0 +1,56 @@
+"""Entries that whoever carried them cut and marked as cut: counted, and told in the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from triage.intake.framing import Piece
+
+_ENDS = ("truncated]", "truncated)", "truncated>", "truncated...", "TRUNCATED]", "Truncated]", "truncated…")
+_COUNTED = r"\[(?i:truncated)[ :][^\]\n]{1,60}\]$|(?i:\d+ (?:more )?(?:bytes|characters|chars) truncated\W{0,3})$"
+_KEY = b'runcated"'
+_FLAG = re.compile(
+    rb'"(?:is|was|message|msg|log|event|entry|text|body|line|_)*[_-]?truncated"\s*:\s*true\b', re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class Cuts:
+    """How many entries are marked as truncated, and the first line of one whose text says so."""
+
+    entries: int = 0
+    line: int | None = None
+
+    def see_texts(self, rows: pl.DataFrame) -> None:
+        """Count messages that end with a mark of truncation."""
+        text = rows["message"]
+        marked = pl.Series([False]).new_from_index(0, len(text))
+        for end in _ENDS:
+            marked |= text.str.ends_with(end)
+        closed = text.str.ends_with("]") | text.str.ends_with("truncated")
+        if closed.any():
+            marked |= closed & text.str.contains(_COUNTED)
+        if marked.any():
+            self.entries += int(marked.sum())
+            first = rows.filter(marked)["line"].min()
+            if isinstance(first, int) and (self.line is None or first < self.line):
+                self.line = first
+
+    def see_flags(self, parts: Iterable[Piece]) -> None:
+        """Count JSON entries with a field that says so."""
+        for part in parts:
+            for body in (one[0] for one in part.objects) if part.objects is not None else (part.data,):
+                if _KEY in body:
+                    self.entries += len(_FLAG.findall(body))
+
+    def notices(self, name: str) -> list[str]:
+        """What was counted, as sentences."""
+        if not self.entries:
+            return []
+        many = f"{self.entries:,} entries are" if self.entries > 1 else "1 entry is"
+        place = f" (the first on line {self.line})" if self.line is not None else ""
+        return [f"{name}: {many} marked as truncated by what wrote or carried them{place}: their ends are missing here"]

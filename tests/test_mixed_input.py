@@ -1,0 +1,127 @@
+"""Input as it comes: banners first, a stack first, broken lines, several formats line by line; no line is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triage
+from triage.report import Report
+
+STACK = 'Traceback (most recent call last):\n  File "/app/shop/orders.py", line 7, in price\n    return rates[code]\nKeyError: 17\n'
+BANNER = "=" * 60 + "\n   ___  shop server 4.2\n  (c) the shop\n" + "=" * 60 + "\n\n"
+JOURNAL = "Mar  2 10:14:{s:02d} h1 systemd[1]: Started session {s} of user root.\n"
+NGINX = '10.0.0.7 - - [02/Mar/2026:10:14:{s:02d} +0000] "GET /orders/{s} HTTP/1.1" 200 12 "-" "curl/8"\n'
+APP = "2026-03-02 10:14:{s:02d},112 ERROR shop.orders: cannot price order {s}\n"
+ENTRY = '{{"time":"2026-03-02T10:14:{s:02d}.5Z","level":"warn","msg":"slow answer {s}"}}\n'
+
+
+def read(tmp_path: Path, text: str) -> tuple[list[dict[str, object]], Report]:
+    path = tmp_path / "in.log"
+    path.write_text(text)
+    report = triage.analyze(str(path))
+    rows = triage.read(str(path)).collect().sort("line").to_dicts()  # a record that may go on is held back
+    told = report.intake
+    assert told.lines == text.count("\n")
+    assert told.lines == sum(int(str(r["lines"])) for r in rows) + told.blank + told.rejected
+    assert told.records == len(rows)
+    return rows, report
+
+
+def test_formats_that_interleave_are_read_line_by_line(tmp_path: Path) -> None:
+    text = "".join(line.format(s=s) for s in range(1, 41) for line in (JOURNAL, NGINX, APP, ENTRY))
+    rows, report = read(tmp_path, text)
+    assert len(rows) == 160
+    assert [r for r in rows if r["at"] is None] == []
+    assert [r["level"] for r in rows[2:8]] == ["ERROR", "WARNING", None, None, "ERROR", "WARNING"]
+    assert [r["message"] for r in rows[2:4]] == ["cannot price order 1", "slow answer 1"]
+    assert rows[1]["status"] == 200
+    assert (report.counts.errors, report.counts.warnings) == (40, 40)
+
+
+def test_json_that_comes_late_and_text_that_comes_late_are_both_read(tmp_path: Path) -> None:
+    for first, second in ((APP, ENTRY), (ENTRY, APP)):
+        text = "".join(first.format(s=s % 60) for s in range(600)) + "".join(second.format(s=s % 60) for s in range(30))
+        rows, _ = read(tmp_path, text)
+        assert len(rows) == 630
+        assert {r["level"] for r in rows[600:]} == {"WARNING" if second is ENTRY else "ERROR"}
+
+
+@pytest.mark.parametrize("line", [APP, ENTRY, NGINX, JOURNAL])
+def test_a_banner_in_front_changes_nothing_behind_it(tmp_path: Path, line: str) -> None:
+    body = "".join(line.format(s=s) for s in range(1, 31))
+    plain, _ = read(tmp_path, body)
+    rows, _ = read(tmp_path, BANNER + body)
+    keys = ("at", "level", "message", "status")
+    assert [[r[k] for k in keys] for r in rows[-30:]] == [[r[k] for k in keys] for r in plain]
+
+
+@pytest.mark.parametrize("line", [APP, ENTRY, NGINX])
+def test_a_stack_in_front_is_an_exception_and_the_rest_is_read(tmp_path: Path, line: str) -> None:
+    rows, report = read(tmp_path, STACK + "".join(line.format(s=s) for s in range(1, 31)))
+    assert len(rows) == 31
+    assert rows[0]["exception"] == "KeyError"
+    assert [r for r in rows[1:] if r["at"] is None] == []
+    assert any(f.exception == "KeyError" and f.count == 1 for f in report.failures)
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"time":"2026-03-02T10:14:09Z","level":"err', '{"a":1}}', "\x00\x01", "}{", '{"msg": "a" "b"}']
+)
+def test_one_malformed_line_is_kept_and_counted(tmp_path: Path, broken: str) -> None:
+    lines = [ENTRY.format(s=s) for s in range(1, 31)]
+    rows, report = read(tmp_path, "".join([*lines[:10], broken + "\n", *lines[10:]]))
+    assert sum(r["level"] == "WARNING" for r in rows) == 30
+    assert report.counts.warnings == 30
+    assert report.intake.rejected + report.intake.continuation <= 1
+
+
+@pytest.mark.parametrize("body", [APP, ENTRY, NGINX, JOURNAL])
+@pytest.mark.parametrize("front", ["", BANNER, STACK])
+def test_detection_says_the_same_of_a_pipe(tmp_path: Path, front: str, body: str) -> None:
+    text = front + "".join(body.format(s=s) for s in range(1, 31))
+    path = tmp_path / "in.log"
+    path.write_text(text)
+    told = [_detect([str(path)], ""), _detect(["-"], text), _detect([], text)]
+    assert len({t.split(": ", 1)[1] for t in told}) == 1
+    assert told[1].startswith("-: ")
+    assert "30 of the first" in told[0]
+
+
+def _detect(arguments: list[str], text: str) -> str:
+    program = "from triage.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "patterns", "detect", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.strip()
+
+
+def test_what_aws_logs_tail_prints_as_json_is_one_record_each(tmp_path: Path) -> None:
+    text = ""
+    for s in range(1, 31):
+        entry = {"level": "error" if s % 3 == 0 else "info", "msg": f"answer {s}", "inner": {"list": [1, {"a": "}"}]}}
+        stream = ("ecs/api/d02d500cb2f75d18188f6e0a84d15268", "2026/04/02/[$LATEST]ab12ab12", "i-0abc123def4567890")[
+            s % 3
+        ]
+        text += f"2026-04-02T08:00:{s:02d}.123000+00:00 {stream} {json.dumps(entry, indent=4)}\n"
+        if s % 10 == 0:
+            text += f"2026-04-02T08:00:{s:02d}.500000+00:00 {stream} plain words {{\nand more of them\n"
+    rows, report = read(tmp_path, text)
+    assert [r["message"] for r in rows][:3] == ["answer 1", "answer 2", "answer 3"]
+    assert report.counts.errors == 10
+    assert len(rows) == 32
+
+
+def test_an_object_that_never_ends_keeps_its_lines(tmp_path: Path) -> None:
+    head = '2026-04-02T08:00:01.123000+00:00 prod {\n    "level": "error",\n    "msg": "cut of'
+    whole = '2026-04-02T08:00:00.123000+00:00 prod {\n    "level": "error",\n    "msg": "whole"\n}\n'
+    rows, _ = read(tmp_path, whole + head + "\n")
+    assert rows[0]["message"] == "whole"
