@@ -31,6 +31,7 @@ _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ROOM = 24 << 20
 _ROWS = 131_072  # events that are counted before tables are made of them
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
+_LOUD = 32_768  # the same for events that carry a failure, which are kept whole until then
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ def _parts(
     dirs = folders(options)
     widths: Mapping[str, int] = {}
     waiting: list[Counted] = []
-    held = 0
+    held = loud = 0
 
     def passed(batch: Batch) -> None:
         nonlocal read_bytes
@@ -248,14 +249,16 @@ def _parts(
 
     for assembled, newest_first in _events(source, catalog, options, passed):
         counted, last = count(assembled, last, newest_first, dirs)
-        waiting.append(counted)
         records += len(assembled.events)
         held += len(assembled.events)
         del assembled
-        if held >= _ROWS or len(waiting) >= _BATCHES:
-            part = summarize_counted(waiting, dirs, widths)
-            waiting, held, widths = [], 0, part.widths
-            yield part
+        for piece in _cut(counted):
+            waiting.append(piece)
+            loud += piece.loud.height
+            if held >= _ROWS or loud >= _LOUD or len(waiting) >= _BATCHES:
+                part = summarize_counted(waiting, dirs, widths)
+                waiting, held, loud, widths = [], 0, 0, part.widths
+                yield part
     if waiting:
         yield summarize_counted(waiting, dirs, widths)
     if progress is not None:
@@ -292,6 +295,17 @@ def count(
         events.filter(loud), marks, events.select(QUIET.keys()).filter(~loud), assembled.intake, disorder, undated
     )
     return counted, after
+
+
+def _cut(counted: Counted) -> Iterator[Counted]:
+    """The batch in pieces of no more than _LOUD events that are kept whole; what else it counts goes with the first."""
+    yield replace(counted, loud=counted.loud.head(_LOUD), marks=counted.marks.filter(pl.col("row") < _LOUD))
+    for start in range(_LOUD, counted.loud.height, _LOUD):
+        mine = counted.marks.filter(pl.col("row").is_between(start, start + _LOUD, closed="left"))
+        yield Counted(
+            counted.loud.slice(start, _LOUD), mine.with_columns(pl.col("row") - start),
+            counted.quiet.clear(), counted.intake.clear(), 0, 0,
+        )  # fmt: skip
 
 
 def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:

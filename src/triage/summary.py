@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from triage.errors import TriageError
+from triage.grouping.crowding import MOST_IDS, thin_out
 from triage.grouping.marks import mark
 from triage.grouping.masks import route_template
 from triage.grouping.requests import said_traces
@@ -294,7 +295,7 @@ class Summary:
                 tables[name], widths[name] = table.coarsen(tables[name], widths[name])
             else:
                 tables[name] = table.fold(tables[name])
-        return Summary(tables, widths)
+        return Summary(_thinned(tables), widths)
 
     def save(self, path: Path) -> None:
         """Write one file: a zip of Arrow tables. The same summary gives the same bytes."""
@@ -346,7 +347,12 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
             final[name] = widths.get(name, TICK_US)
             if tables[name].height > table.bucket_rows:
                 tables[name], final[name] = table.coarsen(tables[name], final[name])
-    return Summary(tables, final)
+    return Summary(_thinned(tables), final)
+
+
+def _thinned(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The tables with no more different messages than a summary tells apart."""
+    return tables | {name: TABLES[name].fold(rows) for name, rows in thin_out(tables).items()}
 
 
 def _bucket() -> pl.Expr:
@@ -559,13 +565,13 @@ def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> di
 
 
 def merge_all(parts: Iterable[Summary], *, every: int = 8, seen: Callable[[Summary], None] | None = None) -> Summary:
-    """Merge many summaries in flat memory, `every` at a time."""
+    """Merge many summaries in flat memory: `every` at a time, or fewer where they are large."""
     waiting: list[Summary] = []
     for part in parts:
         if seen is not None:
             seen(part)
         waiting.append(part)
-        if len(waiting) >= every:
+        if len(waiting) >= every or sum(s["nodes"].height for s in waiting) > 2 * MOST_IDS:
             waiting = [Summary.merge(waiting)]
     return (
         reduce(lambda a, b: Summary.merge([a, b]), waiting, Summary.empty())

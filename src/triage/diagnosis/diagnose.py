@@ -19,7 +19,9 @@ from triage.diagnosis.knowledge import load_rules
 from triage.diagnosis.nodes import Node, nodes
 from triage.diagnosis.places import Places
 from triage.diagnosis.source import examine, explain, mend
+from triage.diagnosis.wording import plural
 from triage.grouping.clusters import fold_ids
+from triage.grouping.crowding import MOST_IDS, OTHER
 from triage.grouping.signature import message_id, message_signature
 from triage.grouping.steering import Rule, reason
 from triage.grouping.steering import load_rules as load_grouping
@@ -30,6 +32,7 @@ from triage.summary import TABLES, Summary
 
 MOST_CLUSTERS = 200
 MOST_FAILURES = 300
+MOST_LISTED = 2_000
 
 
 def diagnose(
@@ -78,7 +81,7 @@ def diagnose(
     return Report(
         tool={"name": "triage", "version": _version()},
         title=title or (told[0].title if told else "No incident found"),
-        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering, clocks), window=span,
+        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering, clocks, graph), window=span,
         healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
         headline=headline, counts=counts, http=facts.http, exits=facts.exits,
         clusters=clusters, failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
@@ -87,7 +90,7 @@ def diagnose(
         five_whys=explain(story.whys(cases[0], facts), seen, cases[0]) if cases else (),
         actions=mend(story.actions(cases, known, facts), seen, cases[0]) if cases else (), metrics=story.success(cases, facts),
         rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
-        noise=_noise(found_nodes, members, quiet),
+        noise=_noise(found_nodes, members, quiet, clusters),
     )  # fmt: skip
 
 
@@ -142,9 +145,11 @@ def _clusters(
         services=pl.col("service").drop_nulls().unique().sort(), instances=pl.col("instance").drop_nulls().n_unique(),
     )  # fmt: skip
     named = total.join(summary["groups"], on="signature").sort(["count", "signature"], descending=[True, False])
-    rhythm: Mapping[str, pl.DataFrame] = {str(k[0]): g for k, g in summary["rhythm"].group_by("signature")}
+    shown = named.head(MOST_CLUSTERS)
+    paced = summary["rhythm"].filter(pl.col("signature").is_in(shown["signature"].implode()))
+    rhythm: Mapping[str, pl.DataFrame] = {str(k[0]): g for k, g in paced.group_by("signature")}
     made = []
-    for r in named.head(MOST_CLUSTERS).iter_rows(named=True):
+    for r in shown.iter_rows(named=True):
         mine = rhythm.get(r["signature"])
         made.append(
             Cluster(
@@ -163,26 +168,46 @@ def _clusters(
                 steered=why[1] if (why := reason(r["template"] or "", steering)) else "",
             )
         )
-    rest = named.slice(MOST_CLUSTERS)
-    if len(rest):
-        more = f"{len(rest):,} more clusters"
-        count, first, last = rest.select(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()).row(0)
-        made.append(Cluster("other", None, None, more, "", count, first, last, (), 0))
+    named_rest, lumped = named.slice(MOST_CLUSTERS), total.filter(pl.col("signature") == OTHER)
+    spans = [pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()]
+    if len(named_rest) or len(lumped):
+        more = f"{len(named_rest):,} more clusters"
+        if len(lumped):
+            more += (
+                f", and messages so many and so rare that they are counted together ({lumped['count'].sum():,} records)"
+            )
+        count, first, last = (
+            pl.concat([r.select("count", "first", "last") for r in (named_rest, lumped)]).select(spans).row(0)
+        )
+        made.append(Cluster(OTHER, None, None, more, "", count, first, last, (), 0))
     return tuple(made)
 
 
-def _told(intake: Intake, summary: Summary, steering: Sequence[Rule], clocks: Sequence[skew.Skew]) -> Intake:
-    """The ledger with a notice for every pair of clocks that differ, and for every rule of the user that did something."""
+def _told(
+    intake: Intake, summary: Summary, steering: Sequence[Rule], clocks: Sequence[skew.Skew], graph: Graph
+) -> Intake:
+    """The ledger with a notice for clocks that differ, for what was left out for its size, and for every rule of the user that did something."""
     if clocks:
         intake = replace(intake, notices=(*(c.told() for c in clocks), *intake.notices))
+    notices = []
+    lumped = int(summary["clusters"].filter(pl.col("signature") == OTHER)["count"].sum())
+    if lumped:
+        notices.append(
+            f"more than {MOST_IDS:,} different messages: {plural(lumped, 'record')} of the rarest are counted together, "
+            "and the counts of single messages may be too low"
+        )
+    if graph.aside:
+        notices.append(
+            f"{plural(len(graph.aside), 'rarer failure')} of {len(graph.nodes):,} were not held against the others in the search for causes"
+        )
     if not steering:
-        return intake
+        return replace(intake, notices=(*intake.notices, *notices))
     counts = summary["clusters"].group_by("signature").agg(pl.col("count").sum())
     done: dict[str, int] = {}
     for template, count in counts.join(summary["groups"], on="signature").select("template", "count").iter_rows():
         if template and (found := reason(template, steering)):
             done[found[1]] = done.get(found[1], 0) + count
-    notices = [f"{count:,} record{'s' * (count != 1)} {why}" for why, count in sorted(done.items())]
+    notices += [f"{count:,} record{'s' * (count != 1)} {why}" for why, count in sorted(done.items())]
     return replace(intake, notices=(*intake.notices, *notices))
 
 
@@ -198,7 +223,8 @@ def _failures(found: Mapping[str, Node], members: frozenset[str], graph: Graph) 
 
 
 def _links(graph: Graph, facts: story.Facts) -> tuple[Link, ...]:
-    return tuple(_link(e, facts) for e in sorted(graph.edges, key=lambda e: (-e.confidence, e.cause, e.effect)))
+    found = sorted(graph.edges, key=lambda e: (-e.confidence, e.cause, e.effect)) + list(graph.beyond)
+    return tuple(_link(e, facts) for e in found[:MOST_LISTED])
 
 
 def _link(edge: Edge, facts: story.Facts) -> Link:
@@ -210,11 +236,14 @@ def _link(edge: Edge, facts: story.Facts) -> Link:
     return Link(edge.cause, edge.effect, edge.kind, edge.count, edge.lag_s, edge.confidence, proof, edge.why)
 
 
-def _noise(found: Mapping[str, Node], members: frozenset[str], quiet: Sequence[str]) -> tuple[str, ...]:
-    """Clusters whose failures take part in no incident."""
+def _noise(
+    found: Mapping[str, Node], members: frozenset[str], quiet: Sequence[str], clusters: Sequence[Cluster]
+) -> tuple[str, ...]:
+    """Clusters whose failures take part in no incident; where they are very many, only those that the report shows."""
     inside = {c for i in members for c in found[i].clusters}
     outside = {c for n in found.values() if n.id not in members or n.id in quiet for c in n.clusters}
-    return tuple(sorted(outside - inside))
+    noise = outside - inside
+    return tuple(sorted(noise if len(noise) <= MOST_LISTED else noise & {c.id for c in clusters}))
 
 
 def _version() -> str:

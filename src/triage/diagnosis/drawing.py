@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from triage.diagnosis.nodes import Clock, Follow, Node
@@ -43,16 +43,21 @@ class Graph:
     """`parents` holds for each effect its main causes, strongest first; `edges` all links that were found.
 
     `labels` are messages that merely head the record of a traceback: they say nothing that the exception does not.
+    `below` holds the links of `parents` by their cause. `aside` are failures that were too many to be held against the
+    others; the links that records prove of them are in `beyond`.
     """
 
     nodes: Mapping[str, Node]
     parents: Mapping[str, tuple[Edge, ...]]
     edges: tuple[Edge, ...]
     labels: frozenset[str]
+    below: Mapping[str, tuple[Edge, ...]]
+    aside: frozenset[str]
+    beyond: tuple[Edge, ...]
 
     def children(self, node: str) -> tuple[Edge, ...]:
         """Links that start at the node, by effect."""
-        return tuple(e for edges in self.parents.values() for e in edges if e.cause == node)
+        return self.below.get(node, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,15 @@ class Drawing:
     parents: dict[str, list[Edge]]
     edges: list[Edge]
     labels: set[str]
+    drawn: set[tuple[str, str]] = field(default_factory=set)
+    raised_on: set[str] = field(default_factory=set)
 
     def draw(self, edge: Edge, *, main: bool = True) -> None:
-        if edge.cause == edge.effect or any(e.cause == edge.cause and e.effect == edge.effect for e in self.edges):
+        if edge.cause == edge.effect or (edge.cause, edge.effect) in self.drawn:
             return
+        self.drawn.add((edge.cause, edge.effect))
+        if edge.kind in ("raised_from", "while_handling"):
+            self.raised_on.add(edge.cause)
         self.edges.append(edge)
         if main and edge.effect not in self.above(edge.cause):
             self.parents.setdefault(edge.effect, []).append(edge)
@@ -119,7 +129,7 @@ def is_vague(node: Node) -> bool:
 
 def is_raised_on(drawing: Drawing, node: Node) -> bool:
     """Whether the node is raised further in its own record: then the outer exception speaks for it."""
-    return any(e.cause == node.id and e.kind in ("raised_from", "while_handling") for e in drawing.edges)
+    return node.id in drawing.raised_on
 
 
 def lag_words(found: Follow) -> str:

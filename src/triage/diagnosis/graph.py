@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from triage.diagnosis.drawing import Drawing, Graph
+from triage.diagnosis.drawing import Drawing, Edge, Graph
 from triage.diagnosis.effects import link_breakdowns, link_effects
 from triage.diagnosis.nodes import Clock, Node
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages
-from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records
+from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
 from triage.summary import Summary
 
 
 def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
-    """Find the links between failures; harmless ones (noise, lifecycle) take no part."""
-    taking = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle")}
+    """Find the links between failures; harmless ones (noise, lifecycle) take no part.
+
+    Of very many failures only those that are weighed are held against one another, for that is work for every pair.
+    """
+    concerned = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle")}
+    taking = {i: n for i, n in concerned.items() if n.weighed}
     dated = [n for n in taking.values() if n.first is not None and n.last is not None]
     clock = Clock.over(min(n.first for n in dated if n.first), max(n.last for n in dated if n.last)) if dated else None
     places = Places.of(summary)
@@ -42,11 +46,18 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_consequences(drawing)
     link_precursors(drawing)
+    below: dict[str, list[Edge]] = {}
+    for edges in drawing.parents.values():
+        for edge in edges:
+            below.setdefault(edge.cause, []).append(edge)
     return Graph(
         {**nodes, **drawing.nodes},
         {k: tuple(v) for k, v in drawing.parents.items()},
         tuple(drawing.edges),
         frozenset(drawing.labels),
+        {k: tuple(v) for k, v in below.items()},
+        frozenset(concerned.keys() - taking.keys()),
+        tuple(record_links(concerned, summary, but=taking.keys())),
     )
 
 

@@ -99,16 +99,21 @@ def _components(graph: Graph) -> list[tuple[str, ...]]:
             node = leader[node]
         return node
 
+    labelled: dict[str, list[str]] = {}
     for edge in graph.edges:
         if edge.effect not in graph.labels:
             leader[find(edge.cause)] = find(edge.effect)
+        else:
+            labelled.setdefault(edge.effect, []).append(edge.cause)
     for label in sorted(
         graph.labels
     ):  # one label may head records of several failures: it joins nothing, and goes with the weightiest
-        causes = [graph.nodes[e.cause] for e in graph.edges if e.effect == label]
+        causes = [graph.nodes[cause] for cause in labelled.get(label, ())]
         if causes:
             leader[find(label)] = find(min(causes, key=lambda n: (-n.count, n.id)).id)
     for node in graph.nodes.values():
+        if node.id in graph.aside:
+            continue
         if node.role not in ("noise", "lifecycle") and (node.severe or node.id in leader):
             find(node.id)
     members: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from statistics import median
 from typing import Any
 
@@ -30,7 +31,7 @@ LADDER: Mapping[str, int] = {
     "client": 7,
 }
 WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
-MOST = 400  # nodes that take part in the search for causes: the weightiest
+MOST = 400  # nodes that take part in the search for causes; with the ends of their chains up to twice as many
 
 Place = tuple[str | None, str | None]  # service, instance
 
@@ -58,6 +59,7 @@ class Node:
     role: str
     inner: bool  # the innermost exception of its stacks, or a text that stands alone
     times: Mapping[Place, tuple[int, ...]]
+    weighed: bool  # takes part in the search for causes: of very many failures only the most telling do
 
     @property
     def text(self) -> str:
@@ -108,39 +110,80 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
         clusters.setdefault(failure, []).append(signature)
     codes = _codes(summary)
     effects = set(summary["links"].filter(pl.col("kind") != "wraps")["effect"])
-    kept = _weightiest(total, marks)
+    known: dict[str, Rule] = {}
+    abouts: dict[str, dict[str, Any]] = {}
+    for failure in total["failure"]:
+        about = named.get(failure) or _http_node(failure)
+        if about is None:
+            continue
+        abouts[failure] = about
+        text = f"{about['exception']}: {about['message']}" if about["exception"] else about["message"] or ""
+        if (rule := _recognise(rules, text, about, *codes.get(failure, (None, None)))) is not None:
+            known[failure] = rule
+    kept = _weightiest(total, marks, known, summary["links"])
     times: dict[str, dict[Place, list[int]]] = {}
     for f, service, instance, bucket in (
-        activity.filter(pl.col("failure").is_in(kept)).select("failure", "service", "instance", "bucket").iter_rows()
+        activity.filter(pl.col("failure").is_in(list(kept)))
+        .select("failure", "service", "instance", "bucket")
+        .iter_rows()
     ):
         times.setdefault(f, {}).setdefault((service, instance), []).append(bucket)
     found: dict[str, Node] = {}
     for r in total.iter_rows(named=True):
-        about = named.get(r["failure"]) or _http_node(r["failure"])
-        if about is None:
+        failure = r["failure"]
+        if failure not in abouts:
             continue
-        text = f"{about['exception']}: {about['message']}" if about["exception"] else about["message"] or ""
-        mine = frozenset(marks.get(r["failure"], ()))
-        code, signal = codes.get(r["failure"], (None, None))
-        known = _recognise(rules, text, about, code, signal)
-        found[r["failure"]] = Node(
-            id=r["failure"], kind="exit" if "exit" in mine else about["kind"], exception=about["exception"], message=about["message"] or "",
+        about, mine, rule = abouts[failure], frozenset(marks.get(failure, ())), known.get(failure)
+        code, signal = codes.get(failure, (None, None))
+        inner = failure not in effects
+        found[failure] = Node(
+            id=failure, kind="exit" if "exit" in mine else about["kind"], exception=about["exception"], message=about["message"] or "",
             template=about["template"] or "", count=r["count"], first=r["first"], last=r["last"], services=tuple(r["services"]),
             level=r["level"] if r["level"] is not None else -1, stacks=r["stacks"], frame=about["frame"], frames=tuple(about["frames"] or ()),
-            clusters=tuple(sorted(clusters.get(r["failure"], ()))), marks=mine, rule=known,
-            role="noise" if _says_nothing(about) else _role(about["kind"], mine, known, r["level"], code, signal, inner=r["failure"] not in effects),
-            inner=r["failure"] not in effects,
-            times={p: tuple(sorted(t)) for p, t in times.get(r["failure"], {}).items()},
+            clusters=tuple(sorted(clusters.get(failure, ()))), marks=mine, rule=rule,
+            role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
+            inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
     return found
 
 
-def _weightiest(total: pl.DataFrame, marks: Mapping[str, set[str]]) -> list[str]:
-    """Failures that may matter for causes: all that are marked, then the severe, then the many."""
+def _weightiest(
+    total: pl.DataFrame, marks: Mapping[str, set[str]], known: Mapping[str, Rule], links: pl.DataFrame
+) -> set[str]:
+    """Failures that may matter for causes: all where they are no more than MOST, else the most telling.
+
+    The first of several orders, in turns: by marks, by how exactly a rule knows them, by stacks, by how often they were
+    seen, by how late they set in. Failures that one record links with one of these come along.
+    """
+    if total.height <= MOST:
+        return set(total["failure"])
     ranked = total.with_columns(
-        marked=pl.col("failure").is_in(list(marks)), severe=pl.col("level").fill_null(0) >= ERROR
-    ).sort(["marked", "severe", "count", "failure"], descending=[True, True, True, False])
-    return ranked.head(MOST)["failure"].to_list()
+        marked=pl.col("failure").is_in(list(marks)),
+        rank=pl.col("failure").replace_strict(
+            {f: r.rank for f, r in known.items()}, default=None, return_dtype=pl.Int64
+        ),
+        severe=(pl.col("level").fill_null(0) >= ERROR) | (pl.col("stacks") > 0),
+    )
+    often = [pl.col("severe").not_(), -pl.col("count"), pl.col("failure")]
+    orders = (
+        ranked.filter("marked").sort(often),
+        ranked.drop_nulls("rank").sort("rank", *often),
+        ranked.filter(pl.col("stacks") > 0).sort(often),
+        ranked.sort(often),
+        ranked.filter("severe", pl.col("count") > 1).sort("first", *often, descending=[True, False, False, False]),
+    )
+    kept: dict[str, None] = {}
+    for turn in zip_longest(*(order["failure"].head(MOST).to_list() for order in orders)):
+        kept.update(dict.fromkeys(f for f in turn if f is not None))
+        if len(kept) >= MOST:
+            break
+    chosen = set(list(kept)[:MOST])
+    for cause, effect in (
+        links.sort("count", "cause", "effect", descending=[True, False, False]).select("cause", "effect").iter_rows()
+    ):
+        if len(chosen) < 2 * MOST and not chosen.isdisjoint((cause, effect)):
+            chosen |= {cause, effect}
+    return chosen
 
 
 def _of_layer(rows: pl.DataFrame, layer: Layer | None) -> pl.DataFrame:

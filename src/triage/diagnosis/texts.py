@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,20 +17,24 @@ RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNOR
 
 def link_within_records(drawing: Drawing, summary: Summary) -> None:
     """Exception chains, and the message that heads the record of a stack."""
+    for edge in record_links(drawing.nodes, summary):
+        if edge.kind == "wraps":
+            drawing.labels.add(edge.effect)
+        drawing.draw(edge, main=edge.kind != "wraps")
+
+
+def record_links(nodes: Mapping[str, Node], summary: Summary, *, but: Collection[str] = ()) -> Iterator[Edge]:
+    """What single records prove of these nodes, most often seen first; no links with both ends in `but`."""
     for r in summary["links"].sort("count", "cause", "effect", descending=[True, False, False]).iter_rows(named=True):
-        if r["cause"] not in drawing.nodes or r["effect"] not in drawing.nodes:
+        cause, effect = r["cause"], r["effect"]
+        if cause not in nodes or effect not in nodes or (cause in but and effect in but):
             continue
         where = {"count": r["count"], "lag_s": 0.0, "source": r["source"], "line": r["line"]}
         if r["kind"] == "wraps":
-            cause, label = drawing.nodes[r["cause"]], drawing.nodes[r["effect"]]
-            drawing.labels.add(label.id)
-            why = "the record that carries the traceback"
-            drawing.draw(Edge(cause.id, label.id, "wraps", confidence=0.95, why=why, **where), main=False)
+            yield Edge(cause, effect, "wraps", confidence=0.95, why="the record that carries the traceback", **where)
         else:
             words = "raised from" if r["kind"] == "raised_from" else "raised while handling"
-            drawing.draw(
-                Edge(r["cause"], r["effect"], r["kind"], confidence=0.98, why=f"{words} it in one traceback", **where)
-            )
+            yield Edge(cause, effect, r["kind"], confidence=0.98, why=f"{words} it in one traceback", **where)
 
 
 def inherit_names(drawing: Drawing) -> None:
