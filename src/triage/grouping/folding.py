@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from sys import intern
 
 import polars as pl
 
@@ -41,7 +42,8 @@ _DOMAIN = re.compile(r"(?:com|org|net|io|java|javax|android)\.")
 _FILE = re.compile(r"[\w<>*.~-]*<[\w<>*.~-]*\.[a-z][a-z0-9]{1,5}")
 _RUNS = frozenset({" ", ":", ",", ", ", "; ", " , "})
 
-Keys = Callable[[Sequence[str]], list[str]]
+Row = tuple[list[str], list[str]]  # the words of a template, and its keys
+Step = Callable[[list[str], list[str]], list[str]]  # words and the keys of the step before -> keys
 
 
 def fold(templates: pl.DataFrame, *, keep: Collection[str] = ()) -> dict[str, str]:
@@ -63,37 +65,72 @@ def fold(templates: pl.DataFrame, *, keep: Collection[str] = ()) -> dict[str, st
                 folded[text] = step.get(now, now)
 
     def left() -> list[list[str]]:
-        return [_ATOM.findall(text) for text in sorted(set(folded.values()))]
+        return [_words(text) for text in sorted(set(folded.values()))]
 
-    apply(_fold_same(left(), _valued, 2))
+    steps: list[Step] = [_valued]
+    known: dict[str, Row] = {}  # rows as the step before left them: each step is taken once for each template
+    apply(_fold_same(_rows(folded, known, steps), 2))
     names = _names(left(), kept)
-    apply(_fold_same(left(), lambda atoms: _named(atoms, names), 2))
-    apply(_fold_same(left(), lambda atoms: _numbered(atoms, names), 2))
-    apply(_fold_same(left(), lambda atoms: _structured(atoms, names, kept), SEVERAL))
-    apply(_fold_same(left(), lambda atoms: _ported(atoms, names, kept), PORTS))
+    for step, least in (
+        (lambda atoms, keys: _named(atoms, keys, names), 2),
+        (_numbered, 2),
+        (lambda atoms, keys: _structured(atoms, keys, kept), SEVERAL),
+        (_ported, PORTS),
+    ):
+        steps.append(step)
+        apply(_fold_same(_rows(folded, known, steps), least))
+    known.clear()
     for _ in range(2):
-        step = _fold_words(left(), kept)
-        if not step:
+        words = _fold_words(left(), kept)
+        if not words:
             break
-        apply(step)
+        apply(words)
     return {text: now for text, now in folded.items() if now != text}
 
 
-def _fold_same(rows: Iterable[list[str]], keys_of: Keys, least: int) -> dict[str, str]:
+def _words(text: str) -> list[str]:
+    """Words and the marks between them; each word is held once, for templates share most of theirs."""
+    return list(map(intern, _ATOM.findall(text)))
+
+
+def _rows(folded: Mapping[str, str], known: dict[str, Row], steps: Sequence[Step]) -> list[Row]:
+    """The templates that are left, with their keys after the last step: what was known before it, taken one step further."""
+    left = sorted(set(folded.values()))
+    for text in left:
+        if text in known:
+            atoms, keys = known[text]
+            known[text] = atoms, steps[-1](atoms, keys)
+        else:
+            atoms = _words(text)
+            keys = atoms
+            for step in steps:
+                keys = step(atoms, keys)
+            known[text] = atoms, keys
+    for text in known.keys() - set(left):
+        del known[text]
+    return [known[text] for text in left]
+
+
+def _fold_same(rows: Iterable[Row], least: int) -> dict[str, str]:
     """Templates whose keys are equal word by word become one, where there are at least so many of them."""
+    candidates: defaultdict[int, list[Row]] = defaultdict(list)
+    for atoms, keys in rows:
+        if any("\x00" in key for key in keys):  # without a value in it a template is like no other
+            candidates[hash(tuple(_without_runs(keys, atoms)[0]))].append((atoms, keys))
     groups: defaultdict[tuple[str, ...], list[list[str]]] = defaultdict(list)
-    for atoms in rows:
-        one_key, shorter = _without_runs(keys_of(atoms), atoms)
-        groups[tuple(one_key)].append([*shorter, "".join(atoms)])
+    for alike in candidates.values():
+        for atoms, keys in alike if len(alike) >= least else ():
+            one_key, shorter = _without_runs(keys, atoms)
+            groups[tuple(one_key)].append([*shorter, "".join(atoms)])
     folded = {}
-    for keys, group in groups.items():
+    for shared, group in groups.items():
         if len(group) < least:
             continue
         *columns, wholes = zip(*group, strict=True)
         same = [len(set(column)) == 1 for column in columns]
         if not any(s and _WORDS.search(_PLACEHOLDER.sub("", a)) for s, a in zip(same, group[0], strict=False)):
             continue
-        one = "".join(a if s else _starred(k) for a, s, k in zip(group[0], same, keys, strict=False))
+        one = "".join(a if s else _starred(k) for a, s, k in zip(group[0], same, shared, strict=False))
         folded.update({whole: one for whole in wholes if whole != one})
     return folded
 
@@ -115,9 +152,9 @@ def _starred(key: str) -> str:
 # Each step gives a template's words with NUL for what may differ, and takes in what the step before it does.
 
 
-def _valued(atoms: Sequence[str]) -> list[str]:
+def _valued(atoms: list[str], _: list[str]) -> list[str]:
     """Placeholders; a numbered file in several folders is one file; fields of a dump."""
-    return _undumped([_file(key) if key.count("/") > 2 and "\x00" in key else key for key in map(_value, atoms)])
+    return _undumped(list(map(_value, atoms)))
 
 
 @lru_cache(maxsize=65_536)
@@ -125,7 +162,8 @@ def _value(atom: str) -> str:
     key = _HEX.sub("\x00", _SIGNED.sub("\x00", atom))
     if "\x00" not in key:
         return atom
-    return _LETTER.sub("\x00", key.rstrip("…")) if key.count("\x00") > 1 else key.rstrip("…")
+    key = _LETTER.sub("\x00", key.rstrip("…")) if key.count("\x00") > 1 else key.rstrip("…")
+    return _file(key) if key.count("/") > 2 and "\x00" in key else key
 
 
 def _file(key: str) -> str:
@@ -157,16 +195,24 @@ def _names(rows: Iterable[list[str]], kept: Collection[str]) -> frozenset[str]:
     return frozenset(name for name in found if name.lower() not in kept)
 
 
-def _named(atoms: Sequence[str], names: frozenset[str]) -> list[str]:
-    return ["\x00" if atom in names else key for atom, key in zip(atoms, _valued(atoms), strict=True)]
+def _named(atoms: list[str], keys: list[str], names: frozenset[str]) -> list[str]:
+    if names.isdisjoint(atoms):
+        return keys
+    return ["\x00" if atom in names else key for atom, key in zip(atoms, keys, strict=True)]
 
 
-def _numbered(atoms: Sequence[str], names: frozenset[str]) -> list[str]:
-    several = sum(_CODE.fullmatch(atom) is not None for atom in atoms) > 1
-    return [
-        "\x00" if several and _CODE.fullmatch(atom) else _number(key)
-        for atom, key in zip(atoms, _named(atoms, names), strict=True)
-    ]
+def _numbered(atoms: list[str], keys: list[str]) -> list[str]:
+    codes = [n for n, atom in enumerate(atoms) if _is_code(atom)]
+    found = list(map(_number, keys))
+    if len(codes) > 1:
+        for n in codes:
+            found[n] = "\x00"
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _is_code(atom: str) -> bool:
+    return _CODE.fullmatch(atom) is not None
 
 
 @lru_cache(maxsize=65_536)
@@ -188,9 +234,9 @@ def _piece(piece: str) -> str:
     return "\x00"
 
 
-def _structured(atoms: Sequence[str], names: frozenset[str], kept: frozenset[str]) -> list[str]:
+def _structured(atoms: list[str], keys: list[str], kept: frozenset[str]) -> list[str]:
     """Paths, dotted names, hosts with the port behind them, and places in a rack."""
-    keys = _numbered(atoms, names)
+    keys = list(keys)
     for at, atom in enumerate(atoms):
         if len(atom) < 4 or (kept and _names_kept(atom.lower(), kept)):
             continue
@@ -221,9 +267,9 @@ def _is_structured(atom: str) -> bool:
     return not SAYING_END.search(end) and (end.lower() not in SAYING or _DOMAIN.match(atom) is not None)
 
 
-def _ported(atoms: Sequence[str], names: frozenset[str], kept: frozenset[str]) -> list[str]:
+def _ported(atoms: list[str], keys: list[str]) -> list[str]:
     """Numbers of ports."""
-    keys = _structured(atoms, names, kept)
+    keys = list(keys)
     for at in range(2, len(atoms)):
         if atoms[at].isdigit() and atoms[at - 2].lower() in ("port", "ports"):
             keys[at] = "\x00"
