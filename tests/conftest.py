@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +70,9 @@ def triage(monkeypatch: pytest.MonkeyPatch) -> Program:
         return Done(code, *text)
 
     return run
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start: a job in the background of a shell ignores it, and so would they."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
