@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,9 +77,8 @@ def summarize(
     Raises TriageError for what the user can put right: no such file, a bad pattern file, a time that is none.
     """
     options = options or Options()
-    bytes(
-        _ROOM
-    )  # freed at once: from then on the allocator keeps memory of such size instead of giving it back each time
+    # freed at once: from then on the allocator keeps memory of such size instead of giving it back each time
+    bytes(_ROOM)
     catalog = catalog_of(folders(options))
     options = _dated(inputs, catalog, options)
     sources = open_sources(inputs, stdin=stdin)
@@ -345,10 +344,8 @@ def _events(
     batches = chain([first], batches)
     del first  # nobody holds on to a batch that is done with: each is a lot of memory
 
-    keep = keeper(options)
-    traces = known_traces(folders(options))
-    for assembled in assemble(batches, newest_first=newest_first, traces=traces):
-        yield keep(assembled), newest_first
+    kept = map(keeper(options), assemble(batches, newest_first=newest_first, traces=known_traces(folders(options))))
+    yield from zip(kept, repeat(newest_first), strict=False)
 
 
 def keeper(options: Options) -> Callable[[Assembled], Assembled]:

@@ -129,9 +129,8 @@ class Decoder:
         said = [*self._notices, *(notice for part in parts for notice in part.notices)]
         self._notices, self._nothing = [], False
         self._cuts.see_texts(rows)
-        if (
-            self._reading.json_first and self._reading.typed is None
-        ):  # platforms whose fields are known have no such field
+        # platforms whose fields are known have no such field
+        if self._reading.json_first and self._reading.typed is None:
             self._cuts.see_flags(parts)
         rows = self._stamps.believed(rows)
         return _batch(rows, parts, (rejected, blank), self._source, self._reading.detection, said)

@@ -259,12 +259,10 @@ def _milliseconds(texts: pl.Series, unit: str) -> pl.Series:
         return numbers
     unread = texts.filter(numbers.is_null()).drop_nulls()
     first = str(unread[0])
-    for ending in sorted(
-        _ENDINGS, key=lambda e: (not first.endswith(e), -len(e))
-    ):  # the first one's unit is most often that of all
-        factor = _ENDINGS[ending]
+    # the first one's unit is most often that of all
+    for ending in sorted(_ENDINGS, key=lambda e: (not first.endswith(e), -len(e))):
         plain = texts.str.strip_suffix(ending)
-        ended = plain.cast(pl.Float64, strict=False) * factor
+        ended = plain.cast(pl.Float64, strict=False) * _ENDINGS[ending]
         ended = ended.zip_with((plain != texts) & ended.is_between(0, 1e15), pl.Series([None], dtype=pl.Float64))
         numbers = numbers.zip_with(numbers.is_not_null(), ended)
         if numbers.null_count() == texts.null_count():
@@ -273,5 +271,5 @@ def _milliseconds(texts: pl.Series, unit: str) -> pl.Series:
 
 
 _ENDINGS = {
-    ending: factor for unit, factor in (("ms", 1.0), ("s", 1e3), ("us", 1e-3), ("µs", 1e-3), ("ns", 1e-6), ("m", 6e4)) for ending in (f" {unit}", unit)
-}  # fmt: skip
+    ending: factor for unit, factor in (*UNITS_MS.items(), ("µs", UNITS_MS["us"])) for ending in (f" {unit}", unit)
+}

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from triage.errors import TriageError
-from triage.rendering import escaping
+from triage.rendering import escaping, terminal
 from triage.rendering.redaction import redact as redact_text
 from triage.rendering.redaction import redacted, rewritten
 from triage.report import Cluster, Evidence, Failure, Link, Report
@@ -71,8 +71,6 @@ def closeup(
     redact: bool = True,
 ) -> str:
     """The item in lines of at most `width` columns (80 when None); `why` are the parts of its id."""
-    from rich.console import Console
-
     if redact:
         report = redacted(report)
         item = rewritten(item, redact_text)
@@ -80,18 +78,7 @@ def closeup(
     report, item = rewritten(report, escaping.visible), rewritten(item, escaping.visible)
     parts = None if why is None else [_Part(change(p.part), p.contributes, p.why) for p in why]
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=max(_NARROWEST, width or WIDTH),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        no_color=not colour,
-        legacy_windows=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        _environ={},
-    )
+    console = terminal.console_on(out, max(_NARROWEST, width or WIDTH), colour=colour)
     match item:
         case Cluster():
             evidence = _show_cluster(console, report, item)

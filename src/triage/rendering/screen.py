@@ -44,13 +44,8 @@ def screen(
     report: Report | None, status: Status, *, width: int, height: int, colour: bool, redact: bool = True
 ) -> list[str]:
     """At most `height` lines of at most `width` columns: the verdict first, then as much as there is room for."""
-    from rich.console import Console
-
     out = io.StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour,
-        legacy_windows=False, force_interactive=False, markup=False, emoji=False, highlight=False, _environ={},
-    )  # fmt: skip
+    console = terminal.console_on(out, width, colour=colour)
     head, foot = _head(status, width), _foot(report, status, width)
     rows = [head, *_body(report, width, redact)] if report is not None else [head]
     for row in rows:

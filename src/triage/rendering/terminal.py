@@ -14,6 +14,7 @@ from triage.rendering.story import Candidate, Case, Step, Story
 from triage.report import Cluster, Report
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 WIDTH = 100
@@ -33,16 +34,13 @@ _MOST_ACTIONS = 6
 _LABEL = 11  # columns that the names on the left take
 
 
-def terminal(report: Report, *, width: int | None = None, colour: bool = False) -> str:
-    """Lines of at most `width` columns (100 when None), with ANSI colours only where asked for."""
+def console_on(out: io.StringIO, width: int, *, colour: bool) -> Console:
+    """A console that writes to `out` just what it is given: nothing of it depends on where the program runs."""
     from rich.console import Console
 
-    told = story.tell(rewritten(report, escaping.visible))
-    columns = max(_NARROWEST, width or WIDTH)
-    out = io.StringIO()
-    console = Console(
+    return Console(
         file=out,
-        width=columns,
+        width=width,
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
@@ -53,6 +51,14 @@ def terminal(report: Report, *, width: int | None = None, colour: bool = False) 
         highlight=False,
         _environ={},
     )
+
+
+def terminal(report: Report, *, width: int | None = None, colour: bool = False) -> str:
+    """Lines of at most `width` columns (100 when None), with ANSI colours only where asked for."""
+    told = story.tell(rewritten(report, escaping.visible))
+    columns = max(_NARROWEST, width or WIDTH)
+    out = io.StringIO()
+    console = console_on(out, columns, colour=colour)
     for block in _blocks(told, columns):
         for line in block:
             console.print(line, soft_wrap=False)
