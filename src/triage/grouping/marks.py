@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal as signals
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,7 @@ MARKS: dict[str, pl.DataType] = {
 
 _FIELDS = {"name", "mark", "needs", "pattern", "signal", "kinds", "examples", "counter"}
 _GROUPS = ("exit_code", "signal", "name", "number", "address", "host", "port", "revision", "count", "command")
+_PIECE = 4
 _LONGEST = 500  # characters of the first line that are looked at
 _NUMBERS = {s.value: s.name for s in signals.Signals if s.value < 32}
 _WORDS = {"killed": "SIGKILL", "segmentation fault": "SIGSEGV", "aborted": "SIGABRT"}
@@ -69,16 +71,21 @@ def load_marks(dirs: Sequence[Path] | None = None) -> tuple[Sign, ...]:
 def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.DataFrame:
     """MARKS of EVENTS: one row for each event that says something of the life of a process or a deployment.
 
-    Only the first line of a message is looked at; a structured entry with an exit code of its own is an exit.
+    Only the first line of a message is looked at; a structured entry with an exit code of its own is an exit. Access
+    lines say nothing of the kind: whatever stands in their URL was written by a client.
     """
-    table, hint = _table(dirs)
+    table, hint, pieces = _table(dirs)
     message = pl.col("message")
+    rows = events.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "message", "kind", "exit_code")
+    if (access := rows["kind"] == "access").any():
+        rows = rows.filter(~access.fill_null(False))
+    held = rows["message"].str.contains(pieces).fill_null(False)
+    if rows["exit_code"].null_count() < rows.height:
+        held |= rows["exit_code"].is_not_null()
     hits = (
-        events.lazy()
-        .select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "message", "kind", "exit_code")
+        rows.filter(held)
         .filter(message.str.contains(hint) | pl.col("exit_code").is_not_null())
         .with_columns(message.str.extract(r"^\s*([^\r\n]*)").str.head(_LONGEST).alias("text"))
-        .collect()
     )
     if hits.is_empty():
         return pl.DataFrame(schema=MARKS)
@@ -177,12 +184,26 @@ def _any_literal(literals: Sequence[str]) -> pl.Expr:
 
 
 @cache
-def _table(dirs: tuple[Path, ...] | None) -> tuple[tuple[Sign, ...], str]:
-    """The entries, and a regex for a text that holds what one of them needs: it is twice as fast as contains_any."""
+def _table(dirs: tuple[Path, ...] | None) -> tuple[tuple[Sign, ...], str, str]:
+    """The entries, a regex for a text that holds what one of them needs, and one that finds all of these and some more.
+
+    The first regex is twice as fast as contains_any, the second two to four times as fast as the first.
+    """
     table = load_marks(dirs)
     needs = {n for sign in table for n in sign.needs}
     shortest = sorted(n for n in needs if not any(other != n and other in n for other in needs))
-    return table, "|".join(map(re.escape, shortest))
+    return table, "|".join(map(re.escape, shortest)), "|".join(map(re.escape, _shared_pieces(shortest)))
+
+
+def _shared_pieces(literals: Sequence[str]) -> list[str]:
+    """Few short pieces of the literals, of which each literal holds one: a search for so few goes by vectors."""
+    left, pieces = set(literals), []
+    while left:
+        counts = Counter(n[i : i + _PIECE] for n in left for i in range(max(1, len(n) - _PIECE + 1)))
+        piece = max(counts, key=lambda p: (counts[p], p))
+        pieces.append(piece)
+        left = {n for n in left if piece not in n}
+    return pieces
 
 
 class _Shape(TypedDict, total=False):

@@ -208,14 +208,20 @@ def _read(
 ) -> tuple[pl.DataFrame, int, int, int | None]:
     """Rows of some pieces, how many of their lines were rejected and blank, and the row from which on it waits for more."""
     rejected = blank = 0
+    tidy = False
     if parts[0].objects is not None or reading.json_first:
         entries = _entries(parts, None if options.with_fields else reading.typed)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank = entries.rejected, entries.blank
         del entries
     else:
+        tidy = not any(
+            b"\x1b" in part.data or b"\r" in part.data for part in parts
+        )  # far cheaper than to ask each line
         frames = [_lines_frame(part) for part in parts]
-    read = read_texts(_joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields)
+    read = read_texts(
+        _joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields, tidy=tidy
+    )
     return read.rows, rejected, blank, read.pending
 
 

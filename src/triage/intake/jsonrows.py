@@ -19,11 +19,8 @@ from triage.intake.distinct import cut_out, on_distinct
 from triage.intake.exports import EXPORTS, Entry, as_exception, as_text, explode
 from triage.intake.formats import Format, Place, to_json
 from triage.intake.rows import Tally, blank_rows, fill
-from triage.intake.sources import count_lines
 from triage.intake.times import Clock
 from triage.intake.typedrows import Typed, TypedEntries, as_texts
-
-SUB_BLOCK = 64 << 10  # bytes that are decoded again where some line of a block is no object that the decoder takes
 
 
 @dataclass(slots=True)
@@ -43,16 +40,8 @@ class Entries:
 def read_lines(data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None) -> Entries:
     """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
     entries = Entries() if into is None else into
-    start = 0
-    if not _read_whole(data, line, lines, typed, entries):  # some line is no such object: a few lines at a time then
-        while start < len(data):
-            end = min(len(data), start + SUB_BLOCK)
-            end = data.rfind(b"\n", start, end) + 1 or data.find(b"\n", start) + 1 or len(data)
-            part = data[start:end]
-            count = count_lines(part)
-            if len(part) == len(data) or not _read_whole(part, line, count, typed, entries):
-                _read_singly(part, line, typed, entries)
-            line, start = line + count, end
+    if not _read_whole(data, line, lines, typed, entries):  # some line is no such object
+        _read_singly(data, line, typed, entries)
     return entries
 
 
@@ -60,13 +49,13 @@ def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> 
     """Add lines of which some are no object that the decoder takes, each by itself."""
     raws = part.removesuffix(b"\n").split(b"\n")
     found, where = [], []
-    for n, raw in enumerate(raws):
+    for n, raw in enumerate(raws, line):
         entry = _decode_typed(raw, typed) if typed else None
         if entry is None:
-            read_one(raw, line + n, 1, into)
+            read_one(raw, n, 1, into)
         else:
             found.append(entry)
-            where.append(line + n)
+            where.append(n)
     if typed:
         into.typed.add(typed, found, where, where, None, lambda: [raws[n - line] for n in where])
 

@@ -122,6 +122,8 @@ def read_levels(words: pl.Series, own: Mapping[str, str] | None = None) -> pl.Se
     distinct = words.unique().drop_nulls()
     meaning = {word: table.get(_clean(word)) for word in distinct.to_list()}
     known = {word: level for word, level in meaning.items() if level is not None}
+    if all(word == level for word, level in meaning.items()):
+        return words.cast(LEVEL)
     if not known:
         return pl.Series(words.name, [None], dtype=LEVEL).new_from_index(0, len(words))
     return words.replace_strict(list(known), pl.Series(list(known.values()), dtype=LEVEL), default=None)

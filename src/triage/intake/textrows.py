@@ -44,10 +44,18 @@ class Read:
 
 
 def read_texts(
-    frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally, *, last: bool, with_fields: bool = False
+    frame: pl.DataFrame,
+    layers: Layers,
+    clock: Clock,
+    tally: Tally,
+    *,
+    last: bool,
+    with_fields: bool = False,
+    tidy: bool = False,
 ) -> Read:
     """Every open row of a WORK frame read as deep as formats go, in order of `i`; a row's result depends on nothing but its text.
 
+    `tidy` says that no text holds an escape or a line end.
     Split entries are put together; when the rest of one is not there yet and this is not the `last` block,
     `pending` names its first row.
     """
@@ -60,7 +68,8 @@ def read_texts(
         if not is_open.all():
             done.append(frame.filter(~is_open))
             frame = frame.filter(is_open)
-        frame, waits = _join_pairs(_tidy(frame), layers.catalog, last)
+        frame = frame if tidy and not depth else _tidy(frame)
+        frame, waits = _join_pairs(frame, layers.catalog, last)
         pending = _earlier(pending, waits)
         pieces = _unwrap_objects(frame, layers, with_fields, clock, tally)
         rest = pieces.pop()
@@ -106,9 +115,10 @@ def _unwrap_objects(
 ) -> list[pl.DataFrame]:
     """Frames of the rows whose text is a JSON entry, then the frame of all others."""
     text = frame["message"]
-    looks = text.str.starts_with("{") & text.str.contains(r"\}\s*$")
+    looks = text.str.starts_with("{")
     if not looks.any() or (layers.forced is not None and layers.forced.kind == "text" and not layers.forced.unwraps):
         return [frame]
+    looks &= text.str.contains(r"\}\s*$")
     objects: list[Entry] = []
     rows: list[int] = []
     for n in looks.arg_true().to_list():

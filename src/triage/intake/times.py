@@ -81,7 +81,7 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
         text = text.str.strip_suffix(",")
     left = text
     wanted = tuple(shapes) or (*ISO, EPOCH)
-    if ISO[0] in wanted:
+    if ISO[0] in wanted and str(text[text.is_not_null().arg_max()]).endswith("Z"):
         at = _read_utc(text)
         if at.null_count() == text.null_count():
             return Stamps(at)

@@ -10,8 +10,11 @@ import polars as pl
 
 from triage.intake.framing import Piece
 
-_ENDS = ("truncated]", "truncated)", "truncated>", "truncated...", "TRUNCATED]", "Truncated]", "truncated…")
-_COUNTED = r"\[(?i:truncated)[ :][^\]\n]{1,60}\]$|(?i:\d+ (?:more )?(?:bytes|characters|chars) truncated\W{0,3})$"
+# anchored at the end only, so that it is searched from there: a look at the last byte is enough for most texts
+_MARKED = (
+    r"(?:truncated(?:[\])>…]|\.\.\.)|T(?:RUNCATED|runcated)\]|\[(?i:truncated)[ :][^\]\n]{1,60}\]"
+    r"|(?i:\d+ (?:more )?(?:bytes|characters|chars) truncated)\W{0,3})$"
+)
 _KEY = b'runcated"'
 _FLAG = re.compile(
     rb'"(?:is|was|message|msg|log|event|entry|text|body|line|_)*[_-]?truncated"\s*:\s*true\b', re.IGNORECASE
@@ -27,13 +30,7 @@ class Cuts:
 
     def see_texts(self, rows: pl.DataFrame) -> None:
         """Count messages that end with a mark of truncation."""
-        text = rows["message"]
-        marked = pl.Series([False]).new_from_index(0, len(text))
-        for end in _ENDS:
-            marked |= text.str.ends_with(end)
-        closed = text.str.ends_with("]") | text.str.ends_with("truncated")
-        if closed.any():
-            marked |= closed & text.str.contains(_COUNTED)
+        marked = rows["message"].str.contains(_MARKED).fill_null(False)
         if marked.any():
             self.entries += int(marked.sum())
             first = rows.filter(marked)["line"].min()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -117,10 +117,26 @@ def _constant(value: Any) -> Callable[[], Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Values:
+    """What stands at a path in some entries: a text that is the same in all of them, or one value each."""
+
+    values: pl.Series | str
+    rows: Sequence[int] | None  # of the entries it stands in; None: in all
+    node: int
+
+    def series(self, count: int, dtype: pl.DataType) -> pl.Series:
+        """One value for each entry it stands in, of `count` in the block."""
+        if isinstance(self.values, str):
+            size = count if self.rows is None else len(self.rows)
+            return pl.Series([self.values], dtype=dtype).new_from_index(0, size)
+        return self.values if self.values.dtype == dtype else self.values.cast(dtype)
+
+
+@dataclass(frozen=True, slots=True)
 class _Block:
     """Entries that were decoded at once: what stands at each path, their place in order, first line and number of lines."""
 
-    columns: Mapping[str, pl.Series]
+    columns: Mapping[str, _Values]
     orders: Sequence[int]
     lines: Sequence[int]
     counts: Sequence[int] | None  # None: one line each
@@ -157,14 +173,15 @@ class TypedEntries:
             self.blocks.append(_Block(_columns(typed, found), orders, lines, counts, bodies))
 
     def sort_out(self, typed: Typed) -> tuple[pl.DataFrame, dict[str, pl.Series], list[Odd]]:
-        """Columns i, line and lines of the entries; what stands at each path, as text; and those that are not among them."""
-        names = dict.fromkeys(path for block in self.blocks for path in block.columns)
-        nothing = pl.Series([None], dtype=pl.String)
+        """Columns i, line and lines of the entries; what stands at each path, as text (a status as a number, where it is one
+        everywhere); and those that are not among them."""
+        used = Counter(place.path for place in typed.places.values())
+        spots = [spot for name in _NUMBERS for _, spot in typed.fields.get(name, ())]
+        numbers = {spot.path for spot in spots if spot.sure and used[spot.path] == 1}
+        places_of: dict[tuple[int, tuple[bool, ...]], pl.Series | None] = {}
         columns = {
-            path: pl.concat(
-                [b.columns[path] if path in b.columns else nothing.new_from_index(0, len(b.lines)) for b in self.blocks]
-            )
-            for path in names
+            path: self._column(path, path in numbers, places_of)
+            for path in dict.fromkeys(path for block in self.blocks for path in block.columns)
         }
         places = pl.DataFrame(
             {
@@ -181,6 +198,26 @@ class TypedEntries:
             {path: values.filter(~odd) for path, values in columns.items()},
             self._bodies(odd.arg_true().to_list()),
         )
+
+    def _column(
+        self, path: str, number: bool, places_of: dict[tuple[int, tuple[bool, ...]], pl.Series | None]
+    ) -> pl.Series:
+        """What stands at the path in each entry; `places_of` keeps for the next path of the same node which value that is."""
+        parts = [block.columns.get(path) for block in self.blocks]
+        some = [part for part in parts if part is not None]
+        sizes = [len(block.lines) for block in self.blocks]
+        if isinstance(text := some[0].values, str) and all(
+            p is not None and p.rows is None and isinstance(p.values, str) and p.values == text for p in parts
+        ):
+            return pl.Series([text], dtype=pl.String).new_from_index(0, sum(sizes))
+        number = number and all(isinstance(part.values, pl.Series) and part.values.dtype == pl.Int64 for part in some)
+        dtype = pl.Int64() if number else pl.String()
+        values = pl.concat([p.series(size, dtype) for p, size in zip(parts, sizes, strict=True) if p is not None])
+        key = some[0].node, tuple(part is not None for part in parts)
+        if key not in places_of:
+            places_of[key] = _places(parts, sizes)
+        place = places_of[key]
+        return values if place is None else values.gather(place)
 
     def _bodies(self, numbers: Sequence[int]) -> list[Odd]:
         """The entries of these numbers, which ascend."""
@@ -208,6 +245,26 @@ def _numbers(values: Sequence[int]) -> pl.Series:
     return pl.Series(values, dtype=pl.Int64)
 
 
+def _places(parts: Sequence[_Values | None], sizes: Sequence[int]) -> pl.Series | None:
+    """For each entry of all blocks the number of its value, where the values of those that have one stand in a row."""
+    if all(part is not None and part.rows is None for part in parts):
+        return None
+    at: list[pl.Series] = []
+    first = 0
+    for part, size in zip(parts, sizes, strict=True):
+        if part is not None:
+            here = (
+                pl.int_range(size, dtype=pl.Int64, eager=True)
+                if part.rows is None
+                else pl.Series(part.rows, dtype=pl.Int64)
+            )
+            at.append(here + first)
+        first += size
+    rows = pl.concat(at)
+    place = pl.Series([None], dtype=pl.UInt32).new_from_index(0, first)
+    return place.scatter(rows, pl.int_range(len(rows), dtype=pl.UInt32, eager=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Inside:
     """The objects of one node: which entries have one (None: there is one for each, if only an empty one), and those."""
@@ -216,36 +273,41 @@ class _Inside:
     objects: Sequence[Any]
 
 
-def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, pl.Series]:
-    """What stands at each path, as text, where some entry has it.
+def _columns(typed: Typed, found: Sequence[Any]) -> dict[str, _Values]:
+    """What stands at each path, as text or whole numbers, where some entry has it.
 
     A field's later candidates are only asked where the earlier ones are empty.
     """
     insides: dict[int, _Inside] = {0: _Inside(None, found)}
-    columns: dict[str, pl.Series] = {}
+    columns: dict[str, _Values] = {}
     empty: set[str] = set()
+    full: set[str] = set()
     for places in (*typed.fields.values(), *(((spot.path, spot),) for spot in typed.required)):
         for _, place in places:
             if place.path not in columns and place.path not in empty:
-                values = _values(_inside(typed, place.node, insides), place, len(found))
-                if values is None:
+                inside = _inside(typed, place.node, insides)
+                values = place.read(inside.objects)
+                missing = values.count(None)
+                if missing == len(values):
                     empty.add(place.path)
-                else:
-                    columns[place.path] = values
-            if place.sure and place.path in columns and not columns[place.path].null_count():
+                    continue
+                columns[place.path] = _Values(_together(values), inside.rows, place.node)
+                if place.sure and not missing and inside.rows is None:
+                    full.add(place.path)
+            if place.path in full:
                 break
     return columns
 
 
 def _inside(typed: Typed, number: int, known: dict[int, _Inside]) -> _Inside:
-    """The objects that stand at a node. Of a node that is asked for many values only those that are there are taken."""
+    """The objects that stand at a node. Where a look at some shows that entries have none, only those that are there are taken."""
     if number not in known:
         node = typed.nodes[number]
         outer = _inside(typed, node.outer, known)
         objects: Sequence[Any] = node.read(outer.objects)
         rows = outer.rows
-        if node.values > _MANY:
-            missing = node.missing
+        missing = node.missing
+        if any(value is missing for value in (*objects[:_PROBE], *objects[-1:])):
             have = [n for n, value in enumerate(objects) if value is not missing]
             if len(have) < len(objects):
                 objects = [objects[n] for n in have]
@@ -254,21 +316,29 @@ def _inside(typed: Typed, number: int, known: dict[int, _Inside]) -> _Inside:
     return known[number]
 
 
-_MANY = 4
+_PROBE = 8
 
 
-def _values(inside: _Inside, place: Spot, count: int) -> pl.Series | None:
-    """One value an entry; None when no entry has one."""
-    values = place.read(inside.objects)
-    if inside.rows is None:
-        column = as_texts(values)
-        return column if column.null_count() < count else None
-    if not any(value is not None for value in values):
+def _together(values: list[Any]) -> pl.Series | str:
+    """The values as the one text that all of them are, as whole numbers where they are nothing else, or as text."""
+    first = values[0]
+    if type(first) is str and first == values[-1] == values[len(values) // 2] and values.count(first) == len(values):
+        return first
+    if type(next(value for value in values if value is not None)) is int:
+        numbers = _whole_numbers(values)
+        if numbers is not None:
+            return numbers
+    return as_texts(values)
+
+
+def _whole_numbers(values: Sequence[Any]) -> pl.Series | None:
+    """The values where they are whole numbers of 64 bits, or not there; else None."""
+    if not set(map(type, values)) <= {int, type(None)}:
         return None
-    all_values: list[Any] = [None] * count
-    for n, value in zip(inside.rows, values, strict=True):
-        all_values[n] = value
-    return as_texts(all_values)
+    try:
+        return pl.Series(values, dtype=pl.Int64)
+    except (TypeError, OverflowError):  # a number beyond 64 bits
+        return None
 
 
 def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> pl.Series | None:
@@ -284,6 +354,7 @@ def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> pl.Serie
     return odd if odd is not None and odd.any() else None
 
 
+_NUMBERS = ("g_status",)
 _SAID = ("g_message", "g_route", "g_status")
 
 
@@ -292,10 +363,8 @@ def as_texts(values: Sequence[Any]) -> pl.Series:
     try:
         return pl.Series(values, dtype=pl.String)
     except TypeError:  # not all of them are text
-        kinds = set(map(type, values)) - {type(None)}
-    if kinds == {int}:
-        try:
-            return pl.Series(values, dtype=pl.Int64).cast(pl.String)
-        except (TypeError, OverflowError):  # a number beyond 64 bits
-            return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String)
-    return pl.Series([as_text(v) for v in values], dtype=pl.String)
+        numbers = _whole_numbers(values)
+    if numbers is not None:
+        return numbers.cast(pl.String)
+    texts = [value if type(value) is str or value is None else as_text(value) for value in values]
+    return pl.Series(texts, dtype=pl.String)
