@@ -29,9 +29,9 @@ from triage.summary import Summary, merge_all
 _AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ROOM = 24 << 20
-_ROWS = 131_072  # events that are counted before tables are made of them
-_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
+_ROWS = 131_072  # quiet events that are counted before tables are made of them
 _LOUD = 32_768  # the same for events that carry a failure, which are kept whole until then
+_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +236,7 @@ def _parts(
     read_bytes = records = 0
     last: datetime | None = None
     dirs = folders(options)
-    widths: Mapping[str, int] = {}
-    waiting: list[Counted] = []
-    held = loud = 0
+    quiet, loud = _Waiting(dirs), _Waiting(dirs)
 
     def passed(batch: Batch) -> None:
         nonlocal read_bytes
@@ -249,17 +247,15 @@ def _parts(
     for assembled, newest_first in _events(source, catalog, options, passed):
         counted, last = count(assembled, last, newest_first, dirs)
         records += len(assembled.events)
-        held += len(assembled.events)
         del assembled
+        quiet.add(replace(counted, loud=counted.loud.clear(), marks=counted.marks.clear()))
+        if quiet.events >= _ROWS or len(quiet.batches) >= _BATCHES:
+            yield quiet.summary()
         for piece in _cut(counted):
-            waiting.append(piece)
-            loud += piece.loud.height
-            if held >= _ROWS or loud >= _LOUD or len(waiting) >= _BATCHES:
-                part = summarize_counted(waiting, dirs, widths)
-                waiting, held, loud, widths = [], 0, 0, part.widths
-                yield part
-    if waiting:
-        yield summarize_counted(waiting, dirs, widths)
+            if (loud.events and loud.events + piece.loud.height > _LOUD) or len(loud.batches) >= _BATCHES:
+                yield loud.summary()
+            loud.add(piece)
+    yield from (waiting.summary() for waiting in (quiet, loud) if waiting.batches)
     if progress is not None:
         progress(Progress(source.name, read_bytes, source.size, records))
 
@@ -296,10 +292,29 @@ def count(
     return counted, after
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """Batches that wait until they are worth a Summary. The quiet ones wait apart from the loud: there are more of them, and each is less."""
+
+    dirs: tuple[Path, ...] | None
+    batches: list[Counted] = field(default_factory=list)
+    events: int = 0
+    widths: Mapping[str, int] = field(default_factory=dict)
+
+    def add(self, counted: Counted) -> None:
+        self.batches.append(counted)
+        self.events += counted.quiet.height + counted.loud.height
+
+    def summary(self) -> Summary:
+        """The Summary of what has waited; nothing does any more."""
+        part = summarize_counted(self.batches, self.dirs, self.widths)
+        self.batches, self.events, self.widths = [], 0, part.widths
+        return part
+
+
 def _cut(counted: Counted) -> Iterator[Counted]:
-    """The batch in pieces of no more than _LOUD events that are kept whole; what else it counts goes with the first."""
-    yield replace(counted, loud=counted.loud.head(_LOUD), marks=counted.marks.filter(pl.col("row") < _LOUD))
-    for start in range(_LOUD, counted.loud.height, _LOUD):
+    """What the batch holds of loud events, in pieces of no more than _LOUD."""
+    for start in range(0, counted.loud.height, _LOUD):
         mine = counted.marks.filter(pl.col("row").is_between(start, start + _LOUD, closed="left"))
         yield Counted(
             counted.loud.slice(start, _LOUD), mine.with_columns(pl.col("row") - start),

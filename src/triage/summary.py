@@ -18,7 +18,7 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, QUIET, TIME, conform, empty
+from triage.schema import KIND, LEVEL, LEVELS, QUIET, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
@@ -272,8 +272,10 @@ class Summary:
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
         one will be merged with: finer buckets are not made then.
         """
-        rows = _tabulate(signed, nodes, intake, mark(signed) if marks is None else marks, quiet, disorder, undated)
-        return _settle(rows, widths or {})
+        widths = widths or {}
+        marked = mark(signed) if marks is None else marks
+        width = widths.get("volume", TICK_US)
+        return _settle(_tabulate(signed, nodes, intake, marked, quiet, disorder, undated, width), widths)
 
     @staticmethod
     def empty() -> Summary:
@@ -380,8 +382,9 @@ def _tabulate(
     quiet: pl.DataFrame | None,
     disorder: int,
     undated: int | None,
+    width: int,
 ) -> dict[str, pl.LazyFrame]:
-    """Rows for every table that has some, not yet folded."""
+    """Rows for every table that has some, not yet folded; those of the volume in buckets of `width` microseconds."""
     events = signed.select(QUIET.keys())
     events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
@@ -390,11 +393,7 @@ def _tabulate(
     if intake["notices"].list.len().sum():
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
-    crash = (
-        pl.lit(signed["stack"].is_not_null().extend_constant(False, events.height - signed.height))
-        & pl.col("level").is_null()
-    ).cast(INT)
-    out["volume"] = events.lazy().select("service", "level", "bucket", count=_ONE, crashes=crash)
+    out["volume"] = _volume(events, signed, width)
     placed = signed.lazy().with_row_index("row").with_columns(_bucket())
     out |= _failures(placed.filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
     out |= _requests(events.filter(pl.col("status").is_not_null()).select(_REQUEST))
@@ -416,6 +415,41 @@ def _http() -> pl.Expr:
     return pl.when(pl.col("status") >= 500).then(
         pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
     )
+
+
+def _volume(events: pl.DataFrame, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
+    """Events of each service and level in buckets of `width` microseconds; those of no level that carry a stack are crashes.
+
+    A key that is one number makes runs once it is sorted, which takes a fifth of the time of a group_by: events are nearly
+    in order.
+    """
+    columns = list(TABLES["volume"].schema)
+    services = events["service"].unique()
+    many = max(1, len(services))
+    dated = events.drop_nulls("bucket") if len(services) <= _MANY_SERVICES else events.clear()
+    undated = events.filter(pl.col("bucket").is_null()) if len(services) <= _MANY_SERVICES else events
+    service = (
+        pl.lit(0, INT)
+        if len(services) < 2
+        else pl.col("service").replace_strict(services, pl.int_range(len(services), eager=True), return_dtype=INT)
+    )
+    level = pl.col("level").to_physical().cast(INT).fill_null(len(LEVELS))
+    key = (pl.col("bucket") // width * many + service) * (len(LEVELS) + 1) + level
+    where, what = pl.col("value") // (len(LEVELS) + 1), pl.col("value") % (len(LEVELS) + 1)
+    runs = dated.select(key.sort().rle().struct.unnest()).select(
+        service=pl.lit(services).gather(where % many),
+        level=pl.lit(pl.Series([*LEVELS, None], dtype=LEVEL)).gather(what),
+        bucket=where // many * width,
+        count=pl.col("len").cast(INT),
+        crashes=pl.lit(0, INT),
+    )
+    crashed = signed.filter(pl.col("stack").is_not_null() & pl.col("level").is_null())
+    crashed = crashed.with_columns(_bucket(), count=pl.lit(0, INT), crashes=_ONE)
+    parts = (runs, undated.with_columns(count=_ONE, crashes=pl.lit(0, INT)), crashed)
+    return pl.concat(part.lazy().select(columns) for part in parts)
+
+
+_MANY_SERVICES = 1_000  # so that key and bucket are one number of 64 bits, whatever the time
 
 
 def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
