@@ -557,37 +557,35 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
         return conform(events.filter(~out) if out.any() else events, EVENTS), pl.DataFrame(schema=INTAKE)
     made = _describe(lines.filter(~pl.col("blank")))
     if made.height:
-        events = events.hstack(_spread(made, rows.height)).with_columns(
-            message=pl.coalesce("_message", "message"),
-            stack=pl.col("_stack"),
-            truncated=pl.col("_cut").fill_null(False),
-            lines=pl.coalesce("_lines", "lines"),
-            line=pl.coalesce("_line", "line"),
-        )
-        calm = pl.col("level").is_null() | (pl.col("_crash") & (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)))
-        uncaught = calm & pl.col("stack").is_not_null() & (pl.col("kind") == "app")
-        events = events.with_columns(level=pl.when(uncaught).then(pl.lit("ERROR", dtype=LEVEL)).otherwise("level"))
+        events = _put_together(events, made)
     events = events.filter(~out) if out.any() else events
+    capped = made.filter("_capped")["record"]
+    sources = rows["source"].gather(capped.filter(~out.gather(capped)))
     blank = lines.filter("blank")
-    return conform(events, EVENTS), _account(events, rows[blank["row"]], made)
+    return conform(events, EVENTS), _account(sources, rows[blank["row"]])
 
 
-def _spread(made: pl.DataFrame, height: int) -> list[pl.Series]:
-    """The columns of what was made of some rows, over all rows; null elsewhere."""
+def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """The rows with what was made of those that records of several lines start with: they are few, so only they are touched."""
     at = made["record"]
-    return [
-        pl.Series(column.name, [None], dtype=column.dtype).extend_constant(None, height - 1).scatter(at, column)
-        for column in made.drop("record")
-    ]
+    own = events.select("message", "level", "kind")[at]
+    level, message = own["level"], made["_message"].zip_with(made["_message"].is_not_null(), own["message"])
+    calm = level.is_null() | (made["_crash"] & (level <= pl.Series(["INFO"], dtype=LEVEL)))
+    uncaught = (calm & made["_stack"].is_not_null() & (own["kind"] == "app")).fill_null(False)
+    return events.with_columns(
+        events["message"].clone().scatter(at, message),
+        events["stack"].clone().scatter(at, made["_stack"]),
+        events["truncated"].clone().scatter(at, made["_cut"].fill_null(False)),
+        events["lines"].clone().scatter(at, made["_lines"]),
+        events["line"].clone().scatter(at, made["_line"]),
+        events["level"].clone().scatter(at, level.zip_with(~uncaught, pl.Series(["ERROR"], dtype=LEVEL))),
+    )
 
 
-def _account(events: pl.DataFrame, blank: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
-    """An INTAKE row for each source with dropped blanks or shortened records."""
+def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
+    """An INTAKE row for each source with dropped blanks or shortened records; `capped` is the source of each of these."""
     blanks = blank.group_by("source").agg(pl.col("lines").sum().alias("blank"))
-    if made.height and made["_capped"].any():
-        cut = events.filter(pl.col("_capped").fill_null(False)).group_by("source").agg(pl.len().alias("n"))
-    else:
-        cut = pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
+    cut = capped.value_counts(name="n") if len(capped) else pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
     if blanks.height + cut.height == 0:
         return pl.DataFrame(schema=INTAKE)
     notice = pl.format("records longer than {} lines or {} KiB keep head and tail: {}", LINE_CAP, BYTE_CAP // 1024, "n")
