@@ -366,5 +366,11 @@ def as_texts(values: Sequence[Any]) -> pl.Series:
         numbers = _whole_numbers(values)
     if numbers is not None:
         return numbers.cast(pl.String)
-    texts = [value if type(value) is str or value is None else as_text(value) for value in values]
+    texts = list(values)
+    kinds = list(map(type, values))
+    for kind in set(kinds) - {str, type(None)}:  # most often a few among many texts
+        at = -1
+        for _ in range(kinds.count(kind)):
+            at = kinds.index(kind, at + 1)
+            texts[at] = as_text(values[at])
     return pl.Series(texts, dtype=pl.String)
