@@ -436,12 +436,13 @@ def test_a_signal_ends_the_stream_and_the_report_is_still_written(tmp_path: Path
 
 def test_a_slow_stream_is_counted_in_flat_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many batches of a line each are made into tables before they weigh more than what is in them."""
-    from triage import engine
+    from triage import counting
+    from triage.engine import summarize
 
     held: list[int] = []
-    tables = engine.summarize_counted
+    tables = counting.summarize_counted
 
-    def counted(batches: Sequence[engine.Counted], *rest: Any) -> Any:
+    def counted(batches: Sequence[counting.Counted], *rest: Any) -> Any:
         held.append(len(batches))
         return tables(batches, *rest)
 
@@ -455,9 +456,9 @@ def test_a_slow_stream_is_counted_in_flat_memory(monkeypatch: pytest.MonkeyPatch
             self.left -= 1
             return b"2026-03-02T10:14:07Z ERROR cannot reach db\n" if self.left >= 0 else b""
 
-    monkeypatch.setattr(engine, "summarize_counted", counted)
-    monkeypatch.setattr(engine, "_BATCHES", 10)
-    summary = engine.summarize(["-"], stdin=Slow())  # type: ignore[arg-type] # it has what is asked of it
+    monkeypatch.setattr(counting, "summarize_counted", counted)
+    monkeypatch.setattr(counting, "_BATCHES", 10)
+    summary = summarize(["-"], stdin=Slow())  # type: ignore[arg-type] # it has what is asked of it
     assert summary["sources"]["records"].sum() == 30
     assert len(held) >= 3
     assert max(held) <= 10

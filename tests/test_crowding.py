@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triage import engine
+from triage import counting
 from triage.diagnosis.diagnose import diagnose
 from triage.diagnosis.nodes import MOST
 from triage.engine import summarize
@@ -80,7 +80,7 @@ def test_a_message_and_its_group_stay_together(tmp_path: Path, monkeypatch: pyte
 def test_large_batches_are_summarized_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.log", range(300), "2026-03-02 11:00:01,000 ERROR [shop] cannot load", *CAUSE)
     whole = summarize([path])
-    monkeypatch.setattr(engine, "_LOUD", 64)
+    monkeypatch.setattr(counting, "_LOUD", 64)
     pieces = summarize([path])
     assert all(whole[name].equals(pieces[name]) for name in whole.tables)
 

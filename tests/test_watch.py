@@ -28,9 +28,10 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, SAMPLES
 from triage.diagnosis.diagnose import diagnose
-from triage.engine import Options, analyze, catalog_of
+from triage.engine import analyze
 from triage.intake.growing import GrowingFile
 from triage.intake.sources import HEAD_BYTES, Block, Source
+from triage.options import Options, catalog_of
 from triage.rendering.screen import Status, pulse, screen
 from triage.report import Report
 from triage.watch import Announcer, Growing

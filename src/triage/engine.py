@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from functools import cache, partial
-from itertools import chain, repeat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import polars as pl
 
+from triage.counting import begin
 from triage.errors import TriageError
 from triage.grouping.clusters import cluster_records
-from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
-from triage.intake.decode import Batch, ReadOptions, decode
-from triage.intake.formats import Catalog, load_catalog
+from triage.intake.decode import decode
+from triage.intake.formats import Catalog
 from triage.intake.sources import Source, open_sources
-from triage.intake.traces import Assembled, assemble, known_traces
-from triage.packs import pattern_dirs
+from triage.intake.traces import assemble, known_traces
+from triage.options import AGO, Options, catalog_of, folders, keeper, moment, reading_options
 from triage.report import Report
-from triage.schema import QUIET, SIGNED, TIME
+from triage.schema import SIGNED
+from triage.shards import Reader, put_together
 from triage.summary import Summary, merge_all
+from triage.workers import do_all
 
-_AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
-_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+__all__ = ["Options", "Progress", "Records", "analyze", "moment", "read", "report_on", "summarize"]
+
 _ROOM = 24 << 20
-_ROWS = 131_072  # quiet events that are counted before tables are made of them
-_LOUD = 32_768  # the same for events that carry a failure, which are kept whole until then
-_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read and what to keep. Times are ISO 8601, or "30m": that long before the log's end is `since`."""
-
-    patterns: tuple[Path, ...] = ()
-    tz: str = "UTC"
-    input_format: str | None = None
-    level_map: Mapping[str, str] = field(default_factory=dict)
-    field_map: Mapping[str, str] = field(default_factory=dict)
-    since: str | None = None
-    until: str | None = None
-    services: tuple[str, ...] = ()
-    title: str | None = None
-    repo: Path | None = None
-    baseline: Mapping[str, Any] | None = None  # the report of a good time, as `Report.to_dict()` gives it
-    with_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +57,25 @@ def summarize(
     options = options or Options()
     # freed at once: from then on the allocator keeps memory of such size instead of giving it back each time
     bytes(_ROOM)
-    catalog = catalog_of(folders(options))
-    options = _dated(inputs, catalog, options)
-    sources = open_sources(inputs, stdin=stdin)
-    return merge_all(part for source in sources for part in _parts(source, catalog, options, progress))
+    options = _dated(inputs, catalog_of(folders(options)), options)
+    reader = Reader(options, _told(progress) if progress is not None else None)
+    tasks = reader.plan(open_sources(inputs, stdin=stdin))
+    dropped: set[str] = set()
+    with do_all(tasks, options, reader, lambda task: task.sources[0].name in dropped) as outcomes:
+        parts = put_together(tasks, outcomes, reader, lambda task: dropped.add(task.sources[0].name))
+        return merge_all(parts)
+
+
+def _told(progress: Callable[[Progress], None]) -> Callable[[Source, int, int], None]:
+    """What tells `progress` how far each source is read, of how much more of it was."""
+    seen: dict[str, tuple[int, int]] = {}
+
+    def tell(source: Source, size: int, records: int) -> None:
+        before = seen.get(source.name, (0, 0))
+        now = seen[source.name] = (before[0] + size, before[1] + records)
+        progress(Progress(source.name, now[0], source.size, now[1]))
+
+    return tell
 
 
 def analyze(
@@ -136,7 +129,9 @@ class Records:
         catalog = catalog_of(dirs)
         options = _dated(self.inputs, catalog, self.options)
         for source in open_sources(self.inputs, stdin=self.stdin):
-            for assembled, _ in _events(source, catalog, options):
+            beginning, batches = begin(decode(source, catalog, reading_options(options)))
+            work = assemble(batches, newest_first=beginning.newest_first, traces=known_traces(dirs))
+            for assembled in map(keeper(options), work):
                 if len(assembled.events):
                     signed, _ = sign(assembled.events, every=True, dirs=dirs)
                     yield _columns(signed), find_failing(assembled.events, dirs=dirs)
@@ -154,41 +149,9 @@ def read(
     return Records(tuple(_names(inputs)), options or Options(), stdin)
 
 
-def moment(text: str, end: datetime | None = None) -> datetime:
-    """A point in time from ISO 8601 or a span such as "30m" before `end`; TriageError when it is neither."""
-    if found := _AGO.match(text.strip()):
-        if end is None:
-            raise TriageError(
-                f"{text!r} is a span, and here a point in time is needed", hint="write it like 2026-03-02T10:14:07Z"
-            )
-        return end - timedelta(seconds=float(found[1]) * _UNIT[found[2]])
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise TriageError(
-            f"{text!r} is no time", hint="write it like 2026-03-02T10:14:07Z, or a span like 30m"
-        ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def folders(options: Options) -> tuple[Path, ...] | None:
-    """The pattern folders where the user brings some; None where ours alone count, which are read once."""
-    return pattern_dirs(options.patterns) if options.patterns else None
-
-
-def catalog_of(dirs: tuple[Path, ...] | None) -> Catalog:
-    """The formats of those pattern folders; ours for None."""
-    return _our_catalog() if dirs is None else load_catalog(dirs)
-
-
-@cache
-def _our_catalog() -> Catalog:
-    return load_catalog(pattern_dirs())
-
-
 def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options:
     """The options with spans such as "30m" turned into times, counted back from the log's end: that takes a look at all of it."""
-    spans = [t for t in (options.since, options.until) if t and _AGO.match(t.strip())]
+    spans = [t for t in (options.since, options.until) if t and AGO.match(t.strip())]
     if not spans:
         return options
     if "-" in inputs:
@@ -207,17 +170,6 @@ def _dated(inputs: Sequence[str], catalog: Catalog, options: Options) -> Options
     return replace(options, since=since, until=until)
 
 
-def reading_options(options: Options) -> ReadOptions:
-    """What of the options concerns decoding."""
-    return ReadOptions(
-        tz=options.tz,
-        input_format=options.input_format,
-        level_map=options.level_map,
-        field_map=options.field_map,
-        with_fields=options.with_fields,
-    )
-
-
 def _names(inputs: Sequence[str] | str | Path) -> list[str]:
     return [str(inputs)] if isinstance(inputs, str | Path) else [str(i) for i in inputs]
 
@@ -228,185 +180,3 @@ def _columns(signed: pl.DataFrame) -> pl.DataFrame:
         "exception", "template", "signature", pl.col("signature").alias("cluster"),
         "method", "route", "status", "latency_ms", "exit_code", "fields",
     )  # fmt: skip
-
-
-def _parts(
-    source: Source, catalog: Catalog, options: Options, progress: Callable[[Progress], None] | None
-) -> Iterator[Summary]:
-    read_bytes = records = 0
-    last: datetime | None = None
-    dirs = folders(options)
-    quiet, loud = _Waiting(dirs), _Waiting(dirs)
-
-    def passed(batch: Batch) -> None:
-        nonlocal read_bytes
-        read_bytes += int(batch.intake["bytes"].sum())
-        if progress is not None:
-            progress(Progress(source.name, read_bytes, source.size, records))
-
-    for assembled, newest_first in _events(source, catalog, options, passed):
-        counted, last = count(assembled, last, newest_first, dirs)
-        records += len(assembled.events)
-        del assembled
-        quiet.add(replace(counted, loud=counted.loud.clear(), marks=counted.marks.clear()))
-        if quiet.events >= _ROWS or len(quiet.batches) >= _BATCHES:
-            yield quiet.summary()
-        for piece in _cut(counted):
-            if (loud.events and loud.events + piece.loud.height > _LOUD) or len(loud.batches) >= _BATCHES:
-                yield loud.summary()
-            loud.add(piece)
-    yield from (waiting.summary() for waiting in (quiet, loud) if waiting.batches)
-    if progress is not None:
-        progress(Progress(source.name, read_bytes, source.size, records))
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts."""
-
-    loud: pl.DataFrame
-    marks: pl.DataFrame
-    quiet: pl.DataFrame
-    intake: pl.DataFrame
-    disorder: int
-    undated: int
-
-
-def count(
-    assembled: Assembled, last: datetime | None, newest_first: bool, dirs: tuple[Path, ...] | None
-) -> tuple[Counted, datetime | None]:
-    """The batch sorted into what matters and what only counts; and the time to compare the next batch with."""
-    events = assembled.events
-    undated = events["at"].null_count()
-    disorder, after = _disorder(events, last, newest_first)
-    marks = mark(events, dirs=dirs)
-    loud = find_failing(events, marks=marks, dirs=dirs)
-    if marks.height:
-        loud = loud.clone().scatter(marks["row"], True)
-        place = loud.cast(pl.Int64).cum_sum() - 1
-        marks = marks.with_columns(row=place.gather(marks["row"]))
-    events = _lend_times(events, last)
-    counted = Counted(
-        events.filter(loud), marks, events.select(QUIET.keys()).filter(~loud), assembled.intake, disorder, undated
-    )
-    return counted, after
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Batches that wait until they are worth a Summary. The quiet ones wait apart from the loud: there are more of them, and each is less."""
-
-    dirs: tuple[Path, ...] | None
-    batches: list[Counted] = field(default_factory=list)
-    events: int = 0
-    widths: Mapping[str, int] = field(default_factory=dict)
-
-    def add(self, counted: Counted) -> None:
-        self.batches.append(counted)
-        self.events += counted.quiet.height + counted.loud.height
-
-    def summary(self) -> Summary:
-        """The Summary of what has waited; nothing does any more."""
-        part = summarize_counted(self.batches, self.dirs, self.widths)
-        self.batches, self.events, self.widths = [], 0, part.widths
-        return part
-
-
-def _cut(counted: Counted) -> Iterator[Counted]:
-    """What the batch holds of loud events, in pieces of no more than _LOUD."""
-    for start in range(0, counted.loud.height, _LOUD):
-        mine = counted.marks.filter(pl.col("row").is_between(start, start + _LOUD, closed="left"))
-        yield Counted(
-            counted.loud.slice(start, _LOUD), mine.with_columns(pl.col("row") - start),
-            counted.quiet.clear(), counted.intake.clear(), 0, 0,
-        )  # fmt: skip
-
-
-def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:
-    """One Summary of some batches: a few large steps cost less than many small ones."""
-    first, marks = 0, []
-    for batch in batches:
-        marks.append(batch.marks.with_columns(pl.col("row") + first))
-        first += batch.loud.height
-    marked = pl.concat(marks)
-    signed, nodes = sign(pl.concat([b.loud for b in batches]), marks=marked, dirs=dirs)
-    return Summary.of(
-        signed,
-        nodes,
-        pl.concat([b.intake for b in batches]),
-        marks=marked,
-        quiet=pl.concat([b.quiet for b in batches]),
-        disorder=sum(b.disorder for b in batches),
-        undated=sum(b.undated for b in batches),
-        widths=widths,
-    )
-
-
-def _events(
-    source: Source, catalog: Catalog, options: Options, passed: Callable[[Batch], None] | None = None
-) -> Iterator[tuple[Assembled, bool]]:
-    """The events of one source, filtered as asked, and whether the source has the newest first.
-
-    `passed` is told of each batch as soon as it is decoded.
-    """
-    batches = decode(source, catalog, reading_options(options))
-    if passed is not None:
-        batches = map(partial(_tell, passed), batches)
-    first = next(batches, None)
-    if first is None:
-        return
-    newest_first = descends(first.rows)
-    batches = chain([first], batches)
-    del first  # nobody holds on to a batch that is done with: each is a lot of memory
-
-    kept = map(keeper(options), assemble(batches, newest_first=newest_first, traces=known_traces(folders(options))))
-    yield from zip(kept, repeat(newest_first), strict=False)
-
-
-def keeper(options: Options) -> Callable[[Assembled], Assembled]:
-    """A function that leaves out the events which the options do not ask for."""
-    since, until = (moment(t) if t else None for t in (options.since, options.until))
-
-    def keep(assembled: Assembled) -> Assembled:
-        events = assembled.events
-        if since is not None:
-            events = events.filter(pl.col("at") >= since)
-        if until is not None:
-            events = events.filter(pl.col("at") <= until)
-        if options.services:
-            events = events.filter(pl.col("service").is_in(options.services))
-        return Assembled(events, assembled.intake)
-
-    return keep
-
-
-def _tell(passed: Callable[[Batch], None], batch: Batch) -> Batch:
-    passed(batch)
-    return batch
-
-
-def _lend_times(events: pl.DataFrame, last: datetime | None) -> pl.DataFrame:
-    """Events without a time take that of the event in front of them, so that they have a place in the order of things."""
-    if not events["at"].null_count():
-        return events
-    return events.with_columns(pl.col("at").forward_fill().fill_null(pl.lit(last, TIME)).backward_fill())
-
-
-def descends(rows: pl.DataFrame) -> bool:
-    """Whether the rows run from new to old: nine of ten steps in time go back."""
-    steps = rows["at"].drop_nulls().diff().drop_nulls()
-    moved = steps.filter(steps != timedelta(0))
-    return len(moved) > 0 and (moved < timedelta(0)).sum() > 0.9 * len(moved)
-
-
-def _disorder(events: pl.DataFrame, last: datetime | None, newest_first: bool) -> tuple[int, datetime | None]:
-    """How many events are dated before the one in front of them, and the time to compare the next batch with."""
-    at = events["at"].drop_nulls()
-    if len(at) == 0:
-        return 0, last
-    if newest_first:
-        return 0, at[-1]
-    steps = at.diff().drop_nulls()
-    count = int((steps < timedelta(0)).sum())
-    first, end = at[0], at[-1]
-    return count + (last is not None and first < last), end

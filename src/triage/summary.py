@@ -465,8 +465,9 @@ def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated:
     ).with_columns(bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, **unsaid)  # fmt: skip
     parts = [read.select(names), seen.select(names)]
     lent = 0 if undated is None else undated - events["at"].null_count()
-    if (disorder or lent) and events.height:
-        more = pl.LazyFrame({"source": [events["source"].min()], "disorder": [disorder], "undated": [lent]})
+    told = events["source"].min() if events.height else intake["source"].min()
+    if (disorder or lent) and told is not None:
+        more = pl.LazyFrame({"source": [told], "disorder": [disorder], "undated": [lent]})
         counts = dict.fromkeys(("bytes", "lines", "blank", "rejected", "records", "continuation"), zero)
         parts.append(more.with_columns(first=untimed, last=untimed, **counts, **unsaid).select(names))
     return pl.concat(parts)

@@ -13,23 +13,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from triage.engine import (
-    Counted,
-    Options,
-    catalog_of,
-    count,
-    descends,
-    folders,
-    keeper,
-    reading_options,
-    summarize_counted,
-)
+from triage.counting import Beginning, Counted, Order, count, summarize_counted
 from triage.intake.decode import Batch, Decoder, look, piece_bytes
 from triage.intake.formats import Catalog
 from triage.intake.framing import pieces
 from triage.intake.growing import GrowingFile, Pipe
 from triage.intake.sources import HEAD_BYTES, STDIN, Block, Source, Stream, hint_services, open_sources
 from triage.intake.traces import Assembler, known_traces
+from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.report import Incident, Report
 from triage.summary import Summary
 
@@ -68,8 +59,7 @@ class _Steps:
         self._pieces = pieces(self._given, reading.framing, piece_bytes(reading, reading_as))
         self._traces = known_traces(self._dirs)
         self._assembler: Assembler | None = None
-        self._newest_first = False
-        self._last: datetime | None = None
+        self._order = Order(Beginning())
         self._waiting: list[Counted] = []
         self._total = Summary.empty()
 
@@ -83,10 +73,9 @@ class _Steps:
             return
         batch = self._decoder.take(group, last=False)
         if self._assembler is None:
-            self._newest_first = descends(batch.rows)
-            self._assembler = Assembler(self._traces, self._newest_first)
-        counted, self._last = self._count(self._assembler, batch)
-        self._waiting.append(counted)
+            self._order = Order(Beginning.of(batch.rows))
+            self._assembler = Assembler(self._traces, self._order.begun.newest_first)
+        self._waiting.append(self._count(self._assembler, batch, self._order))
         if sum(c.loud.height + c.quiet.height for c in self._waiting) >= _ROWS:
             self._settle()
 
@@ -101,15 +90,16 @@ class _Steps:
             group = list(self._pieces)
             rest += [decoder.take(group, last=True)] if group else []
         rest += decoder.finish(self._given.take_notices() if ended else ())
-        last, tail = self._last, []
-        for batch in rest:
-            counted, last = count(self._keep(assembler.take(batch)), last, self._newest_first, self._dirs)
-            tail.append(counted)
-        counted, _ = count(self._keep(assembler.finish()), last, self._newest_first, self._dirs)
-        return Summary.merge([self._total, summarize_counted([*tail, counted], self._dirs, self._total.widths)])
+        order = self._order.fork()
+        tail = [self._count(assembler, batch, order) for batch in rest]
+        tail.append(count(self._keep(assembler.finish()), order, self._dirs))
+        return Summary.merge([self._total, summarize_counted(tail, self._dirs, self._total.widths)])
 
-    def _count(self, assembler: Assembler, batch: Batch) -> tuple[Counted, datetime | None]:
-        return count(self._keep(assembler.take(batch)), self._last, self._newest_first, self._dirs)
+    def _count(self, assembler: Assembler, batch: Batch, order: Order) -> Counted:
+        order.see(batch.rows)
+        counted = count(self._keep(assembler.take(batch)), order, self._dirs)
+        order.forget(assembler.oldest)
+        return counted
 
     def _settle(self) -> None:
         if self._waiting:

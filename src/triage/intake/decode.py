@@ -21,11 +21,10 @@ from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
-from triage.intake.truncated import Cuts
+from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
-MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 _TEXT_BLOCK = 8 << 20
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
@@ -79,11 +78,17 @@ def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None)
     stream = source.open()
     reading = look(source, stream, catalog, options)
     decoder = Decoder(source, reading, options)
-    live = source.size is None  # what comes in live is not kept waiting
+    yield from batches_of(stream, decoder, reading, options, live=source.size is None)
+    yield from decoder.finish(stream.take_notices())
+
+
+def batches_of(
+    stream: Stream, decoder: Decoder, reading: Reading, options: ReadOptions, *, live: bool = False, ends: bool = True
+) -> Iterator[Batch]:
+    """The batches of a stream; `ends` says that the source ends with it. What comes in live is not kept waiting."""
     together = options.batch_bytes if reading.json_first and not live else 0
     for group, last in _grouped(pieces(stream, reading.framing, piece_bytes(reading, options)), together):
-        yield decoder.take(group, last=last)
-    yield from decoder.finish(stream.take_notices())
+        yield decoder.take(group, last=last and ends)
 
 
 def look(source: Source, stream: Stream, catalog: Catalog, options: ReadOptions) -> Reading:
@@ -97,6 +102,16 @@ def piece_bytes(reading: Reading, options: ReadOptions) -> int:
     return min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is counted of a source over all its batches: stamps that leave something out or lie far off, texts that were cut."""
+
+    tally: Tally
+    stamps: Plausible
+    cuts: Cuts
+    long: Long
+
+
 class Decoder:
     """What `decode` keeps between two batches of a source: the start of an entry that is split, and what was assumed."""
 
@@ -104,6 +119,7 @@ class Decoder:
         self._source, self._reading, self._options = source, reading, options
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
         self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
+        self._long = Long()
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
@@ -112,8 +128,23 @@ class Decoder:
         """Another that goes on from here: what it is given, or that it is finished, changes nothing in this one."""
         other = copy(self)
         other._tally, other._stamps, other._cuts = replace(self._tally), replace(self._stamps), replace(self._cuts)
-        other._notices = list(self._notices)
+        other._long, other._notices = replace(self._long), list(self._notices)
         return other
+
+    @property
+    def account(self) -> Account:
+        """What was counted so far, to be told at the end."""
+        return Account(self._tally, self._stamps, self._cuts, self._long)
+
+    @property
+    def waits(self) -> tuple[int, int]:
+        """How many bytes and lines at the end of what was taken wait for the rest of their entry."""
+        return (len(self._held.data), self._held.lines) if self._held is not None else (0, 0)
+
+    def carry_on(self, account: Account) -> None:
+        """Go on from what was counted of the part of the source in front of this one."""
+        self._tally, self._stamps, self._cuts, self._long = account.tally, account.stamps, account.cuts, account.long
+        self._notices, self._nothing = [], False
 
     def take(self, group: list[Piece], *, last: bool) -> Batch:
         """The rows of these pieces, which are emptied; an entry that may go on waits unless they are the last."""
@@ -132,7 +163,7 @@ class Decoder:
         # platforms whose fields are known have no such field
         if self._reading.json_first and self._reading.typed is None:
             self._cuts.see_flags(parts)
-        rows = self._stamps.believed(rows)
+        rows = self._long.shorten(self._stamps.believed(rows))
         return _batch(rows, parts, (rejected, blank), self._source, self._reading.detection, said)
 
     def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
@@ -140,7 +171,8 @@ class Decoder:
         if self._held is not None:
             yield self.take([], last=True)
         assumed = _assumptions(self._tally, self._source, self._options)
-        said = [*self._stamps.notices(self._source.name), *self._cuts.notices(self._source.name)]
+        name = self._source.name
+        said = [*self._stamps.notices(name), *self._cuts.notices(name), *self._long.notices(name)]
         final = [*self._notices, *notices, *assumed, *said]
         if final or self._nothing:
             yield _batch(empty_rows(), [], (0, 0), self._source, self._reading.detection, final)
@@ -282,7 +314,6 @@ def _batch(
             .otherwise("instance")
             .alias("instance"),
         )
-    rows, cuts = _shorten(rows, source.name)
     ledger = {
         "source": [source.name],
         "format": [detection.chain],
@@ -291,25 +322,9 @@ def _batch(
         "lines": [sum(part.lines for part in parts)],
         "blank": [sum(part.blank for part in parts) + blank],
         "rejected": [rejected],
-        "notices": [notices + cuts],
+        "notices": [notices],
     }
     return Batch(conform(rows, ROWS) if len(rows) else empty(ROWS), pl.DataFrame(ledger, schema=INTAKE))
-
-
-def _shorten(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, list[str]]:
-    """The rows with messages of a bearable length, and a sentence when some were cut."""
-    long = rows["message"].str.len_bytes() > MESSAGE_CAP
-    if not long.any():
-        return rows, []
-    text, tail = pl.col("message"), MESSAGE_CAP // 4
-    short = text.str.slice(0, MESSAGE_CAP - tail) + "\n[...]\n" + text.str.tail(tail)
-    first = rows.filter(long)["line"][0]
-    cut = rows.with_columns(
-        pl.when((text.str.len_bytes() > MESSAGE_CAP) & (text.str.len_chars() > MESSAGE_CAP)).then(short).otherwise(text)
-    )
-    return cut, [
-        f"{name}: {long.sum()} messages longer than {MESSAGE_CAP >> 10} KiB were shortened (the first on line {first})"
-    ]
 
 
 def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:

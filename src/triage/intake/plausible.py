@@ -45,7 +45,10 @@ class Plausible:
     last: datetime | None = None
     refused: datetime | None = None
     count: int = 0
-    first: str = ""
+    line: int | None = None  # of the first that was not believed, and its time
+    at: datetime | None = None
+    inside: bool = False  # it begins in the middle of a source, and takes the first stamp there for believed:
+    entered: datetime | None = None  # this one, and `welcomes` tells later whether it is
 
     def believed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows without the times that are not believed."""
@@ -53,6 +56,8 @@ class Plausible:
         low, high = at.min(), at.max()
         if self.where is None or not isinstance(low, datetime) or not isinstance(high, datetime):
             return rows
+        if self.inside and self.entered is None:
+            self.entered = self.last = at.drop_nulls()[0]
         if self._near(low, high):
             self.last, self.refused = at.drop_nulls()[-1], None
             return rows
@@ -60,9 +65,17 @@ class Plausible:
         if not odd:
             return rows
         if not self.count:
-            self.first = f"{at[odd[0]]:%Y-%m-%d %H:%M:%S} on line {rows['line'][odd[0]]}"
+            self.at, self.line = at[odd[0]], rows["line"][odd[0]]
         self.count += len(odd)
         return rows.with_columns(at.scatter(odd, pl.Series([None] * len(odd), dtype=TIME)))
+
+    def welcomes(self, at: datetime) -> bool:
+        """Whether that stamp is believed when it comes next."""
+        if self.where is None:
+            return True
+        near = (self.where.middle, self.last or self.where.middle, self.refused or self.where.middle)
+        sane = not _EVER[0] <= self.where.middle < _EVER[1] or _EVER[0] <= at < _EVER[1]
+        return sane and any(abs(at - other) <= self.where.reach for other in near)
 
     def notices(self, name: str) -> list[str]:
         """A sentence when some were not believed."""
@@ -70,7 +83,7 @@ class Plausible:
             return []
         stamps = "1 stamp lies" if self.count == 1 else f"{self.count:,} stamps lie"
         return [
-            f"{name}: {stamps} far from all others (the first: {self.first}) and {'was' if self.count == 1 else 'were'} not "
+            f"{name}: {stamps} far from all others (the first: {self.at:%Y-%m-%d %H:%M:%S} on line {self.line}) and {'was' if self.count == 1 else 'were'} not "
             "believed; the records take the place of those before them"
         ]
 

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from triage.errors import TriageError
 
@@ -90,22 +91,76 @@ class Source:
     service_hint: str | None = None
     instance_hint: str | None = None
 
-    def open(self) -> Stream:
-        """The input from its start, decompressed, as UTF-8 bytes."""
-        return Stream(self.name, self.opener(), live=self.size is None)
+    def open(self, part: Part | None = None) -> Stream:
+        """The input from its start, decompressed, as UTF-8 bytes; or a part of it, which is plain text."""
+        if part is None:
+            return Stream(self.name, self.opener(), live=self.size is None)
+        return Stream(self.name, cast(BinaryIO, _Window(self.opener(), part)), first=part.line, within=part.start > 0)
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[Block]:
         """The whole input as blocks of whole lines of about `size` bytes."""
         return self.open().blocks(size)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whole lines of a file: its bytes from `start` to `end` (None: what there is); `line` is the number of the first."""
+
+    start: int
+    end: int | None
+    line: int = 1
+
+
+class _Window:
+    """A part of a file, as a file that can be read."""
+
+    def __init__(self, file: BinaryIO, part: Part) -> None:
+        file.seek(part.start)
+        self._file = file
+        self._left = None if part.end is None else part.end - part.start
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size if self._left is None else min(size, self._left))
+        if self._left is not None:
+            self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def cut_lines(source: Source, size: int) -> list[Part]:
+    """A file of plain text as parts of whole lines of about `size` bytes each."""
+    total = source.size or 0
+    borders = [0]
+    with source.opener() as file:
+        while borders[-1] + size < total:
+            at = borders[-1] + size - 1
+            file.seek(at)
+            while data := file.read(1 << 16):
+                found = data.find(b"\n")
+                at += len(data) if found < 0 else found + 1
+                if found >= 0:
+                    break
+            if at >= total:
+                break
+            borders.append(at)
+    return [Part(start, end) for start, end in zip(borders, [*borders[1:], None], strict=True)]
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether the bytes of an input that begins with these are its text: neither packed nor of two bytes a character."""
+    return not head.startswith((*_PACKERS, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 class Stream:
     """One reading of a source: look at its head first, then take blocks or chunks, once."""
 
-    def __init__(self, name: str, file: BinaryIO, *, live: bool = False) -> None:
+    def __init__(self, name: str, file: BinaryIO, *, live: bool = False, first: int = 1, within: bool = False) -> None:
         self.name = name
         self.notices: list[str] = []
-        self._chunks = _as_utf8(_unpack(file, name, self.notices))
+        self._first = first  # the number of the first line
+        self._chunks = _read(file, name) if within else _as_utf8(_unpack(file, name, self.notices))
         self._seen: list[bytes] = []
         self.ended = False
         self._live = live
@@ -142,25 +197,23 @@ class Stream:
 
     def blocks(self, size: int = BLOCK_BYTES, cap: int = LINE_CAP) -> Iterator[Block]:
         """Blocks of whole lines of about `size` bytes; lines longer than `cap` keep their first part."""
-        line, pending, held = 1, list[bytes](), 0
-        over = 0  # bytes dropped from the line that is being read
+        line, pending, held = self._first, list[bytes](), 0
+        begun = over = 0  # of the line that is being read: bytes kept, bytes dropped
         for chunk in self.chunks():
-            if over or (held + len(chunk) > cap and b"\n" not in chunk):  # inside one huge line
-                cut = chunk.find(b"\n")
+            cut = chunk.find(b"\n")
+            if over or begun + (cut if cut >= 0 else len(chunk)) > cap:  # inside one huge line
                 part = chunk if cut < 0 else chunk[:cut]
-                keep = max(0, cap - held) if not over else 0
+                keep = max(0, cap - begun)
                 pending.append(part[:keep])
-                held += min(keep, len(part))
-                over += len(part) - min(keep, len(part))
+                held, begun, over = held + len(part[:keep]), begun + len(part[:keep]), over + len(part[keep:])
                 if cut < 0:
                     continue
-                if over:
-                    self.notices.append(
-                        f"{self.name}: line {line + b''.join(pending).count(10)} is too long: {over:,} bytes of it were dropped"
-                    )
+                number = line + b"".join(pending).count(10)
+                self.notices.append(f"{self.name}: line {number} is too long: {over:,} bytes of it were dropped")
                 over, chunk = 0, chunk[cut:]
             held += len(chunk)
             cut = chunk.rfind(b"\n") + 1
+            begun = len(chunk) - cut if cut else begun + len(chunk)
             if not cut or not (held >= size or (self._live and len(chunk) < _READ // 16)):
                 pending.append(chunk)
                 continue
@@ -255,8 +308,22 @@ def _file(name: str) -> Source:
         name,
         stat.st_size if regular else None,
         datetime.fromtimestamp(stat.st_mtime, UTC),
-        lambda: path.open("rb", buffering=0),
+        partial(_open, name),
     )
+
+
+def _open(name: str) -> BinaryIO:
+    return cast(BinaryIO, Path(name).open("rb", buffering=0))
+
+
+def _read(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The bytes of a file as they are; closes it (never standard input)."""
+    try:
+        while data := file.read(_READ):
+            yield data
+    finally:
+        if name != STDIN:
+            file.close()
 
 
 def _nearby(path: Path) -> str:

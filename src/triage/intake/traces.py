@@ -193,15 +193,28 @@ def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Ex
 _STATE = ("_pos", "_after", "_done", "_joined", "_left", "_headed")
 _KEYS = ("source", "service", "instance", "stream")
 # an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
-_COMPLETE = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
-_BARE = ~pl.col("header").fill_null(False)
+COMPLETE = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
+BARE = ~pl.col("header").fill_null(False)
+_QUIET = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an assembler knows between two batches: how many rows it had, those that wait for their end, and of its streams
+    which it has seen, which of them with a header, and which began with bare text."""
+
+    count: int
+    held: pl.DataFrame | None
+    seen: frozenset[int]
+    headed: frozenset[int]
+    mixed: frozenset[int]
 
 
 class Assembler:
     """What waits for its end between two batches."""
 
-    def __init__(self, traces: Traces, newest_first: bool) -> None:
+    def __init__(self, traces: Traces, newest_first: bool, mixed: Iterable[int] = ()) -> None:
         self._patterns = _patterns(traces)
         self._parts = "|".join(self._patterns[kind] for kind in ("frame", "cause", "report") if kind in self._patterns)
         self._newest_first = newest_first
@@ -209,9 +222,7 @@ class Assembler:
         self._held: pl.DataFrame | None = None
         self._headed: set[int] = set()  # streams in which a header was seen
         self._seen: set[int] = set()  # streams of which a row was seen
-        self._mixed: set[int] = (
-            set()
-        )  # streams that began with bare text: a header there says nothing of the lines below
+        self._mixed = set(mixed)  # streams that began with bare text: a header there says nothing of the lines below
 
     def take(self, batch: Rows) -> Assembled:
         """Records that are complete with this batch."""
@@ -221,8 +232,14 @@ class Assembler:
             rows = rows.reverse()
         first = -(self._count + height) if self._newest_first else self._count
         self._count += height
+        return self._enter(rows.with_columns(_pos=pl.int_range(first, first + height, dtype=pl.Int64)), intake)
+
+    def insert(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
+        """Take some of the rows that follow, each with its place among them in `_pos`; `follow` tells how many they are."""
+        return self._enter(rows.with_columns(pl.col("_pos") + self._count), intake)
+
+    def _enter(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         rows = rows.with_columns(
-            _pos=pl.int_range(first, first + height, dtype=pl.Int64),
             _after=pl.lit(False),
             _done=pl.lit(False),
             _joined=pl.lit(False),
@@ -236,8 +253,42 @@ class Assembler:
     def fork(self) -> Assembler:
         """Another that goes on from here: what it is given, or that it is finished, changes nothing in this one."""
         other = copy(self)
-        other._headed = set(self._headed)
+        other._headed, other._seen, other._mixed = set(self._headed), set(self._seen), set(self._mixed)
         return other
+
+    @property
+    def waiting(self) -> Waiting:
+        """What it knows now."""
+        known = (frozenset(streams) for streams in (self._seen, self._headed, self._mixed))
+        return Waiting(self._count, self._held, *known)
+
+    def close(self, ends: pl.DataFrame) -> Assembled:
+        """The records that wait in the streams of these rows, each of which surely starts one: nothing more joins them."""
+        none = Assembled(pl.DataFrame(schema=EVENTS), pl.DataFrame(schema=INTAKE))
+        ends = ends.filter(~COMPLETE)
+        if self._held is None or not self._held.height or not ends.height:
+            return none
+        streams = ends.select("line", key=stream_of(ends))["key"]
+        closed = self._held.select("line", key=stream_of(self._held))["key"].is_in(streams.implode())
+        other = self.fork()
+        other._held, self._held = self._held.filter(closed), self._held.filter(~closed)
+        return other.finish()
+
+    @property
+    def oldest(self) -> int | None:
+        """The first line of what waits for its end."""
+        oldest = self._held["line"].min() if self._held is not None and self._held.height else None
+        return oldest if isinstance(oldest, int) else None
+
+    def follow(self, after: Waiting) -> None:
+        """Go on behind rows that another assembler took, whose rows and streams these are, as if it had been this one."""
+        if after.held is not None and after.held.height:
+            held = after.held.with_columns(pl.col("_pos") + self._count)
+            self._held = held if self._held is None else pl.concat([self._held, held]).sort("_pos", maintain_order=True)
+        self._count += after.count
+        self._seen |= after.seen
+        self._headed |= after.headed
+        self._mixed |= after.mixed
 
     def finish(self) -> Assembled:
         """The records that were still open."""
@@ -251,7 +302,7 @@ class Assembler:
     def _advance(self, rows: pl.DataFrame, intake: pl.DataFrame, *, end: bool) -> Assembled:
         if rows.height == 0:
             return Assembled(pl.DataFrame(schema=EVENTS), intake)
-        bare = rows.select(_BARE & ~_COMPLETE).to_series()
+        bare = rows.select(BARE & ~COMPLETE).to_series()
         if not end and not bare.any():
             return self._advance_headers(rows, intake)
         sequence, lines = self._read(rows)
@@ -268,7 +319,7 @@ class Assembler:
     def _advance_headers(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         """Rows that are records of their own, all of them: only the last ones of each stream may go on."""
         light = rows.select(
-            *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=self._key(rows), complete=_COMPLETE, broken=_BROKEN
+            *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=stream_of(rows), complete=COMPLETE, broken=_BROKEN
         )
         out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
         self._held = None
@@ -315,11 +366,11 @@ class Assembler:
             "level",
             *_STATE,
             row=pl.int_range(pl.len(), dtype=pl.Int64),
-            key=self._key(rows),
+            key=stream_of(rows),
             line="line",
             lines="lines",
-            complete=_COMPLETE,
-            bare=_BARE & ~_COMPLETE,
+            complete=COMPLETE,
+            bare=BARE & ~COMPLETE,
             broken=_BROKEN,
         )
         if light["key"].n_unique() > 1:
@@ -358,18 +409,16 @@ class Assembler:
             return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
         return self._tokenize(rows, light, alone)
 
-    def _key(self, rows: pl.DataFrame) -> pl.Expr:
-        """A number for the stream of lines that a row belongs to."""
-        stream = pl.when(pl.col("stream").is_in(["stdout", "stderr"])).then(pl.col("stream"))
-        parts = [pl.col(name) for name in _KEYS[:3]]
-        firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
-        varied = rows.select(
-            (part.ne_missing(part.first())).any().alias(name)
-            for name, part in zip(_KEYS, (*parts, stream), strict=True)
-        ).row(0)
-        if not any(varied):
-            return pl.lit(firsts.item(), dtype=pl.UInt64)
-        return pl.struct(*parts, stream.alias("stream")).hash()
+    def reports(self, rows: pl.DataFrame) -> bool:
+        """Whether some of these rows has a line that opens a report, which may take a header into it."""
+        report = self._patterns.get("report")
+        return bool(report and rows["message"].str.contains(f"(?m:{report})").any())
+
+    def start_surely(self, rows: pl.DataFrame) -> pl.Series:
+        """Which of these rows begin a record whatever was before them, unless that opened a report."""
+        first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
+        odd = _classify(first, self._patterns).is_in(["o", "p", "f", "q"])
+        return rows.select(~BARE & ~COMPLETE & ~(_QUIET & pl.lit(odd))).to_series()
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
@@ -498,6 +547,19 @@ class Assembler:
         return pl.DataFrame(found, schema={"key": pl.UInt64, "from_row": pl.Int64}, orient="row")
 
 
+def stream_of(rows: pl.DataFrame) -> pl.Expr:
+    """A number for the stream of lines that a row belongs to."""
+    stream = pl.when(pl.col("stream").is_in(["stdout", "stderr"])).then(pl.col("stream"))
+    parts = [pl.col(name) for name in _KEYS[:3]]
+    firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
+    varied = rows.select(
+        (part.ne_missing(part.first())).any().alias(name) for name, part in zip(_KEYS, (*parts, stream), strict=True)
+    ).row(0)
+    if not any(varied):
+        return pl.lit(firsts.item(), dtype=pl.UInt64)
+    return pl.struct(*parts, stream.alias("stream")).hash()
+
+
 def _calm(lines: pl.DataFrame) -> pl.Series:
     """Whether a line is a header of unknown level whose text tells of no trouble."""
     unknown = pl.col("lead") & ~pl.col("bare") & pl.col("level").is_null() & pl.col("own").is_in(["x", "y"])
@@ -588,7 +650,7 @@ def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
     cut = capped.value_counts(name="n") if len(capped) else pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
     if blanks.height + cut.height == 0:
         return pl.DataFrame(schema=INTAKE)
-    notice = pl.format("records longer than {} lines or {} KiB keep head and tail: {}", LINE_CAP, BYTE_CAP // 1024, "n")
+    notice = pl.lit(f"a record longer than {LINE_CAP:,} lines or {BYTE_CAP // 1024} KiB keeps head and tail")
     both = blanks.join(cut, on="source", how="full", coalesce=True).sort("source")
     return conform(
         both.select(
@@ -599,7 +661,7 @@ def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
             rejected=pl.lit(0),
             notices=pl.when(pl.col("n").is_null())
             .then(pl.lit([], dtype=pl.List(pl.String)))
-            .otherwise(pl.concat_list(notice)),
+            .otherwise(notice.repeat_by("n")),
         ),
         INTAKE,
     )

@@ -1,4 +1,4 @@
-"""Entries that whoever carried them cut and marked as cut: counted, and told in the report."""
+"""Texts that are not whole: entries marked as cut by whoever carried them, and messages too long to be kept whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from triage.intake.framing import Piece
 
+MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 # anchored at the end only, so that it is searched from there: a look at the last byte is enough for most texts
 _MARKED = (
     r"(?:truncated(?:[\])>…]|\.\.\.)|T(?:RUNCATED|runcated)\]|\[(?i:truncated)[ :][^\]\n]{1,60}\]"
@@ -51,3 +52,31 @@ class Cuts:
         many = f"{self.entries:,} entries are" if self.entries > 1 else "1 entry is"
         place = f" (the first on line {self.line})" if self.line is not None else ""
         return [f"{name}: {many} marked as truncated by what wrote or carried them{place}: their ends are missing here"]
+
+
+@dataclass(slots=True)
+class Long:
+    """How many messages were too long to be kept whole, and the first line of one."""
+
+    count: int = 0
+    line: int | None = None
+
+    def shorten(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with messages of a bearable length."""
+        long = rows["message"].str.len_bytes() > MESSAGE_CAP
+        if not long.any():
+            return rows
+        text, tail = pl.col("message"), MESSAGE_CAP // 4
+        short = text.str.slice(0, MESSAGE_CAP - tail) + "\n[...]\n" + text.str.tail(tail)
+        self.count += int(long.sum())
+        self.line = rows.filter(long)["line"][0] if self.line is None else self.line
+        much = (text.str.len_bytes() > MESSAGE_CAP) & (text.str.len_chars() > MESSAGE_CAP)
+        return rows.with_columns(pl.when(much).then(short).otherwise(text))
+
+    def notices(self, name: str) -> list[str]:
+        """What was counted, as a sentence."""
+        if not self.count:
+            return []
+        many = f"{self.count:,} messages" if self.count > 1 else "1 message"
+        was = "were" if self.count > 1 else "was"
+        return [f"{name}: {many} longer than {MESSAGE_CAP >> 10} KiB {was} shortened (the first on line {self.line})"]
