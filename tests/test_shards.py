@@ -7,17 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from triage import shards, workers
+from triage import options, shards, workers
 from triage.engine import analyze, summarize
 from triage.errors import TriageError
 from triage.intake.sources import Part, cut_lines, open_sources
@@ -31,7 +30,13 @@ STACK = (
     '    raise ValueError("bad")',
     "ValueError: bad amount 3",
 )
-GO = ("panic: runtime error: index out of range [3] with length 3", "", "goroutine 1 [running]:", "main.pay(...)", "\t/app/pay.go:17 +0x1d")
+GO = (
+    "panic: runtime error: index out of range [3] with length 3",
+    "",
+    "goroutine 1 [running]:",
+    "main.pay(...)",
+    "\t/app/pay.go:17 +0x1d",
+)
 JAVA = (
     "java.lang.IllegalStateException: no pool",
     "\tat com.shop.Pool.take(Pool.java:31)",
@@ -127,7 +132,7 @@ def assert_same(a: Summary, b: Summary) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def patience() -> None:
+def patience() -> Iterator[None]:
     """Parts that began with a wrong assumption never make the rest to be read in one go."""
     before, shards._PATIENCE = shards._PATIENCE, 10_000
     yield
@@ -140,7 +145,7 @@ def write(path: Path, lines: Sequence[str]) -> Path:
 
 
 mixed = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
 
@@ -157,3 +162,127 @@ def test_text_gives_the_same_wherever_it_is_cut(tmp_path: Path, kinds: list[tupl
 def test_entries_give_the_same_wherever_they_are_cut(tmp_path: Path, kinds: list[tuple[str, int]], size: int) -> None:
     path = write(tmp_path / "app.jsonl", make_json(kinds))
     assert_same(read_in_parts(path, size), read_in_parts(path, 1 << 30))
+
+
+@mixed
+@given(listed(JSON), listed(TEXT), st.sampled_from((1, 3000, 1 << 20)))
+def test_the_size_of_the_blocks_changes_nothing(
+    tmp_path: Path, entries: list[tuple[str, int]], texts: list[tuple[str, int]], size: int
+) -> None:
+    paths = [write(tmp_path / "a.jsonl", make_json(entries)), write(tmp_path / "b.log", make_text(texts))]
+    whole = [read_in_parts(path, 1 << 30) for path in paths]
+    with pytest.MonkeyPatch.context() as patched:
+        small = replace(reading_options(Options()), block_bytes=size, batch_bytes=2 * size, text_bytes=size)
+        patched.setattr(shards, "reading_options", lambda _: small)
+        for path, one in zip(paths, whole, strict=True):
+            assert_same(read_in_parts(path, 1 << 30), one)
+
+
+def make_large(path: Path, records: int) -> Path:
+    """A log of two services, with tracebacks, that is large enough for several parts."""
+    kinds = [
+        ("error" if n % 40 == 0 else "chain" if n % 97 == 0 else "access" if n % 7 == 0 else "info", n)
+        for n in range(records)
+    ]
+    return write(path, make_text(kinds))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SMALLEST", 64 << 10)
+    monkeypatch.setattr(shards, "_TOGETHER", 64 << 10)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_one_two_and_seven_processes_give_the_same_report_byte_for_byte(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    make_large(folder / "app.log", 9_000)
+    write(folder / "web.jsonl", make_json([("info" if n % 9 else "lines", n) for n in range(1_500)]))
+    for n in range(5):
+        write(folder / f"small-{n}.log", make_text([("error", n), ("info", n)]))
+    reports = [
+        json.dumps(analyze([str(folder)], Options(jobs=jobs)).to_dict(), sort_keys=True, default=str)
+        for jobs in (1, 2, 7)
+    ]
+    assert reports[0] == reports[1] == reports[2]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shards, "SMALLEST", 1 << 30)
+        whole = json.dumps(analyze([str(folder)]).to_dict(), sort_keys=True, default=str)
+    assert reports[0] == whole
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_is_killed_ends_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_large(tmp_path / "app.log", 3_000)
+    monkeypatch.setattr(workers, "_PROGRAM", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(TriageError, match="ended by signal 9"):
+        summarize([str(path)], Options(jobs=2))
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_goes_wrong_in_a_worker_is_raised_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_large(tmp_path / "app.log", 3_000)
+    failing = workers._PROGRAM.replace(
+        "from triage.workers import serve; ",
+        "from triage import workers; from triage.errors import TriageError; from triage.workers import serve\n"
+        "def fail(*_): raise TriageError('no such luck', hint='try again')\n"
+        "workers.Reader.run = fail\n",
+    )
+    monkeypatch.setattr(workers, "_PROGRAM", failing)
+    with pytest.raises(TriageError, match="no such luck"):
+        summarize([str(path)], Options(jobs=2))
+
+
+def test_ctrl_c_ends_all_processes_at_once(tmp_path: Path) -> None:
+    path = make_large(tmp_path / "app.log", 3_000)
+    code = """
+import os, signal, sys, threading, time
+from triage import options, shards, workers
+from triage.cli import run
+shards.SMALLEST = 64 << 10
+workers._PROGRAM = "import time; print(flush=True); time.sleep(60)"
+shards.Reader.run = lambda *_: time.sleep(60)
+def stop():
+    time.sleep(1.5)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=stop).start()
+raise SystemExit(run(["analyze", sys.argv[1], "--jobs", "3"]))
+"""
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+        assert process.wait(30) == 128 + signal.SIGINT
+    assert time.monotonic() - began < 30
+
+
+def test_few_bytes_are_read_in_one_process(tmp_path: Path) -> None:
+    path = make_large(tmp_path / "app.log", 100)
+    reader = Reader(Options())
+    tasks = reader.plan(open_sources([str(path)]))
+    assert workers.choose_jobs(tasks, Options()) == 1
+    assert workers.choose_jobs(tasks * 9, Options(jobs=7)) == 7
+
+
+def test_a_file_is_cut_at_the_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(b"one\n" + b"x" * 300 + b"\n\nfour\nfive")
+    (source,) = open_sources([str(path)])
+    for size in range(1, 320):
+        parts = cut_lines(source, size)
+        read = [b"".join(source.open(part).chunks()) for part in parts]
+        assert b"".join(read) == path.read_bytes()
+        assert all(data.endswith(b"\n") for data in read[:-1])
+        assert parts[-1] == Part(parts[-1].start, None)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512MB", 512 << 20), ("2g", 2 << 30), ("1.5 GiB", 3 << 29), ("200000000", 200_000_000)])  # fmt: skip
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert options.size(text) == size
+
+
+@pytest.mark.parametrize("wrong", [{"jobs": 0}, {"memory": 1}])
+def test_what_the_machine_cannot_give_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(TriageError):
+        Options(**wrong)  # type: ignore[arg-type] # both are numbers

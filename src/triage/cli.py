@@ -168,6 +168,18 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        help="Processes that read; as many as processors and --memory allow where it pays, unless you say.",
+        show_default=False,
+    ),
+]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", help="Memory that all of them together should stay under.")
+]
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 app = typer.Typer(
@@ -233,12 +245,15 @@ def analyze(
     no_redact: NoRedact = False,
     fail_on: FailOn = None,
     quiet: Quiet = False,
+    jobs: Jobs = None,
+    memory: Memory = "512MB",
     verbose: Verbose = False,
 ) -> None:
     """Turn logs into an incident report."""
     outputs = _check_outputs(output or [], inputs or [])
     names = _inputs(inputs)
     options = _options(since, until, service, tz, mapped, input_format, patterns, repo=repo, title=title)
+    options = _within(options, jobs, memory)
     if baseline is not None:
         options = replace(options, baseline=_side(baseline, options))
     from triage.engine import analyze as analyze_logs
@@ -397,6 +412,8 @@ def summarize(
     input_format: InputFormat = None,
     patterns: Patterns = None,
     quiet: Quiet = False,
+    jobs: Jobs = None,
+    memory: Memory = "512MB",
     verbose: Verbose = False,
 ) -> None:
     """Read logs into a small file that merges with others: the first half of analyze, for many hosts."""
@@ -404,7 +421,7 @@ def summarize(
         raise TriageError("summarize needs a file to write", hint="triage summarize app.log -o app.summary")
     _check_output(output, (".summary",), inputs or [])
     names = _inputs(inputs)
-    options = _options(since, until, service, tz, mapped, input_format, patterns)
+    options = _within(_options(since, until, service, tz, mapped, input_format, patterns), jobs, memory)
     from triage.engine import summarize as summarize_logs
 
     began = time.monotonic()
@@ -860,6 +877,13 @@ def _options(
     )
     further: dict[str, Any] = {"field_map": field_map} if field_map else {}
     return replace(options, **further)
+
+
+def _within(options: Options, jobs: int | None, memory: str) -> Options:
+    """The options with what the machine may be asked for."""
+    from triage.options import size
+
+    return replace(options, jobs=jobs, memory=size(memory))
 
 
 def _mapping(pairs: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -20,6 +20,11 @@ from triage.packs import pattern_dirs
 
 AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+LEAST_MEMORY = 128 << 20
+PROCESS = 200 << 20  # bytes that one process takes, batches of full size included
+_BARE = 144 << 20  # of which so much before it reads anything
+_JSON_BATCH, _TEXT_BATCH = 12 << 20, 6 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,22 @@ class Options:
     with_fields: bool = False
     jobs: int | None = None  # processes that read; None: as many as pay
     memory: int = 512 << 20  # bytes that all of them together should stay under
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise TriageError(f"{self.jobs} processes cannot read", hint="--jobs 1 reads in one process")
+        if self.memory < LEAST_MEMORY:
+            raise TriageError(
+                f"{self.memory >> 20} MB of memory are too little", hint=f"at least {LEAST_MEMORY >> 20} MB are needed"
+            )
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as "512MB" or "2 GiB", in powers of 1,024; TriageError when it is none."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise TriageError(f"{text!r} is no size", hint="write it like 512MB or 2GB")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def moment(text: str, end: datetime | None = None) -> datetime:
@@ -75,8 +96,14 @@ def _our_catalog() -> Catalog:
 
 
 def reading_options(options: Options) -> ReadOptions:
-    """What of the options concerns decoding."""
+    """What of the options concerns decoding.
+
+    Batches are smaller where memory is short; how many processes there are has no say, so that they all read alike.
+    """
+    share = min(1.0, max(0.08, (options.memory - _BARE) / (PROCESS - _BARE)))
     return ReadOptions(
+        batch_bytes=int(share * _JSON_BATCH),
+        text_bytes=int(share * _TEXT_BATCH),
         tz=options.tz,
         input_format=options.input_format,
         level_map=options.level_map,

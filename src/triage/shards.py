@@ -258,6 +258,11 @@ def _lent(rows: pl.DataFrame, order: Order) -> pl.DataFrame:
     return pl.DataFrame({"line": lines - 1, "at": order.before(lines)}) if len(lines) else _TIMES
 
 
+def _last_time(order: Order, line: int) -> pl.DataFrame:
+    """The last time that was seen, as that of the row in front of a line."""
+    return pl.DataFrame({"line": [line - 1], "at": [order.last]}, schema=_TIMES.schema).drop_nulls()
+
+
 def _without_borders(assembled: Assembled) -> Assembled:
     return Assembled(assembled.events.filter(_IS_ROW), assembled.intake)
 
@@ -375,8 +380,8 @@ class Trunk:
         course, order = self._course, self._course.order
         yield shift_lines(partial.summary, self._line - 1)
         course.assembler = assembler
-        before = pl.DataFrame({"line": [self._line - 1], "at": [order.last]}, schema=_TIMES.schema).drop_nulls()
-        order.know(pl.concat([before, partial.lent.with_columns(pl.col("line") + self._line - 1)]))
+        order.know(_last_time(order, self._line))
+        order.know(partial.lent.with_columns(pl.col("line") + self._line - 1))
         order.disorder += partial.disorder + (
             partial.first is not None and order.last is not None and partial.first < order.last
         )
@@ -392,6 +397,7 @@ class Trunk:
         size, lines = self._waits
         line = self._line - lines
         self._waits = (0, 0)
+        self._course.order.know(_last_time(self._course.order, line))
         for batch in self._reader.batches(self._source, Part(part.start - size, part.end, line), self._decoder):
             self._line = line = line + int(batch.intake["lines"].sum())
             yield from self._course.take(batch)

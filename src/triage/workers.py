@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, Any
 
 from triage.errors import TriageError
-from triage.options import Options
+from triage.options import PROCESS, Options
 from triage.shards import Outcome, Reader, Task
 
 PAYS = 48 << 20  # bytes for each process from which on starting one is worth what it costs
@@ -40,8 +40,8 @@ def choose_jobs(tasks: Sequence[Task], options: Options) -> int:
     """How many processes are worth it for these tasks, this one among them."""
     if len(tasks) < 2 or getattr(sys, "frozen", False) or not sys.executable:
         return 1
-    wanted = options.jobs or min(processors(), MOST, max(1, sum(task.size for task in tasks) // PAYS))
-    return min(wanted, len(tasks))
+    pays, fits = sum(task.size for task in tasks) // PAYS, options.memory // PROCESS
+    return min(len(tasks), options.jobs or max(1, min(processors(), MOST, pays, fits)))
 
 
 @contextmanager
@@ -77,6 +77,7 @@ class _Crew:
         self._done: dict[int, Outcome] = {}
         self._failed: list[BaseException] = []
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
         self._over = False
 
     def start(self, count: int) -> None:
@@ -87,7 +88,8 @@ class _Crew:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
             self._processes.append(process)
-            threading.Thread(target=self._talk, args=(process,), daemon=True).start()
+            self._threads.append(threading.Thread(target=self._talk, args=(process,), daemon=True))
+            self._threads[-1].start()
 
     def end(self, *, kill: bool) -> None:
         """End all processes."""
@@ -98,12 +100,17 @@ class _Crew:
             if kill:
                 process.kill()
             elif process.stdin is not None:
-                process.stdin.close()
+                with suppress(OSError):
+                    process.stdin.close()
         for process in self._processes:
             process.wait()
+        for thread in self._threads:
+            thread.join()
+        for process in self._processes:
             for pipe in (process.stdin, process.stdout):
-                if pipe is not None and not pipe.closed and kill:
-                    pipe.close()
+                with suppress(OSError):  # what was to be written when it ended
+                    if pipe is not None:
+                        pipe.close()
 
     def outcomes(self, reader: Reader) -> Iterator[Outcome]:
         """What came of each task, in order; while it is waited for, this process does others."""

@@ -25,7 +25,6 @@ from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
-_TEXT_BLOCK = 8 << 20
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
@@ -42,7 +41,8 @@ class ReadOptions:
     field_map: Mapping[str, str] = field(default_factory=dict)
     with_fields: bool = False
     block_bytes: int = 1 << 20  # of JSON lines that are decoded at once: they stay in the cache of the processor
-    batch_bytes: int = 24 << 20  # that are made into rows at once
+    batch_bytes: int = 12 << 20  # that are made into rows at once
+    text_bytes: int = 6 << 20  # of plain lines
     year: int | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ def look(source: Source, stream: Stream, catalog: Catalog, options: ReadOptions)
 
 def piece_bytes(reading: Reading, options: ReadOptions) -> int:
     """How large a piece is that is read at once."""
-    return min(options.block_bytes if reading.json_first else _TEXT_BLOCK, options.batch_bytes)
+    return min(options.block_bytes if reading.json_first else options.text_bytes, options.batch_bytes)
 
 
 @dataclass(frozen=True, slots=True)
