@@ -46,13 +46,36 @@ TABLES = {
             '' AS exit_code, NULL::VARCHAR AS message
         FROM read_csv($path, columns = {line: 'VARCHAR'}, delim = '\\x01', quote = '', escape = '', header = false)
     """,
+    "flat": """
+        CREATE TEMP TABLE t AS
+        SELECT level AS severity, NULL::INTEGER AS status, NULL::DOUBLE AS latency_ms, '' AS exit_code,
+               CASE WHEN level = 'ERROR' THEN message END AS message
+        FROM read_json(
+            $path, format = 'newline_delimited', ignore_errors = true, maximum_object_size = 67108864,
+            columns = {level: 'VARCHAR', message: 'VARCHAR'})
+    """,
+    "heroku": """
+        CREATE TEMP TABLE t AS
+        SELECT
+            NULL::VARCHAR AS severity,
+            try_cast(regexp_extract(line, ' status=(\\d{3}) ', 1) AS INTEGER) AS status,
+            try_cast(regexp_extract(line, ' service=(\\d+)ms ', 1) AS DOUBLE) AS latency_ms,
+            '' AS exit_code, NULL::VARCHAR AS message
+        FROM read_csv($path, columns = {line: 'VARCHAR'}, delim = '\\x01', quote = '', escape = '', header = false)
+    """,
 }
+UNASKED = {
+    "flat": ("top",),
+    "heroku": ("top", "errors", "warnings", "error_rate"),
+}  # where a record is more than its line
 
 # A broken line gives a row of nulls.
 RECORDS = {
     "gcp": "SELECT count(severity) FROM t",
     "text": "SELECT count(*) FROM t WHERE severity <> ''",
     "access": "SELECT count(*) FROM t",
+    "flat": "SELECT count(severity) FROM t",
+    "heroku": "SELECT count(*) FROM t",
 }
 
 TOP = """
@@ -78,7 +101,7 @@ def answer(kind: str, path: Path) -> dict[str, Any]:
         "SELECT avg(latency_ms), approx_quantile(latency_ms, 0.5), approx_quantile(latency_ms, 0.95),"
         " max(latency_ms) FROM t"
     )[0]
-    return {
+    found = {
         "records": records,
         "errors": errors,
         "warnings": severity.get("WARNING", 0),
@@ -88,6 +111,7 @@ def answer(kind: str, path: Path) -> dict[str, Any]:
         "exits": dict(rows("SELECT exit_code, count(*) FROM t WHERE exit_code <> '' GROUP BY 1")),
         "top": [n for (n,) in rows(TOP)],
     }
+    return {name: value for name, value in found.items() if name not in UNASKED.get(kind, ())}
 
 
 if __name__ == "__main__":

@@ -54,11 +54,14 @@ def parse_size(text: str) -> int:
 
 def write_log(kind: str, size: int, path: Path, *, seed: int = 7) -> int:
     """Write at least `size` bytes of that kind, the same for the same seed; returns the number of lines."""
-    if kind not in KINDS:
-        raise TriageError(f"no kind of log called {kind!r}", hint=f"known: {', '.join(KINDS)}")
+    from benchmarks.shapes import make_flat, make_heroku
+
+    kinds = {**KINDS, "flat": make_flat, "heroku": make_heroku}
+    if kind not in kinds:
+        raise TriageError(f"no kind of log called {kind!r}", hint=f"known: {', '.join(kinds)}")
     lines = 0
     with path.open("wb") as out:
-        for text in KINDS[kind](Random(seed), lambda: out.tell() / size):
+        for text in kinds[kind](Random(seed), lambda: out.tell() / size):
             out.write(text.encode() + b"\n")
             lines += text.count("\n") + 1
             if out.tell() >= size:
@@ -127,7 +130,7 @@ SEVERITY_NUMBERS = {"DEBUG": 100, "INFO": 200, "WARNING": 400, "ERROR": 500}
 
 
 def _request(random: Random, *, failing: bool) -> dict[str, object]:
-    status = _status(random, failing=failing)
+    status = pick_status(random, failing=failing)
     latency = 60.0 + random.random() / 50 if status == 503 else random.lognormvariate(-3, 0.9)
     route = random.choice(ROUTES).format(random.randrange(10**6))
     return {
@@ -148,7 +151,8 @@ def _request(random: Random, *, failing: bool) -> dict[str, object]:
     }
 
 
-def _status(random: Random, *, failing: bool) -> int:
+def pick_status(random: Random, *, failing: bool) -> int:
+    """An HTTP status: behind the onset nearly a fifth are failures."""
     die = random.random()
     if failing and die < 0.18:
         return 503 if die < 0.06 else 500
@@ -224,7 +228,7 @@ def make_access(random: Random, share: Callable[[], float]) -> Iterator[str]:
     while True:
         failing = share() > ONSET
         at += timedelta(microseconds=random.randrange(100, 5000))
-        status = _status(random, failing=failing)
+        status = pick_status(random, failing=failing)
         seconds = 60.0 if status == 503 else min(random.lognormvariate(-3, 0.9), 59.0)
         route = random.choice(ROUTES).format(random.randrange(10**6))
         yield (

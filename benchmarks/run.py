@@ -1,4 +1,4 @@
-"""`triage analyze --format json` and DuckDB on the same log, by turns: CPU seconds, memory, and whether they agree."""
+"""`triage analyze --format json` and its peers on the same log, by turns: CPU seconds, wall, memory, and whether they agree."""
 
 from __future__ import annotations
 
@@ -8,75 +8,119 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import PEERS, Peer
 from triage.errors import TriageError
 
-EXACT = ("records", "errors", "warnings", "status", "exits", "top")
+EXACT = ("records", "errors", "warnings", "status", "exits", "top", "server_errors")
 TOLERANCE = {"mean": 0.001, "p50": 0.02, "p95": 0.02, "max": 0.0001}  # DuckDB's quantiles are estimates too
+OURS = "triage"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished program: user and system seconds with those of its children, largest resident size."""
+    """One finished program: user and system seconds with those of its children, seconds on the wall, and the largest sum
+    of the resident sizes of all its processes."""
 
     cpu_s: float
+    wall_s: float
     peak_mb: float
     answer: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Both programs, one right after the other."""
+def compare(
+    kind: str, path: Path, *, rounds: int = 3, names: Sequence[str] = (), options: Sequence[str] = ()
+) -> dict[str, list[Run]]:
+    """Run triage and the peers that are installed (or those that are named) by turns.
 
-    triage: Run
-    duckdb: Run
-
-    @property
-    def ratio(self) -> float:
-        """CPU seconds of triage for one of DuckDB."""
-        return self.triage.cpu_s / self.duckdb.cpu_s
-
-
-def compare(kind: str, path: Path, *, pairs: int = 3) -> list[Pair]:
-    """Run both programs by turns; TriageError when their answers differ, for then their times mean nothing."""
-    done = []
-    for _ in range(pairs):
-        ours = measure(
-            [sys.executable, "-c", "from triage.cli import main; main()", "analyze", str(path), "--format", "json"]
-        )
-        theirs = measure([sys.executable, "-m", "benchmarks.duck", kind, str(path)])
-        pair = Pair(Run(ours.cpu_s, ours.peak_mb, from_report(ours.answer)), theirs)
-        if problems := disagreements(pair.triage.answer, pair.duckdb.answer):
-            raise TriageError(
-                "the answers differ: " + "; ".join(problems), hint="one of the two reads this log wrongly"
-            )
-        done.append(pair)
-    return done
+    TriageError when their answers differ, for then their times mean nothing.
+    """
+    peers = [p for p in PEERS if kind in p.kinds and p.installed and (not names or p.name in names)]
+    runs: dict[str, list[Run]] = {OURS: [], **{peer.name: [] for peer in peers}}
+    for _ in range(rounds):
+        ours = run_triage(path, options)
+        runs[OURS].append(ours)
+        for peer in peers:
+            theirs = _run_peer(peer, kind, path)
+            if problems := disagreements(ours.answer, theirs.answer):
+                raise TriageError(
+                    f"triage and {peer.name} differ: " + "; ".join(problems),
+                    hint="one of the two reads this log wrongly",
+                )
+            runs[peer.name].append(theirs)
+    return runs
 
 
-def measure(command: Sequence[str]) -> Run:
-    """Run a program that prints one JSON value; TriageError with its last words when it fails."""
+def run_triage(path: Path, options: Sequence[str] = ()) -> Run:
+    """One run of triage."""
+    program = [sys.executable, "-c", "from triage.cli import main; main()", "analyze", str(path), "--format", "json"]
+    return measure([*program, *options], lambda out: from_report(json.loads(out)))
+
+
+def _run_peer(peer: Peer, kind: str, path: Path) -> Run:
+    return measure(peer.command(kind, path), lambda out: peer.read(kind, out))
+
+
+def measure(command: Sequence[str], read: Callable[[bytes], Mapping[str, Any]]) -> Run:
+    """Run a program and read what it prints; TriageError with its last words when it fails."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        watched = _Watched(process.pid)
+        watched.start()
         _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.monotonic() - began
+        watched.join()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         if process.returncode:
             last = err.read().decode(errors="replace").strip()[-500:]
-            raise TriageError(f"{' '.join(command[1:3])} ended with {process.returncode}: {last}")
-        peak_mb = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-        return Run(usage.ru_utime + usage.ru_stime, peak_mb, json.load(out))
+            raise TriageError(f"{' '.join(command[:3])} ended with {process.returncode}: {last}")
+        alone_mb = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+        return Run(usage.ru_utime + usage.ru_stime, wall_s, max(alone_mb, watched.peak_mb), read(out.read()))
+
+
+class _Watched(threading.Thread):
+    """Looks now and then how much memory a process and its children take together, where /proc tells."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self.peak_mb = 0.0
+
+    def run(self) -> None:
+        page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+        while pages := sum(map(_pages, _family(self._process))):
+            self.peak_mb = max(self.peak_mb, pages * page / (1 << 20))
+            time.sleep(0.02)
+
+
+def _family(process: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return [process]
+    return [process, *(one for child in children for one in _family(int(child)))]
+
+
+def _pages(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def from_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a report that DuckDB is asked for too.
+    """The part of a report that the peers are asked for too.
 
-    Lines that are broken count as records of their own in a report and are left out by DuckDB: they are taken off here.
+    Lines that are broken count as records of their own in a report and are left out by others: they are taken off here.
     """
     counts, http = report["counts"], report["http"] or {}
     latency = http.get("latency_ms") or {}
@@ -87,8 +131,8 @@ def from_report(report: Mapping[str, Any]) -> dict[str, Any]:
         "records": counts["records"] - report["intake"]["rejected"],
         "errors": counts["errors"],
         "warnings": counts["warnings"],
-        "error_rate": counts["error_rate"],
         "status": dict(http.get("status") or {}),
+        "server_errors": http.get("errors") or 0,
         "latency_ms": {key: latency.get(key) for key in TOLERANCE},
         "exits": dict(report["exits"]["codes"]),
         "top": sorted((c["count"] for c in messages), reverse=True)[:5],
@@ -96,31 +140,36 @@ def from_report(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def disagreements(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """What the two answers do not share, as sentences; none when they agree."""
-    found = [f"{key} {ours[key]} against {theirs[key]}" for key in EXACT if ours[key] != theirs[key]]
-    for key, tolerance in TOLERANCE.items():
+    """What the two answers do not share of what both say, as sentences; none when they agree."""
+    found = [f"{key} {ours[key]} against {theirs[key]}" for key in EXACT if key in theirs and ours[key] != theirs[key]]
+    for key, tolerance in TOLERANCE.items() if "latency_ms" in theirs else ():
         a, b = ours["latency_ms"][key], theirs["latency_ms"][key]
         if (a is None) != (b is None) or (a is not None and abs(a - b) > tolerance * b):
             found.append(f"latency {key} {a} against {b}")
     return found
 
 
-def describe(path: Path, pairs: Sequence[Pair]) -> str:
-    """A table of the pairs with the medians."""
-    size = path.stat().st_size / 1e9
-    rows = [(p.triage.cpu_s, p.duckdb.cpu_s, p.ratio, p.triage.peak_mb, p.duckdb.peak_mb) for p in pairs]
-    middle = tuple(statistics.median(column) for column in zip(*rows, strict=True))
+def describe(title: str, size: int, runs: Mapping[str, Sequence[Run]]) -> str:
+    """A Markdown table of the medians, and of how many times as much CPU triage takes."""
+    ours = _median(runs[OURS], "cpu_s")
+    wall = _median(runs[OURS], "wall_s")
+    rows = []
+    for name, done in runs.items():
+        cpu, walls, peak = (_median(done, of) for of in ("cpu_s", "wall_s", "peak_mb"))
+        rows.append(
+            f"| {name} | {cpu:.2f} | {walls:.2f} | {peak:.0f} | {size / 1e6 / max(cpu, 0.01):,.0f} "
+            f"| {ours / max(cpu, 0.01):.2f} | {wall / max(walls, 0.01):.2f} |"
+        )
     return "\n".join(
         [
-            f"{path.name}, {size:.2f} GB, CPU seconds and peak MB; the answers agree",
-            f"{'':8}{'triage':>10}{'duckdb':>10}{'ratio':>8}{'triage MB':>12}{'duckdb MB':>12}",
-            *(_row(f"pair {n}", row) for n, row in enumerate(rows, 1)),
-            _row("median", middle),
-            f"a GB: triage {middle[0] / size:.2f} s, duckdb {middle[1] / size:.2f} s",
+            f"{title}, {size / 1e6:,.0f} MB",
+            "",
+            "| | CPU s | wall s | peak MB | MB per CPU s | triage's CPU to its | triage's wall to its |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
         ]
     )
 
 
-def _row(name: str, row: Sequence[float]) -> str:
-    ours, theirs, ratio, our_mb, their_mb = row
-    return f"{name:8}{ours:10.2f}{theirs:10.2f}{ratio:8.2f}{our_mb:12.0f}{their_mb:12.0f}"
+def _median(runs: Sequence[Run], of: str) -> float:
+    return float(statistics.median(getattr(run, of) for run in runs))

@@ -20,7 +20,7 @@ from triage.summary import Summary
 FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
 _ROWS = 131_072  # quiet events that are counted before tables are made of them
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
-_LOUD = 32_768  # the same for events that carry a failure, which are kept whole until then
+_LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
 
 
 @dataclass(frozen=True, slots=True)
