@@ -157,6 +157,14 @@ def test_text_gives_the_same_wherever_it_is_cut(tmp_path: Path, kinds: list[tupl
     assert_same(read_in_parts(path, size), read_in_parts(path, 1 << 30))
 
 
+def test_entries_that_a_border_splits_are_read_again(tmp_path: Path) -> None:
+    """What waits for its other half at the end of a part is counted once, also where several such borders follow."""
+    path = write(tmp_path / "app.log", make_text([("java" if n % 9 == 4 else "cri", n) for n in range(60)]))
+    whole = read_in_parts(path, 1 << 30)
+    for size in range(150, 250, 7):
+        assert_same(read_in_parts(path, size), whole)
+
+
 @mixed
 @given(listed(JSON), st.sampled_from((500, 1500, 4000)))
 def test_entries_give_the_same_wherever_they_are_cut(tmp_path: Path, kinds: list[tuple[str, int]], size: int) -> None:

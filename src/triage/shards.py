@@ -395,13 +395,13 @@ class Trunk:
     def _read(self, part: Part) -> Iterator[Summary]:
         """Read the part with all that is known of those before it."""
         size, lines = self._waits
-        line = self._line - lines
+        line, told = self._line - lines, self._line - lines - self._decoder.waits[1]  # what waits is still to be told
         self._waits = (0, 0)
-        self._course.order.know(_last_time(self._course.order, line))
+        self._course.order.know(_last_time(self._course.order, told))
         for batch in self._reader.batches(self._source, Part(part.start - size, part.end, line), self._decoder):
-            self._line = line = line + int(batch.intake["lines"].sum())
+            told += int(batch.intake["lines"].sum())
             yield from self._course.take(batch)
-        self._line = line + self._decoder.waits[1]
+        self._line = told + self._decoder.waits[1]
         yield from self._course.rest()
 
     def _shift(self, rows: pl.DataFrame | None) -> pl.DataFrame | None:
