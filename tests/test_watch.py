@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from triage.diagnosis.diagnose import diagnose
 from triage.engine import Options, analyze, catalog_of
 from triage.intake.growing import GrowingFile
 from triage.intake.sources import HEAD_BYTES, Block, Source
+from triage.live.events import QUIET, Announcer
 from triage.rendering.screen import Status, pulse, screen
-from triage.report import Report
-from triage.watch import Announcer, Growing
+from triage.report import Incident, Report
+from triage.watch import Growing
 
 LOGS = (
     SAMPLES / "render-missing-init" / "logs.txt",
@@ -143,22 +144,58 @@ def test_a_file_is_followed_through_its_birth_a_truncation_and_a_rotation(tmp_pa
 # ------------------------------------------------------------------------------------------------ events
 
 
+def standing(report: Report, incident: Incident, **changes: Any) -> Report:
+    """The report with that incident alone, changed so."""
+    return replace(report, incidents=(replace(incident, **changes),))
+
+
 def test_an_incident_is_told_once_and_again_when_its_verdict_changes() -> None:
     report = analyze(LOGS[1])
-    [incident, *_] = report.incidents
-    incident = replace(incident, ongoing=True)
-    report = replace(report, incidents=(incident,))
-    worse = replace(report, incidents=(replace(incident, severity="P3"),))
-    over = replace(report, incidents=(replace(incident, ongoing=False),))
+    assert report.window is not None
+    incident = report.incidents[0]
+    report = standing(report, incident, ongoing=True, end=report.window.end)
+    worse = standing(report, report.incidents[0], severity="P3")
     announcer = Announcer(60)
     assert announcer.take(report, 0) == []  # it may be half of a traceback
+    assert announcer.waits
     assert [e.kind for e in announcer.take(report, 1)] == ["opened"]
     assert announcer.take(report, 100) == []
     assert [e.kind for e in announcer.take(worse, 101)] == ["changed"]
     assert announcer.take(report, 120) == []  # too soon
     assert [e.kind for e in announcer.take(report, 162)] == ["changed"]
-    assert announcer.take(over, 170) == []
-    assert [e.kind for e in announcer.take(over, float("inf"))] == ["recovered"]
+
+
+def test_an_incident_with_something_logged_behind_it_is_told_at_once() -> None:
+    report = analyze(LOGS[1])
+    assert report.window is not None
+    report = standing(report, report.incidents[0], ongoing=True, end=report.window.end - timedelta(milliseconds=1))
+    assert [e.kind for e in Announcer(60).take(report, 0)] == ["opened"]
+
+
+def test_a_recovery_needs_the_log_to_go_on_without_failures() -> None:
+    report = analyze(LOGS[1])
+    assert report.window is not None
+    end = report.window.end
+    failing = standing(report, report.incidents[0], ongoing=True, end=end - timedelta(seconds=1))
+    lull = standing(report, report.incidents[0], ongoing=False, end=end - timedelta(seconds=5))
+    over = standing(report, report.incidents[0], ongoing=False, end=end - QUIET)
+    announcer = Announcer(10)
+    assert [e.kind for e in announcer.take(failing, 0)] == ["opened"]
+    assert announcer.take(lull, 20) == []
+    [event] = announcer.take(over, 40)
+    assert (event.kind, event.incident.ongoing) == ("recovered", False)
+    assert announcer.take(over, 80) == []
+    assert [e.kind for e in announcer.take(failing, 90)] == ["returned"]
+    assert [e.kind for e in announcer.take(lull, 95, last=True)] == ["recovered"]
+
+
+def test_what_turns_out_to_be_no_incident_is_withdrawn() -> None:
+    report = analyze(LOGS[1])
+    announcer = Announcer(60)
+    assert len(announcer.take(standing(report, report.incidents[0], ongoing=True), 0, last=True)) == 1
+    assert announcer.take(replace(report, incidents=()), 30) == []
+    assert [e.kind for e in announcer.take(replace(report, incidents=()), 61)] == ["withdrawn"]
+    assert announcer.take(replace(report, incidents=()), 200) == []
 
 
 # ------------------------------------------------------------------------------------------------ screens
