@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from triage.engine import Options
+from triage.intake.sources import STDIN
 from triage.live.child import GRACE_S, Command
 from triage.live.events import Announcer, Event
 from triage.live.keys import Keys, take_over
@@ -22,7 +23,7 @@ from triage.report import Report
 from triage.watch import Watch
 
 PAUSE_S = 0.3  # from one diagnosis to the next, at least
-IDLE_SHARE, BUSY_SHARE = 2, 8  # and so many times what it takes: of a stream that fills the buffer, reading comes first
+BUSY_SHARE = 8  # and as long as it takes, or so many times that where the buffer fills up: reading comes first then
 WAIT_S = 0.1  # so soon is a key answered
 DRAW_S = 5.0  # the screen says how long it has been silent
 PULSE_S = 30.0
@@ -69,7 +70,8 @@ def run(
         else:
             watch = Watch(inputs, options, pipe=pipe, newest=wishes.screen)
         closing.callback(watch.end)
-        session = _Session(watch, wishes, options, asked, tuple([name] if command else inputs), child)
+        names = (name,) if command else tuple("standard input" if i == STDIN else i for i in inputs)
+        session = _Session(watch, wishes, options, asked, names, child)
         with take_over(wishes.screen) as keys:
             watch.start()
             session.loop(keys)
@@ -112,7 +114,8 @@ class _Session:
 
     def loop(self, keys: Keys) -> None:
         """Until the sources are over or somebody asks for the end."""
-        watch, due, drawn = self._watch, 0.0, 0.0
+        watch, due, late, drawn = self._watch, 0.0, 0.0, 0.0
+        stale = False  # something was taken since the last look
         while not (self._asked.yes or watch.over):
             if time.monotonic() - drawn >= DRAW_S or self._was_resized():
                 self._draw()
@@ -124,15 +127,15 @@ class _Session:
             now = time.monotonic()
             if self._listen(now):
                 drawn = 0.0
-            if fresh and (now >= due or watch.full):
-                behind = watch.full
+            behind = watch.full
+            if fresh and (now >= due or behind):
                 watch.take()
-                self._fresh = now
-                if now >= due:
-                    self._look(now)
-                    done = time.monotonic()
-                    cost = done - now
-                    due, drawn = done + max(PAUSE_S - cost, cost * (BUSY_SHARE if behind else IDLE_SHARE - 1)), 0.0
+                self._fresh, stale = now, True
+            if stale and now >= (late if behind else due):
+                self._look(now)
+                done = time.monotonic()
+                due, late = done + max(PAUSE_S - (done - now), done - now), done + BUSY_SHARE * (done - now)
+                drawn, stale = 0.0, False
             elif self._report is not None and self._announcer.waits and self._announce(self._report):
                 drawn = 0.0
             if fresh and now < due:

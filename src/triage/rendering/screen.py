@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 KEYS = "q quit · ↑↓ ⏎ look at a group · w write the report · f freeze · m mark"
 KEYS_NEAR = "esc back · ↑↓ scroll · ←→ other groups · w write the report · f freeze · q quit"
-_MOST_GROUPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +224,9 @@ def _body(report: Report, view: View, width: int, height: int) -> Iterable[Text]
     from rich.text import Text
 
     told = story.tell(report)
-    groups = _groups(report, view, width, _MOST_GROUPS if height < 40 else story.MOST_CLUSTERS)
-    for block in terminal.live_blocks(told, width, [] if report.healthy and not view.chosen else groups):
+    most = 4 if height < 30 else 6 if height < 40 else story.MOST_CLUSTERS
+    groups = [] if report.healthy and not view.chosen else _groups(report, view, width, most)
+    for block in terminal.live_blocks(told, width, height, groups):
         yield from block
         yield Text("")
 

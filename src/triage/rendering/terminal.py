@@ -30,6 +30,7 @@ _PACKAGE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*(?:Error|Exception|Warnin
 _MOST_STEPS = 9
 _MOST_CLUSTERS = 6
 _MOST_CLAIMS = 4
+_ROOMY = 34  # rows of a screen that has room for everything
 _MOST_ACTIONS = 6
 _LABEL = 11  # columns that the names on the left take
 
@@ -83,9 +84,9 @@ def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
     yield _closing(told, columns)
 
 
-def live_blocks(told: Story, columns: int, groups: list[Text]) -> Iterable[list[Text]]:
+def live_blocks(told: Story, columns: int, rows: int, groups: list[Text]) -> Iterable[list[Text]]:
     """What matters of a log that still runs, what matters most first: a screen shows as much as there is room for."""
-    yield _verdict(told, columns)
+    yield _verdict(told, columns) if rows >= _ROOMY else _brief(told, columns)
     rates = _rates(told, columns)
     if rates:
         yield rates
@@ -101,12 +102,7 @@ def live_blocks(told: Story, columns: int, groups: list[Text]) -> Iterable[list[
 def _verdict(told: Story, columns: int) -> list[Text]:
     from rich.text import Text
 
-    report = told.report
-    badge = report.severity or ("OK" if report.healthy else "??")
-    head = styled(f" {badge} ", _BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow"))
-    head.append(" ")
-    head.append(escaping.shorten(_plain(report.headline), 3 * columns), style="bold")
-    lines = [hang(head, columns, len(badge) + 3)]
+    lines = [_headline(told, columns, 3)]
     for number, case in enumerate(told.cases, 1):
         label = "root" if len(told.cases) == 1 else f"root {number}"
         if not case.candidates:
@@ -115,7 +111,7 @@ def _verdict(told: Story, columns: int) -> list[Text]:
             )
             continue
         lines.append(row(label, _cause(case.candidates[0], 2 * (columns - _LABEL) - 12), columns, 3))
-    figures_of_impact = list(_impact(report))
+    figures_of_impact = list(_impact(told.report))
     if figures_of_impact:
         lines.append(row("impact", Text(" · ").join(figures_of_impact), columns, 2))
     first = next(iter(told.actions), None)
@@ -123,6 +119,31 @@ def _verdict(told: Story, columns: int) -> list[Text]:
         lines.append(row("do first", _prose(first.text), columns, 2))
     lines.append(row("when", Text(told.stamp, style="dim"), columns, 2))
     return lines
+
+
+def _brief(told: Story, columns: int) -> list[Text]:
+    """The verdict where rows are scarce: what and why."""
+    from rich.text import Text
+
+    lines = [_headline(told, columns, 2)]
+    lines += [
+        row("root", _cause(case.candidates[0], 2 * (columns - _LABEL) - 16), columns, 2)
+        for case in told.cases[:2]
+        if case.candidates
+    ]
+    impact = list(_impact(told.report))
+    if impact:
+        lines.append(row("impact", Text(" · ").join(impact), columns, 1))
+    return lines
+
+
+def _headline(told: Story, columns: int, most: int) -> Text:
+    report = told.report
+    badge = report.severity or ("OK" if report.healthy else "??")
+    head = styled(f" {badge} ", _BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow"))
+    head.append(" ")
+    head.append(escaping.shorten(_plain(report.headline), most * columns), style="bold")
+    return hang(head, columns, len(badge) + 3, most=most)
 
 
 def _cause(best: Candidate, room: int) -> Text:
