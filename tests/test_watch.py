@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import random
 import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -26,13 +21,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT, SAMPLES
+from conftest import SAMPLES
 from triage.diagnosis.diagnose import diagnose
 from triage.engine import Options, analyze, catalog_of
 from triage.intake.growing import GrowingFile
 from triage.intake.sources import HEAD_BYTES, Block, Source
 from triage.live.events import QUIET, Announcer
-from triage.rendering.screen import Status, pulse, screen
 from triage.report import Incident, Report
 from triage.watch import Growing
 
@@ -198,28 +192,6 @@ def test_what_turns_out_to_be_no_incident_is_withdrawn() -> None:
     assert announcer.take(replace(report, incidents=()), 200) == []
 
 
-# ------------------------------------------------------------------------------------------------ screens
-
-
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 50), (40, 10)])
-def test_a_screen_fits_and_has_the_verdict_on_top(width: int, height: int) -> None:
-    report = analyze(LOGS[1])
-    status = Status(("app.log",), 1053, 20.0, 0.0, said=("wrote report.md",))
-    lines = screen(report, status, width=width, height=height, colour=False)
-    assert len(lines) == height
-    assert max(map(len, lines)) <= width
-    assert not any("\x1b" in line for line in lines)
-    assert lines[1].startswith(f" {report.severity} ")
-    assert "q quit" in lines[-1]
-    assert "wrote report.md" in lines[-2]
-
-
-def test_a_line_tells_how_it_stands() -> None:
-    line = pulse(analyze(LOGS[1]), Status(("-",), 1053, 20.0, 0.0))
-    assert line.startswith("P0 · 441 records")
-    assert "\n" not in line
-
-
 # ------------------------------------------------------------------------------------------------ the program
 
 
@@ -286,48 +258,3 @@ def test_a_command_that_cannot_be_run_is_the_users_mistake() -> None:
     _, err = finish(process)
     assert process.returncode == 2
     assert b"cannot run no-such-command-anywhere" in err
-
-
-def on_terminal(*args: str, rows: int, columns: int, env: dict[str, str] | None = None) -> tuple[int, int]:
-    """Start the program on a terminal of that size: its process and our end of the terminal."""
-    pid, ours = pty.fork()
-    if pid == 0:
-        os.chdir(ROOT)
-        os.execvpe(RUN[0], [*RUN, "watch", *args], {**os.environ, "TERM": "xterm", **(env or {})})
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    return pid, ours
-
-
-def read_until(ours: int, text: bytes, seconds: float = 30) -> bytes:
-    got, until = b"", time.monotonic() + seconds
-    while text not in got:
-        assert time.monotonic() < until, got[-2000:]
-        if select.select([ours], [], [], 0.1)[0]:
-            got += os.read(ours, 65536)
-    return got
-
-
-@pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
-@pytest.mark.parametrize("end", [b"q", b"\x03"], ids=["q", "ctrl-c"])
-def test_the_screen_takes_keys_and_leaves_the_terminal_as_it_was(tmp_path: Path, end: bytes) -> None:
-    log, written = tmp_path / "app.log", tmp_path / "now.md"
-    log.write_bytes(CRASH)
-    pid, ours = on_terminal("-o", str(written), str(log), rows=24, columns=80, env={"NO_COLOR": "1"})
-    before = termios.tcgetattr(ours)
-    shown = read_until(ours, b"opened")
-    assert b"\x1b[?1049h" in shown
-    assert b"\x1b[31m" not in shown
-    os.write(ours, b"m")
-    read_until(ours, b"since the mark")
-    os.write(ours, b"f")
-    read_until(ours, b"frozen")
-    os.write(ours, b"w")
-    read_until(ours, b"wrote")
-    assert written.is_file()
-    os.write(ours, end)
-    rest = read_until(ours, b"writes the full report")
-    assert b"\x1b[?1049l" in rest
-    assert termios.tcgetattr(ours)[3] == before[3]
-    _, status = os.waitpid(pid, 0)
-    os.close(ours)
-    assert os.waitstatus_to_exitcode(status) == 0

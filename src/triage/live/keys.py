@@ -28,10 +28,20 @@ def name_keys(typed: str) -> list[str]:
         if match["esc"]:
             found.append("esc")
         elif match["code"]:
-            found.append(_NAMES.get(match["code"].rsplit(";", 1)[-1], ""))
+            number, end = match["code"][:-1].split(";")[0], match["code"][-1]  # behind ; are shift and its like
+            found.append(_NAMES.get(f"{number}~" if end == "~" else end, ""))
         else:
             found.append(_PLAIN.get(match["plain"], match["plain"]))
     return [key for key in found if key]
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and rows of the terminal now, whatever the environment said when the program began."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return 80, 24
+    return columns or 80, rows or 24
 
 
 @contextmanager

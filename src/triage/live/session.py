@@ -15,7 +15,7 @@ from triage.engine import Options
 from triage.intake.sources import STDIN
 from triage.live.child import GRACE_S, Command
 from triage.live.events import Announcer, Event
-from triage.live.keys import Keys, take_over
+from triage.live.keys import Keys, take_over, terminal_size
 from triage.live.notify import Notifier, Receiver
 from triage.live.signals import Asked
 from triage.rendering import events, screen
@@ -147,11 +147,11 @@ class _Session:
         """Tell what is still to be told, and wait for those who are told, but not for ever."""
         self._announce(report, last=True)
         self._notifier.finish(GRACE_S + 2)
-        for sentence in (*self._kept, *self._notifier.problems()):
-            self._wishes.say(sentence)
         for hook in self._hooks:
             with suppress(subprocess.TimeoutExpired):
                 hook.wait(GRACE_S)
+        for sentence in (*self._kept, *self._notifier.problems(), *self._check_hooks()):
+            self._wishes.say(sentence)
 
     def _look(self, now: float) -> None:
         self._count(now)
@@ -162,7 +162,7 @@ class _Session:
 
     def _listen(self, now: float) -> bool:
         """Take what the command and the receivers have to say; whether there is something."""
-        said = self._notifier.problems()
+        said = [*self._notifier.problems(), *self._check_hooks()]
         if self._child is not None:
             said += [s for s in self._child.check(now, self._watch.arrived.lines) if s]
         for sentence in said:
@@ -178,8 +178,12 @@ class _Session:
         found = self._announcer.take(report, time.monotonic(), last=last)
         for event in found:
             self._tell(event)
-        self._hooks = [p for p in self._hooks if p.poll() is None]
         return bool(found)
+
+    def _check_hooks(self) -> list[str]:
+        ended = [p for p in self._hooks if p.poll() is not None]
+        self._hooks = [p for p in self._hooks if p.poll() is None]
+        return [f"triage: --on-incident ended with {p.returncode}" for p in ended if p.returncode]
 
     def _tell(self, event: Event) -> None:
         wishes = self._wishes
@@ -235,10 +239,7 @@ class _Session:
     def _was_resized(self) -> bool:
         if not self._wishes.screen:
             return False
-        import shutil
-
-        now = shutil.get_terminal_size((80, 24))
-        before, self._size = self._size, (now.columns, now.lines)
+        before, self._size = self._size, terminal_size()
         return before != self._size
 
     def _draw(self) -> None:
