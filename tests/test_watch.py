@@ -183,6 +183,18 @@ def test_a_recovery_needs_the_log_to_go_on_without_failures() -> None:
     assert [e.kind for e in announcer.take(lull, 95, last=True)] == ["recovered"]
 
 
+def test_incidents_that_share_a_failure_stay_two() -> None:
+    report = analyze(LOGS[1])
+    one = replace(report.incidents[0], id="one", ongoing=True)
+    other = replace(one, id="two", roots=(replace(one.roots[0], failure="another"), *one.roots[1:]))
+    announcer = Announcer(60)
+    both = replace(report, incidents=(one, other))
+    assert [e.incident.id for e in announcer.take(both, 0, last=True)] == ["one", "two"]
+    assert announcer.take(both, 100) == []
+    assert announcer.take(replace(report, incidents=(other, one)), 200) == []
+    assert announcer.take(replace(report, incidents=(other,)), 300) == []  # the one is part of the other now
+
+
 def test_what_turns_out_to_be_no_incident_is_withdrawn() -> None:
     report = analyze(LOGS[1])
     announcer = Announcer(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -27,9 +28,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """An incident that was told: the failures it is known by, how it stood then, and when that was."""
+    """An incident as it was told, and when that was."""
 
-    parts: frozenset[str]
     incident: Incident
     over: bool
     at: float
@@ -53,35 +53,62 @@ class Announcer:
         at = report.window.end if report.window else None
         found: list[Event] = []
         seen, told = {}, []
+        known = _match(report.incidents, self._told)
         for incident in report.incidents:
-            parts = _parts(incident)
-            known = [t for t in self._told if t.parts & parts]
-            self._told = [t for t in self._told if not t.parts & parts]
+            before = known.get(incident.id)
             over = _is_over(incident, at, last=last)
             shown = replace(incident, ongoing=not over)
-            if not known:
+            if before is None:
                 since = self._seen.get(incident.id, now)
                 if not (last or _is_whole(incident, at) or now - since >= SETTLE_S):
                     seen[incident.id] = since
                     continue
                 found.append(Event("opened", at, shown, report))
-                told.append(_Told(parts, shown, over, now))
+                told.append(_Told(shown, over, now))
                 continue
-            before = known[0]
-            parts = parts.union(*(t.parts for t in known))
             kind = _change(before, shown, over)
             if kind and (last or now - before.at >= self._cooldown_s):
                 found.append(Event(kind, at, shown, report))
-                told.append(_Told(parts, shown, over, now))
+                told.append(_Told(shown, over, now))
             else:
-                told.append(replace(before, parts=parts))
-        for gone in self._told:  # what is left of them is not in the report any more
+                told.append(before)
+        there = frozenset().union(*map(_parts, report.incidents))
+        for gone in (t for t in self._told if t not in known.values()):
+            if _parts(gone.incident) & there:
+                continue  # it is part of another one now
             if gone.over or not (last or now - gone.at >= self._cooldown_s):
                 told.append(gone)
             else:
                 found.append(Event("withdrawn", at, replace(gone.incident, ongoing=False), report))
         self._told, self._seen = told, seen
         return found
+
+
+def _match(incidents: Sequence[Incident], told: Sequence[_Told]) -> dict[str, _Told]:
+    """The incidents that were told before, by their ids now: by the same id, else the same root, else a failure in common."""
+    found: dict[str, _Told] = {}
+    left = list(told)
+    for same in (_have_one_id, _have_one_root, _share_failures):
+        for incident in incidents:
+            if incident.id in found:
+                continue
+            before = next((t for t in left if same(t.incident, incident)), None)
+            if before is not None:
+                found[incident.id] = before
+                left.remove(before)
+    return found
+
+
+def _have_one_id(a: Incident, b: Incident) -> bool:
+    return a.id == b.id
+
+
+def _have_one_root(a: Incident, b: Incident) -> bool:
+    return _root(a) == _root(b) != ""
+
+
+def _share_failures(a: Incident, b: Incident) -> bool:
+    return bool(_parts(a) & _parts(b))
 
 
 def _change(before: _Told, incident: Incident, over: bool) -> str:
