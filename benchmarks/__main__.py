@@ -1,4 +1,4 @@
-"""`python -m benchmarks generate KIND SIZE FILE` and `python -m benchmarks run [KIND] [--size SIZE]`."""
+"""`python -m benchmarks generate KIND SIZE FILE`, `run [KIND] [--size SIZE]` and `live [KIND] [--lines LINES]`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.generate import KINDS, parse_size, write_log
+from benchmarks.live import describe_live
 from benchmarks.run import compare, describe
 from triage.errors import TriageError
 
@@ -28,11 +29,21 @@ def main() -> int:
     run.add_argument("--size", default="100MB")
     run.add_argument("--file", type=Path, help="a log that generate wrote, instead of a new one")
     run.add_argument("--pairs", type=int, default=3)
+    live = commands.add_parser("live", help="triage watch on a log that runs (Linux)")
+    live.add_argument("kind", choices=KINDS, nargs="?", default="text")
+    live.add_argument("--lines", type=int, default=5_000_000, help="how many are sent as fast as they are taken")
+    live.add_argument("--every", type=int, default=1_000_000, help="a row of the table for each so many")
+    live.add_argument("--rate", type=int, default=50_000, help="lines a second, for the time to the first verdict")
+    live.add_argument("--times", type=int, default=5, help="how often that is measured")
     call = parser.parse_args()
     try:
         if call.command == "generate":
             lines = write_log(call.kind, parse_size(call.size), call.file, seed=call.seed)
             sys.stdout.write(f"{call.file}: {lines:,} lines\n")
+        elif call.command == "live":
+            for line in describe_live(call.kind, call.lines, every=call.every, rate=call.rate, times=call.times):
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
         else:
             sys.stdout.write(measure(call.kind, call.size, call.file, call.pairs) + "\n")
     except TriageError as mistake:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from statistics import median
 
 from benchmarks.generate import KINDS, START
 from triage.errors import TriageError
@@ -141,6 +142,16 @@ def measure_idle(seconds: float) -> float:
     finally:
         process.kill()
         process.wait()
+
+
+def describe_live(kind: str, lines: int, *, every: int, rate: int, times: int) -> Iterator[str]:
+    """All measures as lines of text, each as soon as it is known."""
+    yield f"{kind}, as fast as it is taken"
+    yield from describe_flow(measure_flow(kind, lines, every=every))
+    waits = sorted(measure_verdict(kind, rate, healthy_s=6) for _ in range(times))
+    if waits:
+        yield f"first verdict at {rate:,} lines/s: median {median(waits):.2f} s, slowest {waits[-1]:.2f} s"
+    yield f"idle: {measure_idle(20):.1%} of a processor"
 
 
 def describe_flow(samples: Iterator[Sample]) -> Iterator[str]:

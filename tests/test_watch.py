@@ -202,6 +202,26 @@ def test_incidents_that_share_a_failure_stay_two() -> None:
     assert announcer.take(replace(report, incidents=(other,)), 300) == []  # the one is part of the other now
 
 
+@pytest.mark.parametrize(("goes_on", "kinds"), [(True, ["opened", "recovered"]), (False, ["opened"])])
+def test_an_incident_is_over_when_the_log_goes_on_without_it_and_not_when_all_is_silent(
+    goes_on: bool, kinds: list[str]
+) -> None:
+    def line(second: int) -> bytes:
+        failing = 60 <= second < 120
+        text = "ERROR shop.main: cannot store order: KeyError" if failing else "INFO shop.main: stored order"
+        return b"2026-03-02 10:%02d:%02d,000 %s %d\n" % (second // 60, second % 60, text.encode(), second)
+
+    growing = Growing(Source("-", None, datetime.now(UTC), BytesIO), catalog_of(None), Options())
+    announcer, told = Announcer(10), []
+    for second in range(0, 180 if goes_on else 120, 5):
+        growing.take([Block(b"".join(line(second + n) for n in range(5)), second + 1, 5)])
+        told += announcer.take(diagnose(growing.summary()), float(second))
+    for clock in range(180, 600, 60):  # nothing comes any more
+        told += announcer.take(diagnose(growing.summary()), float(clock))
+    assert [e.kind for e in told] == kinds
+    assert told[-1].incident.ongoing is not goes_on
+
+
 def test_what_turns_out_to_be_no_incident_is_withdrawn() -> None:
     report = analyze(LOGS[1])
     announcer = Announcer(60)

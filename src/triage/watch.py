@@ -41,7 +41,8 @@ from triage.summary import Summary
 
 _ROOM = 16 << 20  # bytes that wait to be read into tables; when they are there, the writer waits
 _BLOCK = 1 << 20
-_ROWS = 131_072
+_ROWS = 131_072  # events that wait to be counted
+_LOUD = 32_768  # the same for those that carry a failure, which are whole until then
 NEWEST = 200  # failing records of each source that are kept as they came, for a close look at the newest
 
 
@@ -101,7 +102,8 @@ class _Steps:
             self._newest = pl.concat([self._newest, counted.loud.tail(NEWEST)]).tail(NEWEST)
             # rows of their own: what is cut out of a frame holds on to all of its memory
             self._newest = pl.DataFrame(self._newest.rows(), schema=EVENTS, orient="row")
-        if sum(c.loud.height + c.quiet.height for c in self._waiting) >= _ROWS:
+        loud = sum(c.loud.height for c in self._waiting)
+        if loud >= _LOUD or loud + sum(c.quiet.height for c in self._waiting) >= _ROWS:
             self._settle()
 
     def summary(self, *, ended: bool) -> Summary:

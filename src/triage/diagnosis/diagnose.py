@@ -261,6 +261,7 @@ def _noise(
     return tuple(sorted(noise if len(noise) <= MOST_LISTED else noise & {c.id for c in clusters}))
 
 
+@cache
 def _version() -> str:
     try:
         return version("triage-logs")
