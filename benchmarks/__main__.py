@@ -1,4 +1,4 @@
-"""`python -m benchmarks generate KIND SIZE FILE`, `run [KIND...] [--size SIZE]` and `check`."""
+"""`python -m benchmarks generate KIND SIZE FILE`, `run [KIND...] [--size SIZE]`, `check` and `live [KIND] [--lines LINES]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.generate import parse_size, write_log
+from benchmarks.generate import KINDS, parse_size, write_log
+from benchmarks.live import describe_live
 from benchmarks.run import OURS, Run, compare, describe, disagreements, run_triage
 from benchmarks.shapes import lay_out
 from triage.errors import TriageError
@@ -37,11 +38,22 @@ def main(args: Sequence[str] | None = None) -> int:
     run.add_argument("--jobs", help="as of triage analyze")
     check = commands.add_parser("check", help="every kind once, small: do all agree?")
     check.add_argument("--size", default="5MB")
+    live = commands.add_parser("live", help="triage watch on a log that runs (Linux)")
+    live.add_argument("kind", choices=KINDS, nargs="?", default="text")
+    live.add_argument("--lines", type=int, default=5_000_000, help="how many are sent as fast as they are taken")
+    live.add_argument("--every", type=int, default=1_000_000, help="a row of the table for each so many")
+    live.add_argument("--rate", type=int, default=50_000, help="lines a second, for the time to the first verdict")
+    live.add_argument("--times", type=int, default=5, help="how often that is measured")
     call = parser.parse_args(args)
     try:
         if call.command == "generate":
             lines = write_log(call.kind, parse_size(call.size), call.file, seed=call.seed)
             sys.stdout.write(f"{call.file}: {lines:,} lines\n")
+            return 0
+        if call.command == "live":
+            for line in describe_live(call.kind, call.lines, every=call.every, rate=call.rate, times=call.times):
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
             return 0
         if call.command == "check":
             call.kinds, call.rounds, call.file, call.peer, call.jobs = [*PLAIN, *LAID_OUT], 1, None, [], None

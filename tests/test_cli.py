@@ -20,6 +20,8 @@ import pytest
 import triage as api
 from conftest import ROOT, SAMPLES, Done, Program
 from triage import cli
+from triage.cli.options import MAPPED as NAMED
+from triage.cli.options import read_mapping
 from triage.rendering import redaction
 from triage.schema import SIGNED
 
@@ -365,13 +367,13 @@ def test_an_example_of_redaction_that_does_not_hold_is_named(monkeypatch: pytest
 
 def test_map_tells_a_field_from_a_level_word() -> None:
     pairs = ["level=sev", "time=meta.when", "oops=error", " status = code "]
-    assert cli._mapping(pairs) == ({"level": "sev", "time": "meta.when", "status": "code"}, {"oops": "error"})
+    assert read_mapping(pairs) == ({"level": "sev", "time": "meta.when", "status": "code"}, {"oops": "error"})
 
 
 def test_map_fields_are_those_that_reading_knows() -> None:
     from triage.intake.detection import MAPPED
 
-    assert set(MAPPED) == cli.MAPPED
+    assert set(MAPPED) == NAMED
 
 
 def test_a_sample_that_does_not_hold_is_named(triage: Program, tmp_path: Path) -> None:

@@ -65,12 +65,12 @@ def size(text: str) -> int:
 
 def moment(text: str, end: datetime | None = None) -> datetime:
     """A point in time from ISO 8601 or a span such as "30m" before `end`; TriageError when it is neither."""
-    if found := AGO.match(text.strip()):
+    if (ago := read_span(text)) is not None:
         if end is None:
             raise TriageError(
                 f"{text!r} is a span, and here a point in time is needed", hint="write it like 2026-03-02T10:14:07Z"
             )
-        return end - timedelta(seconds=float(found[1]) * _UNIT[found[2]])
+        return end - ago
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -78,6 +78,12 @@ def moment(text: str, end: datetime | None = None) -> datetime:
             f"{text!r} is no time", hint="write it like 2026-03-02T10:14:07Z, or a span like 30m"
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def read_span(text: str) -> timedelta | None:
+    """How long "30m" is; None for what is no span."""
+    found = AGO.match(text.strip())
+    return timedelta(seconds=float(found[1]) * _UNIT[found[2]]) if found else None
 
 
 def folders(options: Options) -> tuple[Path, ...] | None:

@@ -13,19 +13,28 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import polars as pl
+
 from triage.counting import Beginning, Counted, Order, count, summarize_counted
+from triage.diagnosis.diagnose import diagnose, folded_clusters
+from triage.grouping.signature import sign
 from triage.intake.decode import Batch, Decoder, look, piece_bytes
 from triage.intake.formats import Catalog
 from triage.intake.framing import pieces
 from triage.intake.growing import GrowingFile, Pipe
+from triage.intake.joining import joined
 from triage.intake.sources import HEAD_BYTES, STDIN, Block, Source, Stream, hint_services, open_sources
 from triage.intake.traces import Assembler, known_traces
 from triage.options import Options, catalog_of, folders, keeper, reading_options
-from triage.report import Incident, Report
+from triage.report import Evidence, Report
+from triage.schema import EVENTS
 from triage.summary import Summary
 
 _ROOM = 16 << 20  # bytes that wait to be read into tables; when they are there, the writer waits
-_ROWS = 131_072
+_BLOCK = 1 << 20
+_ROWS = 131_072  # events that wait to be counted
+_LOUD = 32_768  # the same for those that carry a failure, which are whole until then
+NEWEST = 200  # failing records of each source that are kept as they came, for a close look at the newest
 
 
 class _Given(Stream):
@@ -49,9 +58,10 @@ class _Given(Stream):
 class _Steps:
     """The steps from blocks to tables, from a head that shows how the source is read."""
 
-    def __init__(self, source: Source, head: bytes, catalog: Catalog, options: Options) -> None:
+    def __init__(self, source: Source, head: bytes, catalog: Catalog, options: Options, *, keeps: bool) -> None:
         reading_as = reading_options(options)
         reading = look(source, Stream(source.name, BytesIO(head)), catalog, reading_as)
+        self._keeps = keeps  # the newest failing records
         self._dirs = folders(options)
         self._keep = keeper(options)
         self._decoder = Decoder(source, reading, reading_as)
@@ -62,6 +72,7 @@ class _Steps:
         self._order = Order(Beginning())
         self._waiting: list[Counted] = []
         self._total = Summary.empty()
+        self._newest = self._open = pl.DataFrame(schema=EVENTS)
 
     def take(self, blocks: Sequence[Block]) -> None:
         """Read these into the tables, as far as what is in them is complete."""
@@ -75,8 +86,14 @@ class _Steps:
         if self._assembler is None:
             self._order = Order(Beginning.of(batch.rows))
             self._assembler = Assembler(self._traces, self._order.begun.newest_first)
-        self._waiting.append(self._count(self._assembler, batch, self._order))
-        if sum(c.loud.height + c.quiet.height for c in self._waiting) >= _ROWS:
+        counted = self._count(self._assembler, batch, self._order)
+        self._waiting.append(counted)
+        if self._keeps:
+            self._newest = pl.concat([self._newest, counted.loud.tail(NEWEST)]).tail(NEWEST)
+            # rows of their own: what is cut out of a frame holds on to all of its memory
+            self._newest = pl.DataFrame(self._newest.rows(), schema=EVENTS, orient="row")
+        loud = sum(c.loud.height for c in self._waiting)
+        if loud >= _LOUD or loud + sum(c.quiet.height for c in self._waiting) >= _ROWS:
             self._settle()
 
     def summary(self, *, ended: bool) -> Summary:
@@ -93,7 +110,13 @@ class _Steps:
         order = self._order.fork()
         tail = [self._count(assembler, batch, order) for batch in rest]
         tail.append(count(self._keep(assembler.finish()), order, self._dirs))
+        if self._keeps:
+            self._open = pl.concat([c.loud for c in tail])
         return Summary.merge([self._total, summarize_counted(tail, self._dirs, self._total.widths)])
+
+    def newest(self) -> pl.DataFrame:
+        """The last failing records as they came, those that were still open at the last look too."""
+        return pl.concat([self._newest, self._open])
 
     def _count(self, assembler: Assembler, batch: Batch, order: Order) -> Counted:
         order.see(batch.rows)
@@ -115,15 +138,16 @@ class Growing:
     that it never depends on how much of it came first.
     """
 
-    def __init__(self, source: Source, catalog: Catalog, options: Options) -> None:
-        self._source, self._catalog, self._options = source, catalog, options
+    def __init__(self, source: Source, catalog: Catalog, options: Options, *, newest: bool = False) -> None:
+        self._source, self._catalog, self._options, self._keeps = source, catalog, options, newest
         self._head: list[Block] = []
         self._steps: _Steps | None = None
+        self._looked: _Steps | None = None
 
     def take(self, blocks: Sequence[Block]) -> None:
         """Whole lines that came behind those before them."""
         if self._steps is not None:
-            self._steps.take(blocks)
+            self._steps.take(list(joined(blocks, _BLOCK)))
             return
         self._head += blocks
         if sum(len(b.data) for b in self._head) >= HEAD_BYTES:
@@ -131,11 +155,17 @@ class Growing:
 
     def summary(self, *, ended: bool = False) -> Summary:
         """The tables of all that came; `ended` says that nothing more will."""
-        return (self._steps or self._begin()).summary(ended=ended)
+        self._looked = self._steps or self._begin()
+        return self._looked.summary(ended=ended)
+
+    def newest(self) -> pl.DataFrame:
+        """The last failing records by the time of the last summary; none when they were not to be kept."""
+        return self._looked.newest() if self._looked is not None else pl.DataFrame(schema=EVENTS)
 
     def _begin(self) -> _Steps:
-        steps = _Steps(self._source, b"".join(b.data for b in self._head)[:HEAD_BYTES], self._catalog, self._options)
-        steps.take(self._head)
+        head = b"".join(b.data for b in self._head)[:HEAD_BYTES]
+        steps = _Steps(self._source, head, self._catalog, self._options, keeps=self._keeps)
+        steps.take(list(joined(self._head, _BLOCK)))
         return steps
 
 
@@ -150,11 +180,18 @@ class Arrived:
 class Watch:
     """Sources read side by side by threads of their own, until they end or are ended.
 
-    An input is the name of a file, which need not exist yet, or "-" for the open descriptor `pipe`.
+    An input is the name of a file, which need not exist yet, or "-" for the open descriptor `pipe`. With `newest` the last
+    failing records are kept as they came.
     """
 
     def __init__(
-        self, inputs: Sequence[str], options: Options, *, pipe: int | None = None, called: str = STDIN
+        self,
+        inputs: Sequence[str],
+        options: Options,
+        *,
+        pipe: int | None = None,
+        called: str = STDIN,
+        newest: bool = False,
     ) -> None:
         self._options = options
         self._changed = threading.Condition()
@@ -164,6 +201,7 @@ class Watch:
         self._lines = self._bytes = self._held = 0
         self._failed: list[Exception] = []
         self._growing: dict[str, Growing] = {}
+        self._summary = Summary.empty()
         self._files: dict[str, GrowingFile | Pipe] = {}
         catalog, now = catalog_of(folders(options)), datetime.now(UTC)
         names = dict.fromkeys(found for name in inputs for found in _names(name))
@@ -171,7 +209,7 @@ class Watch:
             by_pipe = source.name == STDIN and pipe is not None
             shown = replace(source, name=called) if by_pipe else source
             self._queues[shown.name] = deque()
-            self._growing[shown.name] = Growing(shown, catalog, options)
+            self._growing[shown.name] = Growing(shown, catalog, options, newest=newest)
             self._files[shown.name] = (
                 Pipe(pipe, self._ended) if by_pipe and pipe is not None else GrowingFile(Path(source.name), self._ended)
             )
@@ -229,15 +267,26 @@ class Watch:
             if blocks:
                 self._growing[name].take(blocks)
 
-    def report(self, *, ended: bool = False) -> Report:
-        """What all that was taken tells."""
-        from triage.diagnosis.diagnose import diagnose
-
+    def report(self, *, ended: bool = False, repo: Path | None = None) -> Report:
+        """What all that was taken tells; `repo` is the source to look at, which takes its time."""
         options = self._options
-        summary = Summary.merge([g.summary(ended=ended) for g in self._growing.values()])
+        self._summary = Summary.merge([g.summary(ended=ended) for g in self._growing.values()])
         return diagnose(
-            summary, title=options.title, patterns=options.patterns, repo=options.repo, baseline=options.baseline
+            self._summary, title=options.title, patterns=options.patterns, repo=repo, baseline=options.baseline
         )
+
+    def newest(self, cluster: str) -> tuple[Evidence, ...]:
+        """The newest records of a cluster of the last report, the last one first."""
+        events = pl.concat([g.newest() for g in self._growing.values()])
+        if events.is_empty():
+            return ()
+        signed, _ = sign(events, dirs=folders(self._options))
+        ids = {key: one for key, (one, _) in folded_clusters(self._summary).items()}
+        mine = signed.filter(pl.col("signature").replace(ids) == cluster).sort(
+            "at", nulls_last=False, maintain_order=True
+        )
+        rows = mine.select("source", "line", "message", "stack", "at").rows()[::-1]
+        return tuple(Evidence(source, line, _whole(message, stack), at) for source, line, message, stack, at in rows)
 
     def _is_news(self) -> bool:
         return any(self._queues.values()) or self._running == 0 or bool(self._failed)
@@ -264,72 +313,12 @@ class Watch:
             self._changed.notify_all()
 
 
+def _whole(message: str | None, stack: str | None) -> str:
+    message = message or ""
+    return message if not stack or stack in message else f"{message}\n{stack}"
+
+
 def _names(name: str) -> list[str]:
     """The files that a folder or a glob stands for now; any other name is itself, whether there is such a file or not."""
     several = name != STDIN and (Path(name).is_dir() or (has_magic(name) and not Path(name).exists()))
     return [s.name for s in open_sources([name])] if several else [name]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What happened to an incident: opened, changed (its severity or its root) or recovered."""
-
-    kind: str
-    at: datetime | None
-    incident: Incident
-    headline: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """An incident that was told: the failures it is known by, its verdict then, and when that was."""
-
-    parts: frozenset[str]
-    verdict: tuple[str, tuple[str, ...], bool]
-    at: float
-
-
-SETTLE_S = 0.2  # a traceback that is still being written looks like an incident of its own for a moment
-
-
-class Announcer:
-    """Tells each incident once, and once more for each change of its verdict, with a pause of `cooldown_s` between."""
-
-    def __init__(self, cooldown_s: float) -> None:
-        self._cooldown_s = cooldown_s
-        self._told: list[_Told] = []
-        self._seen: dict[str, float] = {}  # incidents that are to be told, and since when they are there
-
-    def take(self, report: Report, now: float) -> list[Event]:
-        """The events that are to be told at `now`, seconds on a clock that only goes forward (infinite: at the end)."""
-        at = report.window.end if report.window else None
-        self._seen = {i.id: self._seen.get(i.id, now) for i in report.incidents}
-        found = []
-        for incident in report.incidents:
-            parts = _parts(incident)
-            verdict = (incident.severity, tuple(r.failure for r in incident.roots[:1]), incident.ongoing)
-            known = next((t for t in self._told if t.parts & parts), None)
-            kind = self._kind(incident, known, verdict, now)
-            if known is not None:
-                self._told.remove(known)
-                parts |= known.parts
-            if kind:
-                found.append(Event(kind, at, incident, report.headline))
-                self._told.append(_Told(parts, verdict, now))
-            elif known is not None:
-                self._told.append(replace(known, parts=parts))
-        return found
-
-    def _kind(
-        self, incident: Incident, known: _Told | None, verdict: tuple[str, tuple[str, ...], bool], now: float
-    ) -> str:
-        if known is None:
-            return "opened" if now - self._seen[incident.id] >= SETTLE_S or now == float("inf") else ""
-        if known.verdict == verdict or now - known.at < self._cooldown_s:
-            return ""
-        return "recovered" if known.verdict[2] and not incident.ongoing else "changed"
-
-
-def _parts(incident: Incident) -> frozenset[str]:
-    roots = (r.failure for r in incident.roots)
-    return frozenset([incident.id, *roots, *(step for chain in incident.chains for step in chain)])

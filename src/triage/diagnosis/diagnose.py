@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from triage.diagnosis.compare import usual
 from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.graph import link
 from triage.diagnosis.incidents import Case
-from triage.diagnosis.knowledge import load_rules
+from triage.diagnosis.knowledge import Rules, load_rules
 from triage.diagnosis.nodes import Node, nodes
 from triage.diagnosis.places import Places
 from triage.diagnosis.source import examine, explain, mend
@@ -48,7 +49,7 @@ def diagnose(
     `baseline` is the report of a good time in its JSON form: what was as frequent then is no news.
     """
     summary = folded(summary)
-    rules = load_rules(pattern_dirs(patterns))
+    rules = load_rules(pattern_dirs(patterns)) if patterns else _our_rules()
     span = metrics.window(summary)
     layer = metrics.layer(summary)
     found_nodes = nodes(summary, rules, layer)
@@ -94,13 +95,16 @@ def diagnose(
     )  # fmt: skip
 
 
+@cache
+def _our_rules() -> Rules:
+    return load_rules(pattern_dirs())
+
+
 def folded(summary: Summary) -> Summary:
     """The summary with near-equal templates of messages made one, in every table that holds their ids."""
     texts = summary["nodes"].filter(pl.col("kind") == "message").select("id", "template")
-    groups = summary["groups"].filter(pl.col("exception").is_null()).select("signature", "template")
-    services = summary["volume"]["service"].drop_nulls().unique().to_list()
-    failures = fold_ids(texts.drop_nulls().iter_rows(), message_id, keep=services)
-    clusters = fold_ids(groups.drop_nulls().iter_rows(), message_signature, keep=services)
+    failures = fold_ids(texts.drop_nulls().iter_rows(), message_id, keep=_services(summary))
+    clusters = folded_clusters(summary)
     if not failures and not clusters:
         return summary
     shared = failures | clusters
@@ -116,6 +120,17 @@ def folded(summary: Summary) -> Summary:
             rows = rows.with_columns(template=pl.coalesce(told, "template"))
         tables[name] = TABLES[name].fold(rows.with_columns(pl.col(held).replace(ids))) if held else rows
     return Summary(tables, summary.widths)
+
+
+def folded_clusters(summary: Summary) -> dict[str, tuple[str, str]]:
+    """Of signatures that are counted as one with others: the cluster's id and template."""
+    groups = summary["groups"].filter(pl.col("exception").is_null()).select("signature", "template")
+    return fold_ids(groups.drop_nulls().iter_rows(), message_signature, keep=_services(summary))
+
+
+def _services(summary: Summary) -> list[str]:
+    services: list[str] = summary["volume"]["service"].drop_nulls().unique().to_list()
+    return services
 
 
 def _examples(summary: Summary) -> dict[str, tuple[Evidence, ...]]:
@@ -246,6 +261,7 @@ def _noise(
     return tuple(sorted(noise if len(noise) <= MOST_LISTED else noise & {c.id for c in clusters}))
 
 
+@cache
 def _version() -> str:
     try:
         return version("triage-logs")

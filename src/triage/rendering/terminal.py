@@ -30,6 +30,7 @@ _PACKAGE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Z]\w*(?:Error|Exception|Warnin
 _MOST_STEPS = 9
 _MOST_CLUSTERS = 6
 _MOST_CLAIMS = 4
+_ROOMY = 34  # rows of a screen that has room for everything
 _MOST_ACTIONS = 6
 _LABEL = 11  # columns that the names on the left take
 
@@ -70,7 +71,7 @@ def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
     yield _verdict(told, columns)
     for case in told.cases:
         if len(case.steps) > 1:
-            yield _chain(case, columns)
+            yield chain(case, columns)
     if told.source:
         yield _source(told.source, columns)
     if told.clusters and not told.report.healthy:
@@ -83,17 +84,17 @@ def _blocks(told: Story, columns: int) -> Iterable[list[Text]]:
     yield _closing(told, columns)
 
 
-def live_blocks(told: Story, columns: int) -> Iterable[list[Text]]:
+def live_blocks(told: Story, columns: int, rows: int, groups: list[Text]) -> Iterable[list[Text]]:
     """What matters of a log that still runs, what matters most first: a screen shows as much as there is room for."""
-    yield _verdict(told, columns)
+    yield _verdict(told, columns) if rows >= _ROOMY else _brief(told, columns)
     rates = _rates(told, columns)
     if rates:
         yield rates
-    if told.clusters and not told.report.healthy:
-        yield _clusters(told, columns)
+    if groups:
+        yield groups
     for case in told.cases:
         if len(case.steps) > 1:
-            yield _chain(case, columns)
+            yield chain(case, columns)
     if told.actions:
         yield _actions(told, columns)
 
@@ -101,30 +102,48 @@ def live_blocks(told: Story, columns: int) -> Iterable[list[Text]]:
 def _verdict(told: Story, columns: int) -> list[Text]:
     from rich.text import Text
 
-    report = told.report
-    badge = report.severity or ("OK" if report.healthy else "??")
-    head = _styled(
-        f" {badge} ", _BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow")
-    )
-    head.append(" ")
-    head.append(escaping.shorten(_plain(report.headline), 3 * columns), style="bold")
-    lines = [_hang(head, columns, len(badge) + 3)]
+    lines = [_headline(told, columns, 3)]
     for number, case in enumerate(told.cases, 1):
         label = "root" if len(told.cases) == 1 else f"root {number}"
         if not case.candidates:
             lines.append(
-                _row(label, Text("not in this log; only its effects are: " + ", ".join(case.symptoms[:4])), columns, 2)
+                row(label, Text("not in this log; only its effects are: " + ", ".join(case.symptoms[:4])), columns, 2)
             )
             continue
-        lines.append(_row(label, _cause(case.candidates[0], 2 * (columns - _LABEL) - 12), columns, 3))
-    figures_of_impact = list(_impact(report))
+        lines.append(row(label, _cause(case.candidates[0], 2 * (columns - _LABEL) - 12), columns, 3))
+    figures_of_impact = list(_impact(told.report))
     if figures_of_impact:
-        lines.append(_row("impact", Text(" · ").join(figures_of_impact), columns, 2))
+        lines.append(row("impact", Text(" · ").join(figures_of_impact), columns, 2))
     first = next(iter(told.actions), None)
     if first:
-        lines.append(_row("do first", _prose(first.text), columns, 2))
-    lines.append(_row("when", Text(told.stamp, style="dim"), columns, 2))
+        lines.append(row("do first", _prose(first.text), columns, 2))
+    lines.append(row("when", Text(told.stamp, style="dim"), columns, 2))
     return lines
+
+
+def _brief(told: Story, columns: int) -> list[Text]:
+    """The verdict where rows are scarce: what and why."""
+    from rich.text import Text
+
+    lines = [_headline(told, columns, 2)]
+    lines += [
+        row("root", _cause(case.candidates[0], 2 * (columns - _LABEL) - 16), columns, 2)
+        for case in told.cases[:2]
+        if case.candidates
+    ]
+    impact = list(_impact(told.report))
+    if impact:
+        lines.append(row("impact", Text(" · ").join(impact), columns, 1))
+    return lines
+
+
+def _headline(told: Story, columns: int, most: int) -> Text:
+    report = told.report
+    badge = report.severity or ("OK" if report.healthy else "??")
+    head = styled(f" {badge} ", _BADGES.get(badge, "bold white on green" if report.healthy else "bold black on yellow"))
+    head.append(" ")
+    head.append(escaping.shorten(_plain(report.headline), most * columns), style="bold")
+    return hang(head, columns, len(badge) + 3, most=most)
 
 
 def _cause(best: Candidate, room: int) -> Text:
@@ -134,7 +153,7 @@ def _cause(best: Candidate, room: int) -> Text:
         place = story.short_place(place)
     where = f"  at {fit(place, room // 2)}" if place else ""
     sure = f"  {best.confidence}, {best.root.confidence:.2f}; explains {figures.about(best.root.explains)}"
-    text = _styled(fit(best.name, max(room // 3, room - len(where) - len(sure))), "red")
+    text = styled(fit(best.name, max(room // 3, room - len(where) - len(sure))), "red")
     text.append(where, style="default")
     text.append(sure, style="dim")
     return text
@@ -159,10 +178,10 @@ def _impact(report: Report) -> Iterable[Text]:
         yield Text.assemble((errors, "bold"), " records are errors")
 
 
-def _chain(case: Case, columns: int) -> list[Text]:
+def chain(case: Case, columns: int) -> list[Text]:
     from rich.text import Text
 
-    lines = [_heading(escaping.shorten(case.heading, columns - 2) if case.heading else "How it unfolds")]
+    lines = [heading(escaping.shorten(case.heading, columns - 2) if case.heading else "How it unfolds")]
     shown = case.steps[:_MOST_STEPS]
     levels: dict[str, int] = {}
     for step in shown:
@@ -193,11 +212,11 @@ def _step(step: Step, level: int, columns: int) -> Text:
 def _source(told: Told, columns: int) -> list[Text]:
     from rich.text import Text
 
-    lines = [_heading("In the source")]
+    lines = [heading("In the source")]
     for claim in told.claims[:_MOST_CLAIMS]:
-        text = _styled(f"  {claim.basis:<9}  ", "bold green" if claim.basis == "proven" else "yellow")
+        text = styled(f"  {claim.basis:<9}  ", "bold green" if claim.basis == "proven" else "yellow")
         text.append_text(_prose(claim.text))
-        lines.append(_hang(text, columns, 13, most=4))
+        lines.append(hang(text, columns, 13, most=4))
         lines += [
             Text(" " * 13 + fit(row, columns - 14), style="dim")
             for row in claim.code.split("\n")
@@ -207,7 +226,7 @@ def _source(told: Told, columns: int) -> list[Text]:
         lines.append(Text(f"  and {figures.plural(len(told.claims) - _MOST_CLAIMS, 'more claim')}", style="dim"))
     if not told.claims:
         lines.append(Text("  nothing of these failures was found in it", style="dim"))
-    lines += [_hang(Text(f"  {notice}", style="dim"), columns, 2, most=2) for notice in told.notices[:3]]
+    lines += [hang(Text(f"  {notice}", style="dim"), columns, 2, most=2) for notice in told.notices[:3]]
     return lines
 
 
@@ -215,7 +234,7 @@ def _clusters(told: Story, columns: int) -> list[Text]:
     from rich.cells import cell_len
     from rich.text import Text
 
-    lines = [_heading("What failed")]
+    lines = [heading("What failed")]
     bars = 24 if columns >= 110 else 12
     shown = told.clusters[:_MOST_CLUSTERS]
     wide = max(len(figures.amount(c.count)) for c in shown)
@@ -224,12 +243,12 @@ def _clusters(told: Story, columns: int) -> list[Text]:
         c.id: f"  {figures.clock(c.first_seen)}–{figures.clock(c.last_seen)}" if c.first_seen and c.last_seen else ""
         for c in shown
     }
-    names = {c.id: fit(_cluster_name(c), room - len(seen[c.id])) for c in shown}
+    names = {c.id: fit(label_of(c), room - len(seen[c.id])) for c in shown}
     longest = max(cell_len(n) for n in names.values())
     for cluster in shown:
         tone = "red" if cluster.level in ("ERROR", "CRITICAL") else "yellow"
         name, trend = names[cluster.id], figures.sparkline(cluster.trend, most=bars)
-        line = _styled(f"  {figures.amount(cluster.count):>{wide}}  ", "bold")
+        line = styled(f"  {figures.amount(cluster.count):>{wide}}  ", "bold")
         line.append(f"{trend:<{bars}}  ", style=tone)
         line.append(name + " " * (longest - cell_len(name)))
         line.append(seen[cluster.id], style="dim")
@@ -240,7 +259,7 @@ def _clusters(told: Story, columns: int) -> list[Text]:
     return lines
 
 
-def _cluster_name(cluster: Cluster) -> str:
+def label_of(cluster: Cluster) -> str:
     name = story.cluster_name(cluster, 300)
     kind = cluster.exception
     return f"{name} · {kind.rsplit('.', 1)[-1]}" if kind and kind not in name else name
@@ -281,28 +300,28 @@ def _rates(told: Story, columns: int) -> list[Text]:
         rows.append(("restarts", Text(figures.amount(report.exits.restarts)), ""))
     if not rows:
         return []
-    lines = [_heading("Rates")]
+    lines = [heading("Rates")]
     wide = max(text.cell_len for _, text, bar in rows if bar) if any(bar for *_, bar in rows) else 0
     for name, text, bar in rows:
         if bar and _LABEL + 2 + wide + 2 + len(bar) < columns:
             text.append(" " * (wide - text.cell_len + 2))
             text.append(bar, style="red" if not report.healthy else "green")
-        lines.append(_row(name, text, columns, 2))
+        lines.append(row(name, text, columns, 2))
     return lines
 
 
 def _actions(told: Story, columns: int) -> list[Text]:
 
-    lines = [_heading("Do")]
+    lines = [heading("Do")]
     for action in told.actions[:_MOST_ACTIONS]:
-        text = _styled(f"  {action.priority}  ", "bold red" if action.priority == "P0" else "bold")
+        text = styled(f"  {action.priority}  ", "bold red" if action.priority == "P0" else "bold")
         text.append_text(_prose(action.text))
-        lines.append(_hang(text, columns, 6, most=3))
+        lines.append(hang(text, columns, 6, most=3))
     if told.report.metrics:
-        text = _styled("  Fixed when ", "dim")
+        text = styled("  Fixed when ", "dim")
         done = (f"{m.name} {m.target} (now {m.now})" for m in told.report.metrics)
         text.append(_plain(" · ".join(done)), style="dim")
-        lines.append(_hang(text, columns, 2, most=4))
+        lines.append(hang(text, columns, 2, most=4))
     return lines
 
 
@@ -313,39 +332,39 @@ def _closing(told: Story, columns: int) -> list[Text]:
     if told.noise:
         groups = figures.plural(len(told.noise), "group")
         words = f"Noise, there all along: {groups}, e.g. {story.cluster_name(told.noise[0], 60)}."
-        lines.append(_hang(Text(words, style="dim"), columns, 0, most=2))
+        lines.append(hang(Text(words, style="dim"), columns, 0, most=2))
     if told.ruled_out:
         categories = list(dict.fromkeys(r.category for r in report.ruled_out))
         words = ("Checked" if report.healthy else "Ruled out") + f": {', '.join(categories)}."
-        lines.append(_hang(Text(words, style="dim"), columns, 0, most=2))
+        lines.append(hang(Text(words, style="dim"), columns, 0, most=2))
     words = "Read: " + " ".join((story.ledger(report), *map(story.stopped, report.intake.notices[:3])))
-    lines.append(_hang(Text(words, style="dim"), columns, 0, most=3))
+    lines.append(hang(Text(words, style="dim"), columns, 0, most=3))
     lines.append(Text("-o report.md writes the full report with its evidence", style="dim"))
     return lines
 
 
-def _styled(words: str, style: str) -> Text:
+def styled(words: str, style: str) -> Text:
     """A text whose beginning only is in that style: what is appended is not."""
     from rich.text import Text
 
     return Text().append(words, style=style)
 
 
-def _heading(words: str) -> Text:
+def heading(words: str) -> Text:
     from rich.text import Text
 
     return Text(words, style="bold")
 
 
-def _row(label: str, text: Text, columns: int, most: int) -> Text:
+def row(label: str, text: Text, columns: int, most: int) -> Text:
     from rich.text import Text
 
-    line = _styled(f"  {label:<{_LABEL - 2}}", "dim")
+    line = styled(f"  {label:<{_LABEL - 2}}", "dim")
     line.append_text(Text.assemble(text))
-    return _hang(line, columns, _LABEL, most=most)
+    return hang(line, columns, _LABEL, most=most)
 
 
-def _hang(text: Text, columns: int, indent: int, *, most: int = 4) -> Text:
+def hang(text: Text, columns: int, indent: int, *, most: int = 4) -> Text:
     """The text wrapped to the width, its further lines indented, at most that many, the cut marked."""
     from rich.console import Console
     from rich.text import Text

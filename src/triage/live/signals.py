@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM while something is watched: the first asks for the report, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Asked:
+    """Whether a signal has come."""
+
+    yes: bool = False
+
+
+@contextmanager
+def catch_signals() -> Iterator[Asked]:
+    """While this lasts, the first signal is noted and the second is a KeyboardInterrupt."""
+    asked = Asked()
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {n: signal.getsignal(n) for n in numbers}
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if asked.yes:
+            raise KeyboardInterrupt
+        asked.yes = True
+
+    try:
+        for number in before:
+            signal.signal(number, on_signal)
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
