@@ -1,0 +1,365 @@
+"""Steps in what a service did before: answers that take longer, requests that it refuses, held against its own usual."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.wording import percent, span_words
+from triage.schema import TIME
+from triage.summary import BAND, LATENCY_BASE, LATENCY_MIN_MS, Summary
+
+SLICES = 48  # the window is cut into so many, to ask where a stretch of it differs from the rest
+ENOUGH_BEFORE = 30  # requests that make a usual
+ENOUGH_INSIDE = 20
+CHANCE = 24.0  # log of how much likelier a step is than chance; of the thousands of stretches tried none comes near it by luck
+LEAST_US = 90_000_000  # shorter is a hiccup, or a program that warms up
+WARM_UP_US = 240_000_000  # after a start or a deploy, so much is forgiven if it ends by itself
+CALM = 0.2  # before, what is called slow or refused was at most so frequent, as a share of what it became
+MEDIAN_TIMES, MEDIAN_MS = 2.5, 200.0  # a step of the median counts from here on
+TAIL_TIMES, TAIL_MS, TAIL_SHARE = 3.0, 500.0, 0.2  # and of the slowest, where so many are slow
+HARM_MS = 1000.0  # answers that take so long are felt: then the step can be an incident by itself
+HARM_SHARE = 0.1  # if it is so much of what the service answers
+MOST_ROUTES = 24  # of a service, the most frequent ones
+REFUSED_SHARE = 0.05
+INSTEAD = 0.75  # refusals instead of successes: so many successes at most are left
+_UNSAID = (404, 405, 408, 410, 499)  # unknown paths are judged by their route; clients that left say nothing of a refusal
+_STARTS = ("start", "ready", "deploy", "listen", "config")
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A failure that no single record shows: the figures of a stretch of time, and the requests that stand for it.
+
+    `bears` says that it can be an incident by itself. `times` are moments at which it was seen, in microseconds.
+    """
+
+    kind: str  # latency, http, gap
+    service: str | None
+    text: str
+    template: str
+    why: str
+    count: int
+    first: datetime
+    last: datetime
+    times: tuple[int, ...]
+    evidence: tuple[tuple[str, int], ...]
+    bears: bool
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Buckets from `start` to `end` (exclusive, microseconds) in which a share of requests was higher, and how surely."""
+
+    start: int
+    end: int
+    inside: float
+    outside: float
+    weight: float
+
+
+def shifts(summary: Summary, layer: Layer | None) -> list[Shift]:
+    """All steps of a log, those of the layer that requests are counted at, and latencies of every service."""
+    if layer is None:
+        return []
+    return [*_latencies(summary), *_refusals(summary, layer), *_vanished(summary, layer)]
+
+
+# -- a stretch that differs from the rest ----------------------------------------------------------------------------
+
+
+def find_stretch(totals: Mapping[int, int], hits: Mapping[int, int], width: int) -> Stretch | None:
+    """Where hits are so much denser than elsewhere that chance does not explain it, with a usual before it.
+
+    `totals` and `hits` are counts by bucket of `width` microseconds. Of all stretches of up to SLICES slices the one with
+    the greatest likelihood ratio is taken; its edges are then set on the buckets.
+    """
+    times = sorted(totals)
+    if not times:
+        return None
+    begin, size = times[0], max(width, -(-(times[-1] - times[0] + width) // SLICES))
+    count = (times[-1] - begin) // size + 1
+    n, k = [0] * (count + 1), [0] * (count + 1)
+    for at in times:
+        n[(at - begin) // size + 1] += totals[at]
+        k[(at - begin) // size + 1] += hits.get(at, 0)
+    n, k = list(itertools.accumulate(n)), list(itertools.accumulate(k))
+    whole = _entropy(k[-1], n[-1])
+    best: tuple[float, int, int] | None = None
+    for i in range(bisect_left(n, ENOUGH_BEFORE), count):
+        for j in range(i + 1, count + 1):
+            inner, hit = n[j] - n[i], k[j] - k[i]
+            if hit * n[-1] <= k[-1] * inner:
+                continue
+            weight = _entropy(hit, inner) + _entropy(k[-1] - hit, n[-1] - inner) - whole
+            if best is None or weight > best[0]:
+                best = (weight, i, j)
+    if best is None or best[0] < CHANCE:
+        return None
+    weight, i, j = best
+    inside = (k[j] - k[i]) / (n[j] - n[i])
+    outside = (k[-1] - k[j] + k[i]) / max(1, n[-1] - n[j] + n[i])
+    near = [t for t in times if begin + (i - 1) * size <= t < begin + (j + 1) * size]
+    edges = _edges([(t, totals[t], hits.get(t, 0)) for t in near], inside, outside)
+    return None if edges is None else Stretch(edges[0], edges[1] + width, inside, outside, weight)
+
+
+def _entropy(hits: int, total: int) -> float:
+    """The log likelihood of so many hits at their own rate."""
+    if not 0 < hits < total:
+        return 0.0
+    return hits * math.log(hits / total) + (total - hits) * math.log((total - hits) / total)
+
+
+def _edges(buckets: Sequence[tuple[int, int, int]], inside: float, outside: float) -> tuple[int, int] | None:
+    """The run of buckets that speaks most for the one rate against the other: its first and its last bucket."""
+    p, q = min(inside, 0.999), max(outside, 0.001)
+    if p <= q:
+        return None
+    for_hit, for_miss = math.log(p / q), math.log((1 - p) / (1 - q))
+    best, run, start, found = 0.0, 0.0, 0, None
+    for at, total, hit in buckets:
+        if run <= 0.0:
+            run, start = 0.0, at
+        run += hit * for_hit + (total - hit) * for_miss
+        if run > best:
+            best, found = run, (start, at)
+    return found
+
+
+# -- latency ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Slower:
+    """One route, or all of a service, whose answers take longer from some time on."""
+
+    name: str
+    stretch: Stretch
+    band: int  # from this band on, an answer is slow
+    slow: int
+    answered: int
+    before: tuple[float, float]  # median and 95th percentile, ms
+    after: tuple[float, float]
+    rows: pl.DataFrame  # of slow answers in the stretch
+
+
+def _latencies(summary: Summary) -> Iterator[Shift]:
+    """At most one for each service: its routes that slow down together are one step."""
+    width = summary.widths["route_pace"]
+    routes = summary["route_pace"].drop_nulls("band")
+    whole = summary["pace"].drop_nulls("band")
+    seen = whole.group_by("service", "kind").agg(pl.col("count").sum()).sort("count", "kind", descending=[True, False])
+    for service, kind in seen.unique("service", keep="first", maintain_order=True).sort("service").select("service", "kind").iter_rows():  # fmt: skip
+        mine = (pl.col("kind") == kind) & pl.col("service").eq_missing(service)
+        of_routes, all_of_it = routes.filter(mine), whole.filter(mine)
+        named = of_routes.group_by("method", "route").agg(pl.col("count").sum())
+        named = named.filter(pl.col("count") >= ENOUGH_BEFORE + ENOUGH_INSIDE).sort("count", "route", "method", descending=[True, False, False], nulls_last=True)  # fmt: skip
+        found = [
+            s
+            for method, route, _ in named.head(MOST_ROUTES).iter_rows()
+            if (s := _slower(_path(method, route), of_routes.filter(pl.col("method").eq_missing(method), pl.col("route").eq_missing(route)), width)) is not None
+        ]  # fmt: skip
+        if not found and int(named["count"].sum()) < 0.5 * int(all_of_it["count"].sum()):
+            found = [s for s in (_slower("", all_of_it, summary.widths["pace"]),) if s is not None]
+        found = [s for s in found if not _warms_up(s.stretch, service, summary)]
+        if found:
+            yield _told(found, service, all_of_it)
+
+
+def _path(method: str | None, route: str | None) -> str:
+    return " ".join(p for p in (method, route) if p)
+
+
+def _slower(name: str, rows: pl.DataFrame, width: int) -> _Slower | None:
+    totals = dict(rows.group_by("bucket").agg(pl.col("count").sum()).iter_rows())
+    answered = sum(totals.values())
+    bands = sorted(set(rows["band"]))
+    best: tuple[Stretch, int] | None = None
+    for band in bands[1:]:
+        slow = rows.filter(pl.col("band") >= band)
+        most = int(slow["count"].sum())
+        if most < ENOUGH_INSIDE / 2 or most > 0.9 * answered:
+            continue
+        stretch = find_stretch(totals, dict(slow.group_by("bucket").agg(pl.col("count").sum()).iter_rows()), width)
+        if stretch is not None and (best is None or stretch.weight > best[0].weight):
+            best = (stretch, band)
+    if best is None or best[0].end - best[0].start < LEAST_US:
+        return None
+    stretch, band = best
+    inside = rows.filter(pl.col("bucket").is_between(stretch.start, stretch.end, closed="left"))
+    before = rows.filter(pl.col("bucket") < stretch.start)
+    if int(before["count"].sum()) < ENOUGH_BEFORE or int(inside["count"].sum()) < ENOUGH_INSIDE:
+        return None
+    slow = inside.filter(pl.col("band") >= band)
+    share = int(slow["count"].sum()) / int(inside["count"].sum())
+    usual = int(before.filter(pl.col("band") >= band)["count"].sum()) / int(before["count"].sum())
+    then, now = _spread(before), _spread(inside)
+    median = now[0] >= MEDIAN_TIMES * then[0] and now[0] - then[0] >= MEDIAN_MS
+    tail = now[1] >= TAIL_TIMES * then[1] and now[1] - then[1] >= TAIL_MS and share >= TAIL_SHARE
+    if usual > CALM * share or not (median or tail):
+        return None
+    return _Slower(name, stretch, band, int(slow["count"].sum()), int(inside["count"].sum()), then, now, slow)
+
+
+def _spread(rows: pl.DataFrame) -> tuple[float, float]:
+    """Median and 95th percentile in ms, from counts per band, at the band's middle."""
+    by_band = rows.group_by("band").agg(pl.col("count").sum()).sort("band")
+    running, bands = by_band["count"].cum_sum().to_list(), by_band["band"].to_list()
+    median, tail = (bands[bisect_left(running, max(1, math.ceil(running[-1] * p)))] for p in (0.5, 0.95))
+    return _middle(median), _middle(tail)
+
+
+def _middle(band: int) -> float:
+    return float(LATENCY_MIN_MS * LATENCY_BASE ** ((band + 0.5) * BAND))
+
+
+def _warms_up(stretch: Stretch, service: str | None, summary: Summary) -> bool:
+    """Whether a start or a deploy lies right before a stretch that soon ends by itself."""
+    if stretch.end - stretch.start > WARM_UP_US:
+        return False
+    marks = summary["marks"].filter(
+        pl.col("mark").is_in(_STARTS),
+        pl.col("bucket").is_between(stretch.start - WARM_UP_US, stretch.end),
+        pl.col("service").is_null() | pl.lit(service is None) | pl.col("service").eq_missing(service),
+    )
+    return marks.height > 0
+
+
+def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame) -> Shift:
+    main = max(found, key=lambda s: (s.slow * math.log(s.after[1] / max(s.before[1], 0.001)), s.name))
+    joined = [s for s in found if s.stretch.start < main.stretch.end and main.stretch.start < s.stretch.end]
+    rows = pl.concat([s.rows for s in joined])
+    start, end = min(s.stretch.start for s in joined), max(s.stretch.end for s in joined)
+    answered = int(whole.filter(pl.col("bucket").is_between(start, end, closed="left"))["count"].sum())
+    slow = int(rows["count"].sum())
+    share = slow / max(slow, answered)
+    more = f" and {len(joined) - 1} more" if len(joined) > 1 else ""
+    name = f"{main.name or 'requests'}{more}"
+    text = f"{name}: median {_ms(main.before[0])} -> {_ms(main.after[0])}, p95 {_ms(main.before[1])} -> {_ms(main.after[1])}"  # fmt: skip
+    why = (
+        f"{percent(share)} of the answers in its time are slower than {_ms(_low(main.band))}; before, "
+        f"nineteen of twenty came within {_ms(main.before[1])}"
+    )
+    shown = rows.sort("band", "first", "source", "line", descending=[True, False, False, False], nulls_last=True)
+    return Shift(
+        "latency", service, text, f"latency of {main.name}", why, slow, rows["first"].min(), rows["last"].max(), _moments(rows),  # type: ignore[arg-type]
+        tuple(shown.select("source", "line").head(3).iter_rows()),
+        bears=share >= HARM_SHARE and main.after[1] >= HARM_MS,
+    )  # fmt: skip
+
+
+def _low(band: int) -> float:
+    return float(LATENCY_MIN_MS * LATENCY_BASE ** (band * BAND))
+
+
+def _ms(value: float) -> str:
+    return span_words(value / 1000) if value >= 1 else "under 1 ms"
+
+
+def _moments(rows: pl.DataFrame) -> tuple[int, ...]:
+    return tuple(sorted({to_us(t) for name in ("first", "last") for t in rows[name].drop_nulls()}))
+
+
+# -- requests that are refused ---------------------------------------------------------------------------------------
+
+
+def _refusals(summary: Summary, layer: Layer) -> Iterator[Shift]:
+    """A status of 400..499 that from some time on is answered far more often than before."""
+    width = max(summary.widths["refused"], summary.widths["traffic"])
+    refused = layer.of(summary["refused"]).with_columns(pl.col("bucket") // width * width)
+    traffic = layer.of(summary["traffic"]).with_columns(pl.col("bucket") // width * width)
+    seen = refused.filter(~pl.col("status").is_in(_UNSAID)).group_by("service", "status").agg(pl.col("count").sum())
+    for service, status, count in seen.sort("service", "status").iter_rows():
+        if count < ENOUGH_INSIDE / 2:
+            continue
+        mine = refused.filter(pl.col("service").eq_missing(service))
+        all_of_it = traffic.filter(pl.col("service").eq_missing(service))
+        rows = mine.filter(pl.col("status") == status)
+        stretch = find_stretch(_by_bucket(all_of_it, "requests"), _by_bucket(rows, "count"), width)
+        if stretch is None or stretch.end - stretch.start < LEAST_US / 2 or stretch.inside < REFUSED_SHARE:
+            continue
+        before = _rates(all_of_it, mine, None, stretch.start, width)
+        inside = _rates(all_of_it, mine, stretch.start, stretch.end, width)
+        usual = int(rows.filter(pl.col("bucket") < stretch.start)["count"].sum()) / max(1.0, before[2])
+        if usual > CALM * stretch.inside or before[2] < ENOUGH_BEFORE:
+            continue
+        instead = inside[0] <= INSTEAD * before[0] and inside[1] >= 0.5 * before[1] and stretch.inside >= HARM_SHARE
+        yield _refusal(rows, service, status, stretch, usual, bears=instead)
+
+
+def _by_bucket(rows: pl.DataFrame, column: str) -> dict[int, int]:
+    return dict(rows.group_by("bucket").agg(pl.col(column).sum()).iter_rows())
+
+
+def _rates(
+    traffic: pl.DataFrame, refused: pl.DataFrame, start: int | None, end: int, width: int
+) -> tuple[float, float, float]:
+    """Successes and requests a microsecond from `start` (None: the first) to `end`, and how many requests that were."""
+    low = start if start is not None else int(traffic["bucket"].min() or 0)  # type: ignore[call-overload]
+    reach = pl.col("bucket").is_between(low, end, closed="left")
+    rows = traffic.filter(reach)
+    requests = int(rows["requests"].sum())
+    refusals = int(refused.filter(reach)["count"].sum())
+    span = max(width, end - low)
+    return (requests - int(rows["failed"].sum()) - refusals) / span, requests / span, float(requests)
+
+
+def _refusal(
+    rows: pl.DataFrame, service: str | None, status: int, stretch: Stretch, usual: float, *, bears: bool
+) -> Shift:
+    inside = rows.filter(pl.col("bucket").is_between(stretch.start, stretch.end, closed="left"))
+    if int(inside["count"].sum()) >= 0.95 * int(rows["count"].sum()):
+        inside = rows  # a few strays at the edges are the same thing
+    text = f"HTTP {status}"
+    why = f"{percent(stretch.inside)} of the requests in its time, {percent(usual)} before"
+    return Shift(
+        "http", service, text, text, why, int(inside["count"].sum()), inside["first"].min(), inside["last"].max(), _moments(inside),  # type: ignore[arg-type]
+        tuple(inside.sort("first", "source", "line", nulls_last=True).select("source", "line").head(3).iter_rows()), bears, status,
+    )  # fmt: skip
+
+
+def _vanished(summary: Summary, layer: Layer) -> Iterator[Shift]:
+    """Routes that were answered and from some time on are not known: what asks for paths that never were is noise."""
+    counts = layer.of(summary["requests"])
+    unknown = counts.filter(pl.col("status").is_in([404, 410])).group_by("service", "method", "route", "status").agg(missed=pl.col("count").sum())  # fmt: skip
+    known = (
+        layer.of(summary["route_pace"])
+        .group_by("service", "method", "route")
+        .agg(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max())
+    )
+    gone = unknown.join(known, on=["service", "method", "route"], nulls_equal=True).filter(
+        pl.col("count") >= ENOUGH_BEFORE, pl.col("missed") >= ENOUGH_INSIDE
+    )
+    refused = layer.of(summary["refused"])
+    end = refused["last"].max()
+    if not gone.height or end is None:
+        return
+    pace = pl.col("count") / (pl.col("last") - pl.col("first")).dt.total_microseconds().clip(1)
+    owed = pace * (pl.lit(end, TIME) - pl.col("last")).dt.total_microseconds()  # answers that its own pace would have had since
+    gone = gone.filter(owed >= ENOUGH_INSIDE, pl.col("missed") >= 0.3 * owed).sort("service", "status", "method", "route")
+    for (service, status), routes in gone.group_by("service", "status", maintain_order=True):
+        last = routes["last"].max()
+        assert isinstance(last, datetime)
+        after = refused.filter(
+            pl.col("service").eq_missing(pl.lit(service)), pl.col("status") == status, pl.col("first") > last
+        )
+        missed, seen = int(routes["missed"].sum()), int(after["count"].sum())
+        if seen < 0.9 * missed:  # they are still answered in between: no route has gone
+            continue
+        text = f"HTTP {status}"
+        names = ", ".join(sorted(_path(m, r) for m, r in routes.select("method", "route").iter_rows())[:3])
+        shown = after.sort("first", "source", "line", nulls_last=True)
+        yield Shift(
+            "http", str(service) if service is not None else None, text, text, f"{names}: answered until {last:%H:%M:%S}, unknown since",
+            seen, after["first"].min(), after["last"].max(), _moments(after),  # type: ignore[arg-type]
+            tuple(shown.select("source", "line").head(3).iter_rows()), bears=True, status=int(str(status)),
+        )  # fmt: skip
