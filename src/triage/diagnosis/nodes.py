@@ -17,6 +17,7 @@ import polars as pl
 from triage.diagnosis.knowledge import Rule, Rules
 from triage.diagnosis.metrics import Layer, to_us
 from triage.diagnosis.shifts import Shift, shifts
+from triage.diagnosis.silences import silences
 from triage.grouping.signature import failure_id
 from triage.schema import LEVELS
 from triage.summary import Summary, http_id
@@ -151,7 +152,7 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
-    steps = (_measured(shift, rules) for shift in shifts(summary, layer))
+    steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
     return found | {n.id: n for n in steps}
 
 

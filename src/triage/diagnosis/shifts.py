@@ -30,7 +30,13 @@ HARM_SHARE = 0.1  # if it is so much of what the service answers
 MOST_ROUTES = 24  # of a service, the most frequent ones
 REFUSED_SHARE = 0.05
 INSTEAD = 0.75  # refusals instead of successes: so many successes at most are left
-_UNSAID = (404, 405, 408, 410, 499)  # unknown paths are judged by their route; clients that left say nothing of a refusal
+_UNSAID = (
+    404,
+    405,
+    408,
+    410,
+    499,
+)  # unknown paths are judged by their route; clients that left say nothing of a refusal
 _STARTS = ("start", "ready", "deploy", "listen", "config")
 
 
@@ -135,6 +141,9 @@ def _edges(buckets: Sequence[tuple[int, int, int]], inside: float, outside: floa
     return found
 
 
+_Cell = tuple[int, int, int]  # bucket, band of latency, answers
+
+
 # -- latency ---------------------------------------------------------------------------------------------------------
 
 
@@ -146,7 +155,6 @@ class _Slower:
     stretch: Stretch
     band: int  # from this band on, an answer is slow
     slow: int
-    answered: int
     before: tuple[float, float]  # median and 95th percentile, ms
     after: tuple[float, float]
     rows: pl.DataFrame  # of slow answers in the stretch
@@ -154,25 +162,24 @@ class _Slower:
 
 def _latencies(summary: Summary) -> Iterator[Shift]:
     """At most one for each service: its routes that slow down together are one step."""
-    width = summary.widths["route_pace"]
     routes = summary["route_pace"].drop_nulls("band")
     whole = summary["pace"].drop_nulls("band")
     seen = whole.group_by("service", "kind").agg(pl.col("count").sum()).sort("count", "kind", descending=[True, False])
-    for service, kind in seen.unique("service", keep="first", maintain_order=True).sort("service").select("service", "kind").iter_rows():  # fmt: skip
+    seen = seen.unique("service", keep="first", maintain_order=True).sort("service")
+    for service, kind, answers in seen.select("service", "kind", "count").iter_rows():
         mine = (pl.col("kind") == kind) & pl.col("service").eq_missing(service)
-        of_routes, all_of_it = routes.filter(mine), whole.filter(mine)
-        named = of_routes.group_by("method", "route").agg(pl.col("count").sum())
-        named = named.filter(pl.col("count") >= ENOUGH_BEFORE + ENOUGH_INSIDE).sort("count", "route", "method", descending=[True, False, False], nulls_last=True)  # fmt: skip
-        found = [
-            s
-            for method, route, _ in named.head(MOST_ROUTES).iter_rows()
-            if (s := _slower(_path(method, route), of_routes.filter(pl.col("method").eq_missing(method), pl.col("route").eq_missing(route)), width)) is not None
-        ]  # fmt: skip
-        if not found and int(named["count"].sum()) < 0.5 * int(all_of_it["count"].sum()):
-            found = [s for s in (_slower("", all_of_it, summary.widths["pace"]),) if s is not None]
-        found = [s for s in found if not _warms_up(s.stretch, service, summary)]
+        parts = routes.filter(mine).partition_by("method", "route", as_dict=True)
+        counts = {path: int(rows["count"].sum()) for path, rows in parts.items()}
+        named = [path for path, count in counts.items() if count >= ENOUGH_BEFORE + ENOUGH_INSIDE]
+        named.sort(key=lambda path: (-counts[path], _path(*path)))
+        slower = [_slower(_path(*path), parts[path], summary.widths["route_pace"]) for path in named[:MOST_ROUTES]]
+        if sum(counts[path] for path in named) < 0.5 * answers:
+            slower.append(_slower("", whole.filter(mine), summary.widths["pace"]))
+        found = [s for s in slower if s is not None and not _warms_up(s.stretch, service, summary)]
+        if any(s.name for s in found):
+            found = [s for s in found if s.name]
         if found:
-            yield _told(found, service, all_of_it)
+            yield _told(found, service, whole.filter(mine))
 
 
 def _path(method: str | None, route: str | None) -> str:
@@ -180,42 +187,76 @@ def _path(method: str | None, route: str | None) -> str:
 
 
 def _slower(name: str, rows: pl.DataFrame, width: int) -> _Slower | None:
-    totals = dict(rows.group_by("bucket").agg(pl.col("count").sum()).iter_rows())
+    cells = list(rows.select("bucket", "band", "count").iter_rows())
+    if not _varies(cells):
+        return None
+    totals = _sums(cells)
     answered = sum(totals.values())
-    bands = sorted(set(rows["band"]))
     best: tuple[Stretch, int] | None = None
-    for band in bands[1:]:
-        slow = rows.filter(pl.col("band") >= band)
-        most = int(slow["count"].sum())
-        if most < ENOUGH_INSIDE / 2 or most > 0.9 * answered:
+    for band in sorted({band for _, band, _ in cells})[1:]:
+        hits = _sums([c for c in cells if c[1] >= band])
+        if not ENOUGH_INSIDE / 2 <= sum(hits.values()) <= 0.9 * answered:
             continue
-        stretch = find_stretch(totals, dict(slow.group_by("bucket").agg(pl.col("count").sum()).iter_rows()), width)
+        stretch = find_stretch(totals, hits, width)
         if stretch is not None and (best is None or stretch.weight > best[0].weight):
             best = (stretch, band)
     if best is None or best[0].end - best[0].start < LEAST_US:
         return None
     stretch, band = best
-    inside = rows.filter(pl.col("bucket").is_between(stretch.start, stretch.end, closed="left"))
-    before = rows.filter(pl.col("bucket") < stretch.start)
-    if int(before["count"].sum()) < ENOUGH_BEFORE or int(inside["count"].sum()) < ENOUGH_INSIDE:
+    inside = [c for c in cells if stretch.start <= c[0] < stretch.end]
+    before = [c for c in cells if c[0] < stretch.start]
+    if _many(before) < ENOUGH_BEFORE or _many(inside) < ENOUGH_INSIDE:
         return None
-    slow = inside.filter(pl.col("band") >= band)
-    share = int(slow["count"].sum()) / int(inside["count"].sum())
-    usual = int(before.filter(pl.col("band") >= band)["count"].sum()) / int(before["count"].sum())
+    slow = _many([c for c in inside if c[1] >= band])
+    share, usual = slow / _many(inside), _many([c for c in before if c[1] >= band]) / _many(before)
     then, now = _spread(before), _spread(inside)
     median = now[0] >= MEDIAN_TIMES * then[0] and now[0] - then[0] >= MEDIAN_MS
     tail = now[1] >= TAIL_TIMES * then[1] and now[1] - then[1] >= TAIL_MS and share >= TAIL_SHARE
     if usual > CALM * share or not (median or tail):
         return None
-    return _Slower(name, stretch, band, int(slow["count"].sum()), int(inside["count"].sum()), then, now, slow)
+    reach = pl.col("bucket").is_between(stretch.start, stretch.end, closed="left")
+    return _Slower(name, stretch, band, slow, then, now, rows.filter(reach, pl.col("band") >= band))
 
 
-def _spread(rows: pl.DataFrame) -> tuple[float, float]:
+def _varies(cells: Sequence[_Cell]) -> bool:
+    """Whether a part of the time is slower by two bands than another: most routes are done with here."""
+    begin = min(at for at, _, _ in cells)
+    span = max(at for at, _, _ in cells) - begin + 1
+    count = max(4, min(SLICES, _many(cells) // 10))
+    slices: dict[int, list[_Cell]] = {}
+    for cell in cells:
+        slices.setdefault((cell[0] - begin) * count // span, []).append(cell)
+    shown = [(_band(part, 0.5), _band(part, 1 - TAIL_SHARE)) for part in slices.values() if _many(part) >= 5]
+    return any(max(bands) - min(bands) >= 2 for bands in zip(*shown, strict=True))
+
+
+def _sums(cells: Sequence[_Cell]) -> dict[int, int]:
+    sums: dict[int, int] = {}
+    for at, _, count in cells:
+        sums[at] = sums.get(at, 0) + count
+    return sums
+
+
+def _many(cells: Sequence[_Cell]) -> int:
+    return sum(count for _, _, count in cells)
+
+
+def _band(cells: Sequence[_Cell], share: float) -> int:
+    """The band by which so much of the answers has come."""
+    counts: dict[int, int] = {}
+    for _, band, count in cells:
+        counts[band] = counts.get(band, 0) + count
+    left = math.ceil(_many(cells) * share)
+    for band in sorted(counts):
+        left -= counts[band]
+        if left <= 0:
+            return band
+    return max(counts)
+
+
+def _spread(cells: Sequence[_Cell]) -> tuple[float, float]:
     """Median and 95th percentile in ms, from counts per band, at the band's middle."""
-    by_band = rows.group_by("band").agg(pl.col("count").sum()).sort("band")
-    running, bands = by_band["count"].cum_sum().to_list(), by_band["band"].to_list()
-    median, tail = (bands[bisect_left(running, max(1, math.ceil(running[-1] * p)))] for p in (0.5, 0.95))
-    return _middle(median), _middle(tail)
+    return _middle(_band(cells, 0.5)), _middle(_band(cells, 0.95))
 
 
 def _middle(band: int) -> float:
@@ -251,7 +292,7 @@ def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame) ->
     )
     shown = rows.sort("band", "first", "source", "line", descending=[True, False, False, False], nulls_last=True)
     return Shift(
-        "latency", service, text, f"latency of {main.name}", why, slow, rows["first"].min(), rows["last"].max(), _moments(rows),  # type: ignore[arg-type]
+        "latency", service, text, "latency", why, slow, rows["first"].min(), rows["last"].max(), _moments(rows),  # type: ignore[arg-type]
         tuple(shown.select("source", "line").head(3).iter_rows()),
         bears=share >= HARM_SHARE and main.after[1] >= HARM_MS,
     )  # fmt: skip
@@ -304,7 +345,7 @@ def _rates(
     traffic: pl.DataFrame, refused: pl.DataFrame, start: int | None, end: int, width: int
 ) -> tuple[float, float, float]:
     """Successes and requests a microsecond from `start` (None: the first) to `end`, and how many requests that were."""
-    low = start if start is not None else int(traffic["bucket"].min() or 0)  # type: ignore[call-overload]
+    low = start if start is not None else min(traffic["bucket"].to_list(), default=0)
     reach = pl.col("bucket").is_between(low, end, closed="left")
     rows = traffic.filter(reach)
     requests = int(rows["requests"].sum())
@@ -344,8 +385,12 @@ def _vanished(summary: Summary, layer: Layer) -> Iterator[Shift]:
     if not gone.height or end is None:
         return
     pace = pl.col("count") / (pl.col("last") - pl.col("first")).dt.total_microseconds().clip(1)
-    owed = pace * (pl.lit(end, TIME) - pl.col("last")).dt.total_microseconds()  # answers that its own pace would have had since
-    gone = gone.filter(owed >= ENOUGH_INSIDE, pl.col("missed") >= 0.3 * owed).sort("service", "status", "method", "route")
+    owed = (
+        pace * (pl.lit(end, TIME) - pl.col("last")).dt.total_microseconds()
+    )  # answers that its own pace would have had since
+    gone = gone.filter(owed >= ENOUGH_INSIDE, pl.col("missed") >= 0.3 * owed).sort(
+        "service", "status", "method", "route"
+    )
     for (service, status), routes in gone.group_by("service", "status", maintain_order=True):
         last = routes["last"].max()
         assert isinstance(last, datetime)

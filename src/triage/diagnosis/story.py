@@ -44,6 +44,9 @@ class Facts:
 
     def evidence(self, failure: str, most: int = 1) -> tuple[Evidence, ...]:
         """Records that show the failure, earliest first."""
+        shift = self.graph.nodes[failure].shift if failure in self.graph.nodes else None
+        if shift is not None:
+            return tuple(Evidence(source, line) for source, line in shift.evidence[:most])
         return self.examples.get(failure, ())[:most]
 
 
@@ -121,6 +124,9 @@ def _effect(case: Case) -> str:
         return f"fails {gone.failed:,} of {gone.requests:,} requests ({percent(gone.share)})"
     if gone.exits:
         return f"keeps dying ({gone.exits:,} exits)"
+    if gone.refused:
+        part = percent(gone.refused / max(gone.requests, gone.refused))
+        return f"refuses {gone.refused:,} of {max(gone.requests, gone.refused):,} requests ({part})"
     return "reports failures"
 
 
@@ -174,17 +180,22 @@ def _next_log(case: Case, facts: Facts) -> str:
 def impact(case: Case, facts: Facts) -> str:
     """What was seen from outside, in figures."""
     parts = []
-    statuses = sorted(
-        ((facts.node(m).message, facts.node(m).count) for m in case.members if facts.node(m).kind == "http"),
-        key=lambda s: -s[1],
-    )
-    if statuses:
-        listed = ", ".join(f"{n:,} × {s.removeprefix('HTTP ')}" for s, n in statuses)
+    nodes = [facts.node(m) for m in case.members]
+    for told, kind in (("failed", [n for n in nodes if n.kind == "http" and n.shift is None]),
+                       ("were refused", [n for n in nodes if n.kind == "http" and n.shift is not None])):  # fmt: skip
+        counts: dict[str, int] = {}
+        for n in kind:
+            counts[n.message] = counts.get(n.message, 0) + n.count
+        if not counts:
+            continue
+        listed = ", ".join(f"{c:,} × {s.removeprefix('HTTP ')}" for s, c in sorted(counts.items(), key=lambda s: -s[1]))
+        many = case.impact.failed if told == "failed" else case.impact.refused
         parts.append(
-            f"{case.impact.failed:,} of {case.impact.requests:,} requests failed ({listed})"
+            f"{many:,} of {max(many, case.impact.requests):,} requests {told} ({listed})"
             if case.impact.requests
             else listed
         )
+    parts += [n.message for n in nodes if n.kind in ("latency", "gap") and n.shift is not None and n.shift.bears]
     if case.impact.exits:
         loops = [x for x in facts.exits.loops if x.interval_s]
         pace = f", one every {span_words(loops[0].interval_s or 0)}" if loops and case.impact.exits >= 3 else ""
@@ -249,8 +260,11 @@ def timeline(found: Sequence[Case], facts: Facts) -> tuple[Moment, ...]:
                 continue
             onset = node.first == case.start
             more = f" (×{node.count:,}, until {node.last:%H:%M:%S})" if node.count > 1 and node.last else ""
-            kind = "onset" if onset else node.kind if node.kind in ("http", "exit") else "error"
-            moments.append((place, Moment(node.first, kind, f"first `{label(node, 90)}`{more}", facts.evidence(i))))
+            kind = "onset" if onset else node.kind if node.kind in ("http", "exit", "latency", "gap") else "error"
+            text = _MEASURED_WORDS.get(node.kind, "first") + f" `{label(node, 90)}`{more}"
+            if node.kind == "gap" and node.last is not None:
+                text += f" (until {node.last:%H:%M:%S})"
+            moments.append((place, Moment(node.first, kind, text, facts.evidence(i))))
         if case.recovered is not None:
             moments.append(
                 (place, Moment(case.recovered, "recovery", "last sign of the failure; the log goes on without it"))
@@ -274,6 +288,7 @@ def timeline(found: Sequence[Case], facts: Facts) -> tuple[Moment, ...]:
     return tuple(m for _, m in sorted(ranked, key=lambda m: (m[1].at, m[0], m[1].kind, m[1].text)))
 
 
+_MEASURED_WORDS = {"latency": "first of the slower answers,", "gap": "the last record before a silence,"}
 _CHANGE_WORDS = {
     "deploy": "deploy",
     "config": "configuration change",
@@ -345,7 +360,11 @@ def whys(case: Case, facts: Facts) -> tuple[Why, ...]:
 
 def _question(node: Node) -> str:
     if node.kind == "http":
-        return f"Why do requests fail with {node.message}?"
+        return f"Why {'do requests fail' if node.shift is None else 'are requests refused'} with {node.message}?"
+    if node.kind == "latency":
+        return f"Why do answers take longer (`{label(node, 90)}`)?"
+    if node.kind == "gap":
+        return f"Why is it silent (`{label(node, 90)}`)?"
     if node.role == "exit":
         return f"Why does the process end (`{label(node, 80)}`)?"
     if node.kind == "exception":
