@@ -185,7 +185,7 @@ TABLES: dict[str, Table] = {
         },
     ),
     "traces": Table(
-        {"trace": STR, "failure": STR, "service": STR},
+        {"trace": STR, "failure": STR, **WHERE},
         {"count": _sum("count"), "first": _low("first", TIME)},
         most=20_000,
     ),

@@ -358,8 +358,8 @@ def _refusal(
     rows: pl.DataFrame, service: str | None, status: int, stretch: Stretch, usual: float, *, bears: bool
 ) -> Shift:
     inside = rows.filter(pl.col("bucket").is_between(stretch.start, stretch.end, closed="left"))
-    if int(inside["count"].sum()) >= 0.95 * int(rows["count"].sum()):
-        inside = rows  # a few strays at the edges are the same thing
+    if not usual:
+        inside = rows.filter(pl.col("bucket") >= stretch.start)  # the last strays are of the same thing
     text = f"HTTP {status}"
     why = f"{percent(stretch.inside)} of the requests in its time, {percent(usual)} before"
     return Shift(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -57,8 +57,10 @@ def silences(summary: Summary) -> list[Shift]:
         calm = (mine["level"] < "WARNING").fill_null(value=True)
         times, failing = sorted(set(mine.filter(calm)["bucket"])), sorted(set(mine.filter(~calm)["bucket"]))
         for silence in _silences(_apart(times, failing), all_of_it[-1]):
-            if bisect_left(failing, silence.end) > bisect_right(failing, silence.start):
+            last = [t for t in failing if silence.start < t < silence.end]
+            if any(t > silence.start + LEAST_US for t in last):
                 continue
+            silence = replace(silence, start=max([silence.start, *last]))
             others = [t for t in all_of_it if silence.start < t < silence.end]
             to_the_end = silence.end == all_of_it[-1]
             if (to_the_end and silence.start in ends) or _orderly(silence, service, summary):
@@ -67,7 +69,7 @@ def silences(summary: Summary) -> list[Shift]:
                 others = []  # a line or two of others do not make them go on
             if not others and to_the_end:
                 continue
-            found.append(_told(silence, service if others or len(services) == 1 else None, to_the_end, all_of_it))
+            found.append(_told(silence, service if others else None, to_the_end, all_of_it))
     return _once(found)
 
 
