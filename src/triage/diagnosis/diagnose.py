@@ -227,6 +227,7 @@ def _failures(found: Mapping[str, Node], members: frozenset[str], graph: Graph) 
         Failure(
             n.id, n.kind, n.exception, n.message, n.count, n.first, n.last, n.services, n.clusters, n.frame, n.frames,
             "label" if n.id in graph.labels else n.role,
+            *((n.shift.why, tuple(Evidence(*place) for place in n.shift.evidence)) if n.shift is not None else ()),
         )
         for n in ranked
     )  # fmt: skip
