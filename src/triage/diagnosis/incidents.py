@@ -34,6 +34,8 @@ class Impact:
     ready: int
     minutes: float
     refused: int = 0  # requests that were answered with a status of 400..499 instead of what was asked for
+    slow: str = ""  # the figures of answers that take longer
+    silent: str = ""  # and of a silence
 
     @property
     def share(self) -> float:
@@ -336,7 +338,7 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
             "a time-out shows that something else was slow; the log of that side is not among the inputs or shows nothing"
         )
     if node.role in MEASURED:
-        confidence = min(confidence, 0.45)
+        confidence = min(confidence, 0.4)
         against.append("the figures show when, not why: the reason is not among what it logs")
     if not effects:
         confidence -= 0.08
@@ -434,6 +436,8 @@ def _impact(
     died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks)
     died = died or sum(n.count for n in nodes if n.role == "exit")
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
+    slow = next((n.message for n in nodes if n.kind == "latency"), "")
+    silent = next((n.message for n in nodes if n.kind == "gap"), "")
     if onset is None or end is None:
         return Impact(0, 0, died, 0, 0.0)
     requests = failed = 0
@@ -449,7 +453,9 @@ def _impact(
     homes = [s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services]
     if homes:
         marks = marks.filter(pl.col("service").is_in(homes))
-    return Impact(requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused)
+    return Impact(
+        requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent
+    )
 
 
 def _recovered(

@@ -285,7 +285,7 @@ def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame) ->
     share = slow / max(slow, answered)
     more = f" and {len(joined) - 1} more" if len(joined) > 1 else ""
     name = f"{main.name or 'requests'}{more}"
-    text = f"{name}: median {_ms(main.before[0])} -> {_ms(main.after[0])}, p95 {_ms(main.before[1])} -> {_ms(main.after[1])}"  # fmt: skip
+    text = f"{name}: median {_ms(main.after[0])} ({_ms(main.before[0])} before), p95 {_ms(main.after[1])} ({_ms(main.before[1])} before)"  # fmt: skip
     why = (
         f"{percent(share)} of the answers in its time are slower than {_ms(_low(main.band))}; before, "
         f"nineteen of twenty came within {_ms(main.before[1])}"

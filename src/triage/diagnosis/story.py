@@ -86,7 +86,7 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
     shown = f"`{label(root)}`" + (f" at `{place}`" if place else "")
     if root.services and where and where not in root.services:
         shown += f" in `{root.services[0]}`"
-    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'time')}).{more}"
+    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'answer' if root.kind == 'latency' else 'time')}).{more}"
 
 
 def place_of(node: Node, facts: Facts) -> str:
@@ -127,6 +127,10 @@ def _effect(case: Case) -> str:
     if gone.refused:
         part = percent(gone.refused / max(gone.requests, gone.refused))
         return f"refuses {gone.refused:,} of {max(gone.requests, gone.refused):,} requests ({part})"
+    if gone.slow:
+        return f"answers late (`{gone.slow}`)"
+    if gone.silent:
+        return "falls silent"
     return "reports failures"
 
 
@@ -172,6 +176,12 @@ def _next_log(case: Case, facts: Facts) -> str:
         hosts = [h if p is None else f"{h}:{p}" for h, p in addresses(text)]
         if node.role in ("proxy", "timeout") and (named or hosts):
             return f"get the log of `{min(named) if named else hosts[0]}`{period}"
+    if case.impact.slow:
+        return f"get the log of what it waits for (its database, the services that it calls){period}"
+    if case.impact.refused and not case.impact.failed:
+        return f"get the log in which it says why it refuses them{period}"
+    if case.impact.silent:
+        return f"see whether its process runs, and what its host or platform says of it{period}"
     if any("exit" in facts.node(m).marks for m in case.members):
         return f"get the standard error of the process before it exits (the previous container's log){period}"
     return f"get the log of the application behind it{period}"
@@ -195,7 +205,10 @@ def impact(case: Case, facts: Facts) -> str:
             if case.impact.requests
             else listed
         )
-    parts += [n.message for n in nodes if n.kind in ("latency", "gap") and n.shift is not None and n.shift.bears]
+    if case.impact.slow:
+        parts.append(f"answers take longer (`{case.impact.slow}`)")
+    if case.impact.silent and not parts:
+        parts.append(f"it falls silent (`{case.impact.silent}`)")
     if case.impact.exits:
         loops = [x for x in facts.exits.loops if x.interval_s]
         pace = f", one every {span_words(loops[0].interval_s or 0)}" if loops and case.impact.exits >= 3 else ""
@@ -434,7 +447,7 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
                     Action(
                         urgent,
                         "repair",
-                        f"Find out why `{label(node, 90)}` is raised{where}, and mend it there",
+                        _search(node, where),
                         (root.failure,),
                     )
                 )
@@ -461,6 +474,14 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
     return tuple(sorted(unique.values(), key=lambda a: (a.priority, rank[a.kind], made.index(a))))
 
 
+def _search(node: Node, where: str) -> str:
+    if node.kind == "latency":
+        return f"Find out what `{node.services[0]}` waits for (`{label(node, 90)}`), and mend it there"
+    if node.kind == "gap":
+        return f"Find out why it is silent (`{label(node, 90)}`), and mend it there"
+    return f"Find out why `{label(node, 90)}` is raised{where}, and mend it there"
+
+
 _STOPGAPS = ("roll back", "restart", "scale", "raise", "drain", "fail over", "switch off", "disable")
 
 
@@ -485,7 +506,7 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
         )
         hours = max(case.impact.minutes / 60, 1 / 60)
         made.append(Metric("restarts", "under 1 per hour", f"{case.impact.exits:,} in {span_words(hours * 3600)}"))
-    if case.impact.requests:
+    if case.impact.requests and (case.impact.failed or not (case.impact.refused or case.impact.slow)):
         made.append(
             Metric(
                 "failed requests",
@@ -495,7 +516,8 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
         )
     for root in case.roots[:2]:
         node = facts.node(root.failure)
-        made.append(Metric(f"`{label(node, 60)}`", "0 in 1 h", f"{node.count:,}"))
+        if node.shift is None:
+            made.append(Metric(f"`{label(node, 60)}`", "0 in 1 h", f"{node.count:,}"))
     if facts.http is not None and facts.http.latency_ms is not None and facts.http.latency_ms.p95 >= 1000:
         made.append(Metric("p95 latency", "under 500 ms", span_words(facts.http.latency_ms.p95 / 1000)))
     return tuple(made)
