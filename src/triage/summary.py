@@ -22,7 +22,7 @@ from triage.schema import KIND, LEVEL, LEVELS, NODES, QUIET, TIME, conform, empt
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
-PACE_US = TICK_US << 13  # the same where requests are held against their own usual: 8.4 s
+PACE_US = TICK_US << 14  # the same where requests are held against their own usual: 16.8 s
 BAND = 40  # steps of latency in one band there: each is half as slow again as the one before
 LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
 LATENCY_MIN_MS = 0.001

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.metrics import Layer, find_wall, to_us
 from triage.diagnosis.wording import percent, span_words
 from triage.schema import TIME
 from triage.summary import BAND, LATENCY_BASE, LATENCY_MIN_MS, Summary
@@ -179,7 +179,11 @@ def _latencies(summary: Summary) -> Iterator[Shift]:
         if any(s.name for s in found):
             found = [s for s in found if s.name]
         if found:
-            yield _told(found, service, whole.filter(mine))
+            rows, steps = (
+                summary[t].filter(pl.col("kind") == kind, pl.col("service").eq_missing(service))
+                for t in ("requests", "latency")
+            )
+            yield _told(found, service, whole.filter(mine), find_wall(rows, steps))
 
 
 def _path(method: str | None, route: str | None) -> str:
@@ -275,7 +279,7 @@ def _warms_up(stretch: Stretch, service: str | None, summary: Summary) -> bool:
     return marks.height > 0
 
 
-def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame) -> Shift:
+def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame, wall: float | None) -> Shift:
     main = max(found, key=lambda s: (s.slow * math.log(s.after[1] / max(s.before[1], 0.001)), s.name))
     joined = [s for s in found if s.stretch.start < main.stretch.end and main.stretch.start < s.stretch.end]
     rows = pl.concat([s.rows for s in joined])
@@ -290,6 +294,8 @@ def _told(found: Sequence[_Slower], service: str | None, whole: pl.DataFrame) ->
         f"{percent(share)} of the answers in its time are slower than {_ms(_low(main.band))}; before, "
         f"nineteen of twenty came within {_ms(main.before[1])}"
     )
+    if wall is not None and wall >= main.after[1] / 2:
+        why += f"; the slowest run into a limit at {_ms(wall)}"
     shown = rows.sort("band", "first", "source", "line", descending=[True, False, False, False], nulls_last=True)
     return Shift(
         "latency", service, text, "latency", why, slow, rows["first"].min(), rows["last"].max(), _moments(rows),  # type: ignore[arg-type]

@@ -48,12 +48,15 @@ def silences(summary: Summary) -> list[Shift]:
     if not every.height:
         return []
     width = summary.widths["volume"]
-    all_of_it = sorted(set(every["bucket"]))
+    all_of_it = every["bucket"].unique().sort().to_list()
     ends = {to_us(t) // width * width for t in summary["sources"]["last"].drop_nulls()}
     found: list[Shift] = []
     services = every["service"].unique().sort(nulls_last=True).to_list()
     for service in services:
         mine = every.filter(pl.col("service").eq_missing(service))
+        pause = mine["bucket"].unique().sort().extend_constant(all_of_it[-1], 1).diff().max()
+        if not isinstance(pause, int) or pause < LEAST_US:
+            continue
         calm = (mine["level"] < "WARNING").fill_null(value=True)
         times, failing = sorted(set(mine.filter(calm)["bucket"])), sorted(set(mine.filter(~calm)["bucket"]))
         for silence in _silences(_apart(times, failing), all_of_it[-1]):

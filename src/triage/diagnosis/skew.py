@@ -32,6 +32,7 @@ _LATE = re.compile(
     r"time[d -]{0,2}out|cancel|abort|\bslow|took|elapsed|duration|retry|retri|dead.?letter|\d\s?(?:ms|s|sec|seconds?)\b",
     re.IGNORECASE,
 )
+_COMES_FIRST = ("cause", "precursor", "wrapper")
 _BEHIND = {"HTTP 502", "HTTP 503", "HTTP 504"}  # statuses that speak of a server behind the one that answers
 
 
@@ -128,9 +129,15 @@ def _by_trace(nodes: Mapping[str, Node], named: Mapping[str, frozenset[str]], tr
 
 def _by_instance(nodes: Mapping[str, Node], traces: pl.DataFrame) -> list[Skew]:
     """The same for two instances of one service, where the request is in both and the effect's text tells which came first."""
-    rows = traces.drop_nulls(["first", "instance"]).filter(pl.col("failure").is_in(list(nodes)))
-    if rows["instance"].n_unique() < 2:
+    rows = traces.drop_nulls(["first", "instance"])
+    instances = rows["instance"].unique().to_list()
+    effects = [
+        i for i, n in nodes.items() if n.step > 1 and (_speaks_behind(n) or any(_says(n.text, x) for x in instances))
+    ]
+    if len(instances) < 2 or not effects:
         return []
+    causes = [i for i, n in nodes.items() if n.role in _COMES_FIRST]
+    rows = rows.filter(pl.col("failure").is_in([*effects, *causes]))
     seen = rows.select("trace", "service", "instance", "failure", at=pl.col("first").dt.epoch("us"))
     pairs = seen.join(seen, on=["trace", "service"], suffix="_effect", nulls_equal=True).filter(
         pl.col("instance") != pl.col("instance_effect")
@@ -223,17 +230,21 @@ def _matched(causes: Sequence[int], effects: Sequence[int], late: str, early: st
 
 
 def _speaks_of(node: Node, named: Mapping[str, frozenset[str]]) -> bool:
-    return bool(named[node.id]) or node.role in ("proxy", "timeout") or node.message in _BEHIND
+    return bool(named[node.id]) or _speaks_behind(node)
+
+
+def _speaks_behind(node: Node) -> bool:
+    return node.role in ("proxy", "timeout") or node.message in _BEHIND
 
 
 def _leads(a: Node, b: Node, service: str, named: frozenset[str]) -> bool:
     """Whether `a`, seen in `service`, must come before `b`: b's text names that service, or b speaks of a server behind it."""
     # an end of a process is no proof: a supervisor may end it for what the effect tells of
-    if a.role not in ("cause", "precursor", "wrapper") or _LATE.search(a.text) or a.step >= b.step:
+    if a.role not in _COMES_FIRST or _LATE.search(a.text) or a.step >= b.step:
         return False
     if named:
         return service in named
-    return a.severe and (b.role in ("proxy", "timeout") or b.message in _BEHIND)
+    return a.severe and _speaks_behind(b)
 
 
 def _moves(skews: Sequence[Skew]) -> dict[Place, int]:

@@ -179,6 +179,10 @@ def _next_log(case: Case, facts: Facts) -> str:
     if case.impact.slow:
         return f"get the log of what it waits for (its database, the services that it calls){period}"
     if case.impact.refused and not case.impact.failed:
+        if all(facts.node(m).message in ("HTTP 404", "HTTP 410") for m in case.members):
+            return (
+                f"compare its routes before and after {case.start:%H:%M:%S} UTC" if case.start else "compare its routes"
+            )
         return f"get the log in which it says why it refuses them{period}"
     if case.impact.silent:
         return f"see whether its process runs, and what its host or platform says of it{period}"
@@ -199,6 +203,8 @@ def impact(case: Case, facts: Facts) -> str:
         if not counts:
             continue
         listed = ", ".join(f"{c:,} × {s.removeprefix('HTTP ')}" for s, c in sorted(counts.items(), key=lambda s: -s[1]))
+        if len(kind) == 1 and (shift := kind[0].shift) is not None:
+            listed += f": {shift.why}"
         many = case.impact.failed if told == "failed" else case.impact.refused
         parts.append(
             f"{many:,} of {max(many, case.impact.requests):,} requests {told} ({listed})"
