@@ -224,7 +224,7 @@ class RuledOut:
 @dataclass(frozen=True, slots=True)
 class Moment:
     at: datetime
-    kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, peak, recovery, end, loss
+    kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, latency, gap, peak, recovery, end, loss
     text: str
     evidence: tuple[Evidence, ...] = ()
 
