@@ -120,3 +120,35 @@ def test_a_line_written_when_a_wait_ends_may_be_late_by_itself(log: Log) -> None
         web.append((at, f"ERROR web: GET http://api:8080/price: Read timed out. request_id=r{n:07d}"))
         api.append((at + 27, f"ERROR api: canceling statement due to statement timeout request_id=r{n:07d}"))
     assert _clocks(log(api=api, web=web)) == []
+
+
+def _nodes(path: Path, *, ahead: float, traced: bool = True) -> Report:
+    """One program on two hosts: node-b fails, node-a says so of the same request and names node-b. Clock of b `ahead`."""
+    lines: list[tuple[float, str, str]] = [(float(i), f"node-{h}", "INFO tick") for i in range(0, 900, 5) for h in "ab"]
+    for n, at in enumerate(_moments(41)):
+        told = f" request_id=r{n:07d}" if traced else ""
+        lines += [
+            (at, "node-b", f"ERROR KeyError: 'price' while pricing the basket{told}"),
+            (at + 0.2, "node-a", f"ERROR peer node-b failed: 500 Internal Server Error{told}"),
+        ]
+    moved = sorted((s + ahead if host == "node-b" else s, host, text) for s, host, text in lines)
+    path.write_text(
+        "".join(
+            f"{(START + timedelta(seconds=s)).strftime('%Y-%m-%dT%H:%M:%S.%fZ')} {host} app[7]: {text}\n"
+            for s, host, text in moved
+        )
+    )
+    return analyze([str(path)])
+
+
+def test_clocks_of_two_hosts_of_one_service_are_measured_where_one_names_the_other(tmp_path: Path) -> None:
+    report = _nodes(tmp_path / "app.log", ahead=38.0)
+    (told,) = _clocks(report)
+    assert told.startswith("the clock of `node-b` runs about 38 s or more ahead of `node-a` (41 shared traces")
+    assert "'price'" in report.failure(report.incidents[0].roots[0].failure).message
+
+
+def test_hosts_of_one_service_whose_order_contradicts_nothing_are_not_spoken_of(tmp_path: Path) -> None:
+    assert _clocks(_nodes(tmp_path / "right.log", ahead=0.0)) == []
+    assert _clocks(_nodes(tmp_path / "behind.log", ahead=-38.0)) == []
+    assert _clocks(_nodes(tmp_path / "untraced.log", ahead=38.0, traced=False)) == []

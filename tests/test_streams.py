@@ -15,8 +15,9 @@ import pytest
 
 from conftest import ROOT, Program
 from triage.diagnosis.diagnose import diagnose
-from triage.engine import Options, analyze, catalog_of
+from triage.engine import analyze
 from triage.intake.sources import Block, Source
+from triage.options import Options, catalog_of
 from triage.watch import Growing
 
 STREAMS = ROOT / "tests" / "streams"

@@ -40,7 +40,7 @@ rows = st.lists(
             "kind": st.sampled_from(("app", "access", "request", "platform")),
             "service": st.sampled_from(("api", "worker", None)),
             "instance": st.sampled_from(("a", "b", None)),
-            "status": st.sampled_from((None, None, 200, 404, 500, 503)),
+            "status": st.sampled_from((None, None, 200, 302, 401, 404, 500, 503)),
             "latency_ms": st.sampled_from((None, 0.4, 12.5, 60001.0)),
             "seconds": st.one_of(st.none(), st.floats(0, 4000, allow_nan=False)),
             "stack": st.sampled_from((None, None, STACK)),
@@ -118,11 +118,20 @@ def test_a_plain_loop_counts_the_same(listed: list[dict[str, Any]]) -> None:
     assert dict(made["volume"].group_by("level").agg(pl.col("count").sum()).iter_rows()) == levels
     statuses = Counter(r["status"] for r in listed if r["status"])
     assert dict(made["requests"].group_by("status").agg(pl.col("count").sum()).iter_rows()) == statuses
-    failed = Counter(r["status"] for r in listed if (r["status"] or 0) >= 500)
-    seen = made["failures"].filter(pl.col("failure").is_in([http_id(s) for s in (500, 503)]))
-    assert int(seen["count"].sum()) == failed.total()
+    failed = Counter((http_id(r["status"], r["service"])) for r in listed if (r["status"] or 0) >= 500)
+    seen = made["failures"].filter(pl.col("failure").is_in(list(failed)))
+    assert dict(seen.group_by("failure").agg(pl.col("count").sum()).iter_rows()) == failed
+    assert set(made["nodes"].filter(pl.col("kind") == "http")["id"]) == set(failed)
     timed = [r["latency_ms"] for r in listed if r["status"] and r["latency_ms"] is not None]
     assert int(made["requests"]["total_us"].sum()) == sum(round(t * 1000) for t in timed)
+    dated = [r for r in listed if r["status"] and r["seconds"] is not None]
+    refused = Counter((r["service"], r["status"]) for r in dated if 400 <= r["status"] < 500)
+    told = made["refused"].group_by("service", "status").agg(pl.col("count").sum())
+    assert {(service, status): count for service, status, count in told.iter_rows()} == refused
+    answers = Counter((r["service"], r["latency_ms"] is None) for r in dated if r["status"] < 400)
+    for table in ("pace", "route_pace"):
+        paced = made[table].group_by("service", pl.col("band").is_null()).agg(pl.col("count").sum())
+        assert {(service, untimed): count for service, untimed, count in paced.iter_rows()} == answers
     weighty = [
         r for r in listed if r["level"] in ("WARNING", "ERROR", "CRITICAL") or r["stack"] or (r["status"] or 0) >= 500
     ]

@@ -137,7 +137,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A node of the causal graph. `role` places it: cause, wrapper, exit, proxy, http, client, noise, precursor."""
+    """A node of the causal graph. `role` places it: cause, wrapper, exit, proxy, http, client, noise, precursor, slow, silent.
+
+    A failure that only figures show has no clusters: `why` holds the figures, `evidence` records that stand for it.
+    """
 
     id: str
     kind: str
@@ -151,6 +154,8 @@ class Failure:
     frame: str | None = None
     frames: tuple[str, ...] = ()
     role: str = "cause"
+    why: str = ""
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +224,7 @@ class RuledOut:
 @dataclass(frozen=True, slots=True)
 class Moment:
     at: datetime
-    kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, peak, recovery, end, loss
+    kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, latency, gap, peak, recovery, end, loss
     text: str
     evidence: tuple[Evidence, ...] = ()
 

@@ -47,7 +47,7 @@ EVENTS: dict[str, pl.DataType] = {
 # What is kept of an event that carries no failure and no mark: it only counts.
 QUIET: dict[str, pl.DataType] = {
     n: EVENTS[n]
-    for n in ("source", "lines", "at", "level", "kind", "service", "deployment", "method", "route", "status", "latency_ms", "format")
+    for n in ("source", "line", "lines", "at", "level", "kind", "service", "deployment", "method", "route", "status", "latency_ms", "format")
 }  # fmt: skip
 
 SIGNED: dict[str, pl.DataType] = {

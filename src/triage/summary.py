@@ -18,10 +18,12 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, LEVELS, QUIET, TIME, conform, empty
+from triage.schema import KIND, LEVEL, LEVELS, NODES, QUIET, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
+PACE_US = TICK_US << 14  # the same where requests are held against their own usual: 16.8 s
+BAND = 40  # steps of latency in one band there: each is half as slow again as the one before
 LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
 LATENCY_MIN_MS = 0.001
 EXAMPLES = 3
@@ -55,6 +57,7 @@ class Table:
     keys: Mapping[str, pl.DataType]
     totals: Totals
     bucket_rows: int = 0  # with a `bucket` key: coarsen the buckets until at most so many rows are left
+    finest: int = TICK_US  # the finest bucket, in microseconds: TICK_US times a power of two
     keep: tuple[str, int] | None = None  # (group, k): of each group only the k earliest rows
     most: int = 0  # of all rows only so many, smallest keys first
 
@@ -115,6 +118,12 @@ def _wider(width: int) -> pl.Expr:
 
 
 WHERE = {"service": STR, "instance": STR}
+PACED: Totals = {
+    "count": _sum("count"),
+    "line": _low("line", INT),  # of the first such request: a source is among the keys
+    "first": _low("first", TIME),
+    "last": _high("last", TIME),
+}
 
 TABLES: dict[str, Table] = {
     # The ledger of each input.
@@ -176,7 +185,7 @@ TABLES: dict[str, Table] = {
         },
     ),
     "traces": Table(
-        {"trace": STR, "failure": STR, "service": STR},
+        {"trace": STR, "failure": STR, **WHERE},
         {"count": _sum("count"), "first": _low("first", TIME)},
         most=20_000,
     ),
@@ -211,6 +220,25 @@ TABLES: dict[str, Table] = {
         {"kind": KIND, "service": STR, "bucket": INT},
         {"requests": _sum("requests"), "failed": _sum("failed"), "timed": _sum("timed"), "total_us": _sum("total_us")},
         bucket_rows=16_384,
+    ),
+    # How long answers took and which requests were refused, over time. The one of services stays fine where routes are many.
+    "pace": Table(
+        {"kind": KIND, "source": STR, "service": STR, "band": INT, "bucket": INT},
+        PACED,
+        bucket_rows=16_384,
+        finest=PACE_US,
+    ),
+    "route_pace": Table(
+        {"kind": KIND, "source": STR, "service": STR, "method": STR, "route": STR, "band": INT, "bucket": INT},
+        PACED,
+        bucket_rows=24_576,
+        finest=PACE_US,
+    ),
+    "refused": Table(
+        {"kind": KIND, "source": STR, "service": STR, "status": INT, "bucket": INT},
+        PACED,
+        bucket_rows=8_192,
+        finest=PACE_US,
     ),
     # Life of the processes.
     "exits": Table(
@@ -288,7 +316,7 @@ class Summary:
         parts = list(summaries)
         if len(parts) == 1:
             return parts[0]
-        widths: dict[str, int] = {n: max((s.widths[n] for s in parts), default=TICK_US) for n in BUCKETED}
+        widths: dict[str, int] = {n: max((s.widths[n] for s in parts), default=TABLES[n].finest) for n in BUCKETED}
         tables: dict[str, pl.DataFrame] = {}  # one after the other: all at once would double the memory of a large log
         for name, table in TABLES.items():
             filled = [s.tables[name] for s in parts if s.tables[name].height]
@@ -336,7 +364,7 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
     """The summary of rows that are not folded yet; a table that is not among them is empty."""
     plans = {
         name: TABLES[name].folded(
-            table.with_columns(_wider(widths.get(name, TICK_US))) if TABLES[name].bucket_rows else table
+            table.with_columns(_wider(widths.get(name, TABLES[name].finest))) if TABLES[name].bucket_rows else table
         )
         for name, table in rows.items()
     }
@@ -346,7 +374,7 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
     for name, table in TABLES.items():
         tables[name] = folded[name] if name in folded else empty(table.schema)
         if table.bucket_rows:
-            final[name] = widths.get(name, TICK_US)
+            final[name] = widths.get(name, table.finest)
             if tables[name].height > table.bucket_rows:
                 tables[name], final[name] = table.coarsen(tables[name], final[name])
     return Summary(_thinned(tables), final)
@@ -369,9 +397,9 @@ def _text() -> pl.Expr:
     )
 
 
-def http_id(status: int) -> str:
-    """The id of the failure "HTTP <status>"."""
-    return failure_id("http", "", f"HTTP {status}")
+def http_id(status: int, service: str | None = None) -> str:
+    """The id of the failure "HTTP <status>" of a service; None where the log tells of none."""
+    return failure_id("http", service or "", f"HTTP {status}")
 
 
 def _tabulate(
@@ -395,26 +423,35 @@ def _tabulate(
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
     out["volume"] = _volume(events, signed, width)
     placed = signed.lazy().with_row_index("row").with_columns(_bucket())
-    out |= _failures(placed.filter(failing).select(_HOT).with_columns(http=_http()).collect(), marks)
+    hot, answers = _answered(placed.filter(failing).select(_HOT).collect())
+    if answers.height:
+        out["nodes"] = pl.concat([nodes, answers]).lazy()
+    out |= _failures(hot, marks)
     out |= _requests(events.filter(pl.col("status").is_not_null()).select(_REQUEST))
     out |= _life(events, placed, marks)
     return out
 
 
 _ONE = pl.lit(1, INT)
-_HTTP_IDS = {status: http_id(status) for status in range(500, 600)}
 # The columns that the tables of failures and of requests are made of: texts are looked up for examples only.
 _HOT = (
     "row", "source", "line", "at", "bucket", "level", "kind", "service", "instance", "trace", "status", "message", "stack",
     "exception", "template", "signature", "failure", "causes", "links",
 )  # fmt: skip
-_REQUEST = ("kind", "format", "service", "method", "route", "status", "latency_ms", "bucket")
+_REQUEST = (
+    "source", "line", "at", "kind", "format", "service", "method", "route", "status", "latency_ms", "bucket",
+)  # fmt: skip
 
 
-def _http() -> pl.Expr:
-    return pl.when(pl.col("status") >= 500).then(
-        pl.col("status").replace_strict(_HTTP_IDS, default=None, return_dtype=STR)
-    )
+def _answered(hot: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows with the id of the HTTP failure that they are, by service and status (null: none), and its NODES."""
+    pairs = hot.filter(pl.col("status") >= 500).select("service", "status").unique().sort("service", "status")
+    ids = [http_id(status, service) for service, status in pairs.iter_rows()]
+    text = "HTTP " + pairs["status"].cast(STR)
+    named = pl.DataFrame({"id": ids, "message": text, "template": text}, schema_overrides=dict.fromkeys(("id",), STR))
+    known = pairs.with_columns(http=pl.Series(ids, dtype=STR))
+    rows = hot.join(known, on=["service", "status"], how="left", nulls_equal=True, maintain_order="left")
+    return rows, conform(named.with_columns(kind=pl.lit("http")), NODES)
 
 
 def _volume(events: pl.DataFrame, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
@@ -560,10 +597,10 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     ms = pl.col("latency_ms")
     timed = {"timed": ms.count().cast(INT), "total_us": (ms * 1000).round().cast(INT).sum()}
     step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
+    requests = requests.with_columns(route_template(requests["route"]), step)
     seen = (
         requests.lazy()
-        .with_columns(route_template(requests["route"]))
-        .group_by("kind", "format", "service", "method", "route", "status", step)
+        .group_by("kind", "format", "service", "method", "route", "status", "step")
         .agg(count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max())
         .collect()
     )
@@ -572,7 +609,19 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         "kind", "service", "bucket", requests=_ONE, failed=failed, timed=ms.is_not_null().cast(INT),
         total_us=(ms * 1000).round().cast(INT),
     )  # fmt: skip
-    return {"requests": seen.lazy(), "latency": seen.lazy().drop_nulls("step"), "traffic": moments}
+    out = {"requests": seen.lazy(), "latency": seen.lazy().drop_nulls("step"), "traffic": moments}
+    return out | _pace(requests.drop_nulls("bucket"))
+
+
+def _pace(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
+    """Answers by how long they took, and requests that were refused, in stretches of time."""
+    told = {"count": pl.len().cast(INT), "line": pl.col("line").min(), "first": pl.col("at").min(), "last": pl.col("at").max()}  # fmt: skip
+    place = ["kind", "source", "service"]
+    wide = requests.lazy().with_columns(pl.col("bucket") // PACE_US * PACE_US)
+    answered = wide.filter(pl.col("status") < 400).with_columns(band=pl.col("step") // BAND)
+    routes = answered.group_by(*place, "method", "route", "band", "bucket").agg(**told).collect()
+    refused = wide.filter(pl.col("status").is_between(400, 499)).with_columns(count=_ONE, first="at", last="at")
+    return {"route_pace": routes.lazy(), "pace": routes.lazy(), "refused": refused}
 
 
 def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:

@@ -82,7 +82,7 @@ def diagnose(
     return Report(
         tool={"name": "triage", "version": _version()},
         title=title or (told[0].title if told else "No incident found"),
-        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering, clocks, graph), window=span,
+        inputs=metrics.inputs(summary), intake=_told(metrics.intake(summary), summary, steering, clocks, graph, members), window=span,
         healthy=not cases, severity=cases[0].severity if cases else None, severity_why=cases[0].severity_why if cases else "",
         headline=headline, counts=counts, http=facts.http, exits=facts.exits,
         clusters=clusters, failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
@@ -199,12 +199,22 @@ def _clusters(
 
 
 def _told(
-    intake: Intake, summary: Summary, steering: Sequence[Rule], clocks: Sequence[skew.Skew], graph: Graph
+    intake: Intake,
+    summary: Summary,
+    steering: Sequence[Rule],
+    clocks: Sequence[skew.Skew],
+    graph: Graph,
+    members: frozenset[str],
 ) -> Intake:
     """The ledger with a notice for clocks that differ, for what was left out for its size, and for every rule of the user that did something."""
     if clocks:
         intake = replace(intake, notices=(*(c.told() for c in clocks), *intake.notices))
-    notices = []
+    silent = sorted((n for n in graph.nodes.values() if n.kind == "gap" and n.id not in members), key=lambda n: n.id)
+    notices = [
+        f"{n.message} ({n.first:%H:%M:%S} to {n.last:%H:%M:%S}; {n.shift.why}): nothing ran, or its lines are missing here"
+        for n in silent
+        if n.shift is not None
+    ]
     lumped = int(summary["clusters"].filter(pl.col("signature") == OTHER)["count"].sum())
     if lumped:
         notices.append(
@@ -232,6 +242,7 @@ def _failures(found: Mapping[str, Node], members: frozenset[str], graph: Graph) 
         Failure(
             n.id, n.kind, n.exception, n.message, n.count, n.first, n.last, n.services, n.clusters, n.frame, n.frames,
             "label" if n.id in graph.labels else n.role,
+            *((n.shift.why, tuple(Evidence(*place) for place in n.shift.evidence)) if n.shift is not None else ()),
         )
         for n in ranked
     )  # fmt: skip

@@ -18,9 +18,11 @@ from triage.diagnosis.drawing import (
 )
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import LADDER, Node, follow, in_every_cycle
+from triage.diagnosis.numbers import read_numbers
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
+AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seconds
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 
 
@@ -110,7 +112,7 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
     if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
-        return False  # a probe sees what the requests see
+        return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not shares_service(a, b)
         slow = a.rule is not None and a.rule.category in SATURATION and shares_service(a, b)
@@ -120,7 +122,25 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
             and a.step <= b.step
             and (other or (slow and a.role != "precursor"))
         )
+    if b.shift is not None and not _same_refusals(drawing, a, b):
+        return False
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
+
+
+def _same_refusals(drawing: Drawing, a: Node, b: Node) -> bool:
+    """Whether `a` may be why requests are refused: it names the status, or is logged where they are, or as often, each time at once."""
+    if _names_status(a, b) or shares_service(a, b) or drawing.names[b.id] & set(a.services):
+        return True
+    found = follow(a, b, drawing.slack)
+    alike = min(a.count, b.count) >= 0.5 * max(a.count, b.count)
+    return alike and found is not None and found.share >= 0.9 and found.lag_s <= AT_ONCE_S
+
+
+def _names_status(a: Node, b: Node) -> bool:
+    """Whether the text of `a` tells of the very status that `b` is, about as often."""
+    if b.shift is None or b.shift.status is None or min(a.count, b.count) < 0.5 * max(a.count, b.count):
+        return False
+    return read_numbers(a.text).status == b.shift.status
 
 
 def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
@@ -166,6 +186,10 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
         score += 0.5
         kind = "names"
         reasons.append(f"its text names {', '.join(sorted(named))}")
+    if _names_status(a, b):
+        score += 0.5
+        kind = "names"
+        reasons.append("its text tells of that status, as often")
     score += (0.2 if b.role == "http" else 0.1) * min(a.count, b.count) / max(a.count, b.count)
     if a.rule is not None and (
         b.role in a.rule.explains or (b.rule is not None and b.rule.category in a.rule.explains)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Edge, Graph
 from triage.diagnosis.effects import link_breakdowns, link_effects
-from triage.diagnosis.nodes import Clock, Node
+from triage.diagnosis.measured import link_measured
+from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages
 from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
@@ -19,7 +20,8 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     Of very many failures only those that are weighed are held against one another, for that is work for every pair.
     """
     concerned = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle")}
-    taking = {i: n for i, n in concerned.items() if n.weighed}
+    measured = {i: n for i, n in concerned.items() if n.role in MEASURED}
+    taking = {i: n for i, n in concerned.items() if n.weighed and i not in measured}
     dated = [n for n in taking.values() if n.first is not None and n.last is not None]
     clock = Clock.over(min(n.first for n in dated if n.first), max(n.last for n in dated if n.last)) if dated else None
     places = Places.of(summary)
@@ -46,6 +48,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_consequences(drawing)
     link_precursors(drawing)
+    link_measured(drawing, measured)
     below: dict[str, list[Edge]] = {}
     for edges in drawing.parents.values():
         for edge in edges:
@@ -56,7 +59,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         tuple(drawing.edges),
         frozenset(drawing.labels),
         {k: tuple(v) for k, v in below.items()},
-        frozenset(concerned.keys() - taking.keys()),
+        frozenset(concerned.keys() - drawing.nodes.keys()),
         tuple(record_links(concerned, summary, but=taking.keys())),
     )
 

@@ -13,13 +13,14 @@ import polars as pl
 
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, to_us
-from triage.diagnosis.nodes import ERROR, LADDER, Node
+from triage.diagnosis.nodes import ERROR, LADDER, MEASURED, Node
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
 
 MOST_CHAINS = 6
 MOST_ROOTS = 5
+REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 RISE = 2.0  # times as often as in the baseline: less is no news
 
 
@@ -32,6 +33,9 @@ class Impact:
     exits: int
     ready: int
     minutes: float
+    refused: int = 0  # requests that were answered with a status of 400..499 instead of what was asked for
+    slow: str = ""  # the figures of answers that take longer
+    silent: str = ""  # and of a silence
 
     @property
     def share(self) -> float:
@@ -125,6 +129,9 @@ def _components(graph: Graph) -> list[tuple[str, ...]]:
 def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Layer | None) -> bool:
     """Whether this is more than a hiccup."""
     severe = [n for n in nodes if n.severe and n.id not in graph.labels]
+    if any(n.shift is not None and n.shift.bears for n in severe):
+        return True
+    severe = [n for n in severe if n.shift is None]
     if not severe:
         return False
     if any(n.role == "exit" or "oom" in n.marks for n in severe):
@@ -141,7 +148,7 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
 
 
 def _visible(nodes: Sequence[Node]) -> bool:
-    return any(n.role in ("exit", "proxy", "http", "client") for n in nodes)
+    return any(n.role in ("exit", "proxy", "http", "client") and (n.shift is None or n.shift.bears) for n in nodes)
 
 
 def _known_cause(nodes: Sequence[Node]) -> bool:
@@ -269,9 +276,11 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
     if (
         node.role == "precursor"
     ):  # an early sign of slowness explains the callers that gave up; of other failures it is only a sign
-        return any(graph.nodes[e.effect].role == "timeout" for e in graph.children(node.id))
+        return any(graph.nodes[e.effect].role in ("timeout", *MEASURED) for e in graph.children(node.id))
     if any(_can_be_root(graph.nodes[e.cause], graph) for e in graph.parents.get(node.id, ())):
         return False
+    if node.role in MEASURED:  # slowness and silence say nothing of why; for other services they are what can be known
+        return any(e.kind == "names" for e in graph.children(node.id))
     if node.role in ("cause", "timeout"):
         return node.severe or bool(graph.children(node.id))
     return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
@@ -328,6 +337,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
         against.append(
             "a time-out shows that something else was slow; the log of that side is not among the inputs or shows nothing"
         )
+    if node.role in MEASURED:
+        confidence = min(confidence, 0.4)
+        against.append("the figures show when, not why: the reason is not among what it logs")
     if not effects:
         confidence -= 0.08
     if (
@@ -411,8 +423,8 @@ def _leads_on(node: str, graph: Graph) -> bool:
     return any(_leads_on(e.effect, graph) for e in graph.children(node) if e.effect != node)
 
 
-def _height(path: tuple[str, ...], graph: Graph) -> int:
-    return max(LADDER.get(graph.nodes[i].role, 0) for i in path)
+def _height(path: tuple[str, ...], graph: Graph) -> float:
+    return max(LADDER.get(graph.nodes[i].role, 0.0) for i in path)
 
 
 # -- impact and severity ----------------------------------------------------------------------------------------------
@@ -423,21 +435,27 @@ def _impact(
 ) -> Impact:
     died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks)
     died = died or sum(n.count for n in nodes if n.role == "exit")
+    refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
+    slow = next((n.message for n in nodes if n.kind == "latency"), "")
+    silent = next((n.message for n in nodes if n.kind == "gap"), "")
     if onset is None or end is None:
         return Impact(0, 0, died, 0, 0.0)
     requests = failed = 0
     if layer is not None:
         low, high = to_us(onset) - summary.widths["traffic"], to_us(end)
         rows = layer.of(summary["traffic"]).filter(pl.col("bucket").is_between(low, high))
-        hit = {s for n in nodes if n.kind == "http" for s in (p[0] for p in n.times)}
+        hit = {s for n in nodes if n.kind in ("http", "latency") for s in (p[0] for p in n.times)}
         if hit:
             rows = rows.filter(pl.col("service").is_in(list(hit), nulls_equal=True))
-        requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum()) if hit else 0
+        failing = any(n.kind == "http" and n.shift is None for n in nodes)
+        requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum()) if failing else 0
     marks = summary["marks"].filter((pl.col("mark") == "ready") & pl.col("at").is_between(onset, end))
     homes = [s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services]
     if homes:
         marks = marks.filter(pl.col("service").is_in(homes))
-    return Impact(requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60)
+    return Impact(
+        requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent
+    )
 
 
 def _recovered(
@@ -485,6 +503,13 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
         return "P2", share
     if impact.exits:
         return "P2", f"{plural(impact.exits, 'exit')}; no failed request in the log"
+    if impact.refused and any(n.kind == "http" and n.shift is not None and n.shift.bears for n in nodes):
+        part = impact.refused / max(impact.requests, impact.refused)
+        told = f"{impact.refused:,} of {max(impact.requests, impact.refused):,} requests were refused ({percent(part)})"
+        return ("P1" if part >= REFUSED else "P2"), told
+    slow = next((n for n in nodes if n.kind == "latency" and n.shift is not None and n.shift.bears), None)
+    if slow is not None and slow.shift is not None:
+        return "P2", f"it is slow: {slow.shift.why}"
     severe = sum(n.count for n in nodes if n.severe and n.level >= ERROR)
     seen = (
         "no failed request in the log"

@@ -179,7 +179,7 @@ def _latency(rows: pl.DataFrame, steps: pl.DataFrame) -> Latency | None:
     low = float(rows["min_ms"].min())  # type: ignore[arg-type]
     mean = int(rows["total_us"].sum()) / 1000 / timed
     p50, p90, p95, p99 = (round(min(max(p or 0.0, low), top), 3) for p in (p50, p90, p95, p99))
-    return Latency(timed, round(mean, 3), p50, p90, p95, p99, top, _wall(top, steps))
+    return Latency(timed, round(mean, 3), p50, p90, p95, p99, top, find_wall(rows, steps))
 
 
 def _percentiles(steps: pl.DataFrame, wanted: Sequence[int]) -> list[float | None]:
@@ -197,8 +197,11 @@ def _percentiles(steps: pl.DataFrame, wanted: Sequence[int]) -> list[float | Non
     return found
 
 
-def _wall(top: float, steps: pl.DataFrame) -> float | None:
+def find_wall(rows: pl.DataFrame, steps: pl.DataFrame) -> float | None:
     """The time-out limit that requests run into: a round number just below the maximum, in ms, with a crowd at it."""
+    top = rows["max_ms"].max()
+    if not isinstance(top, float):
+        return None
     for wall in WALLS_S:
         limit = wall * 1000.0
         if limit * 0.999 <= top <= limit * (1 + WALL_SLACK):

@@ -16,13 +16,18 @@ import polars as pl
 
 from triage.diagnosis.knowledge import Rule, Rules
 from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.shifts import Shift, shifts
+from triage.diagnosis.silences import silences
+from triage.grouping.signature import failure_id
 from triage.schema import LEVELS
 from triage.summary import Summary, http_id
 
 # Where a role stands between a cause and what the user sees. Links run from low to high.
-LADDER: Mapping[str, int] = {
+LADDER: Mapping[str, float] = {
     "precursor": 0,
     "cause": 1,
+    "slow": 1.5,
+    "silent": 1.5,
     "timeout": 2,
     "wrapper": 3,
     "exit": 4,
@@ -31,6 +36,7 @@ LADDER: Mapping[str, int] = {
     "client": 7,
 }
 WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
+MEASURED = ("slow", "silent")  # seen in the figures of many records: an effect of something, rarely a cause by itself
 MOST = 400  # nodes that take part in the search for causes; with the ends of their chains up to twice as many
 
 Place = tuple[str | None, str | None]  # service, instance
@@ -60,6 +66,7 @@ class Node:
     inner: bool  # the innermost exception of its stacks, or a text that stands alone
     times: Mapping[Place, tuple[int, ...]]
     weighed: bool  # takes part in the search for causes: of very many failures only the most telling do
+    shift: Shift | None = None  # the figures of a step, where the failure is one
 
     @property
     def text(self) -> str:
@@ -69,7 +76,7 @@ class Node:
         )
 
     @property
-    def step(self) -> int:
+    def step(self) -> float:
         """The rung of the ladder."""
         return LADDER.get(self.role, 1)
 
@@ -79,7 +86,7 @@ class Node:
         return (
             self.level >= ERROR
             or self.stacks > 0
-            or self.role in ("exit", "http", "client", "proxy")
+            or self.role in ("exit", "http", "client", "proxy", *MEASURED)
             or "oom" in self.marks
         )
 
@@ -91,8 +98,9 @@ class Node:
 
 def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node]:
     """All failures by id; HTTP failures as the chosen layer saw them."""
-    failing = _of_layer(summary["failures"], layer)
-    activity = _of_layer(summary["activity"], layer)
+    https = summary["nodes"].filter(pl.col("kind") == "http")["id"]
+    failing = _of_layer(summary["failures"], https, layer)
+    activity = _of_layer(summary["activity"], https, layer)
     total = (
         failing.group_by("failure")
         .agg(
@@ -113,7 +121,7 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
     known: dict[str, Rule] = {}
     abouts: dict[str, dict[str, Any]] = {}
     for failure in total["failure"]:
-        about = named.get(failure) or _http_node(failure)
+        about = named.get(failure)
         if about is None:
             continue
         abouts[failure] = about
@@ -144,7 +152,8 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
-    return found
+    steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
+    return found | {n.id: n for n in steps}
 
 
 def _weightiest(
@@ -186,22 +195,23 @@ def _weightiest(
     return chosen
 
 
-def _of_layer(rows: pl.DataFrame, layer: Layer | None) -> pl.DataFrame:
+def _of_layer(rows: pl.DataFrame, https: pl.Series, layer: Layer | None) -> pl.DataFrame:
     """Rows without the HTTP failures that other layers logged for the same requests."""
-    https = list(_HTTP)
-    own = layer.of(rows.filter(pl.col("failure").is_in(https))) if layer is not None else rows.clear()
-    return pl.concat([rows.filter(~pl.col("failure").is_in(https)), own])
+    answers = pl.col("failure").is_in(https.implode())
+    own = layer.of(rows.filter(answers)) if layer is not None else rows.clear()
+    return pl.concat([rows.filter(~answers), own])
 
 
-_HTTP = {http_id(status): status for status in range(500, 600)}
-
-
-def _http_node(failure: str) -> dict[str, Any] | None:
-    status = _HTTP.get(failure)
-    if status is None:
-        return None
-    text = f"HTTP {status}"
-    return {"kind": "http", "exception": None, "message": text, "template": text, "frame": None, "frames": None}
+def _measured(shift: Shift, rules: Rules) -> Node:
+    """A step of the figures as a failure."""
+    id_ = http_id(shift.status, shift.service) if shift.status is not None else failure_id(shift.kind, shift.service or "", shift.template)  # fmt: skip
+    rule = _recognise(rules, shift.text, {"kind": "http", "exception": None}, None, None) if shift.status else None
+    return Node(
+        id=id_, kind=shift.kind, exception=None, message=shift.text, template=shift.template, count=shift.count, first=shift.first,
+        last=shift.last, services=(shift.service,) if shift.service else (), level=-1, stacks=0, frame=None, frames=(), clusters=(),
+        marks=frozenset(), rule=rule, role={"latency": "slow", "gap": "silent"}.get(shift.kind, "http"), inner=True,
+        times={(shift.service, None): shift.times}, weighed=True, shift=shift,
+    )  # fmt: skip
 
 
 def _codes(summary: Summary) -> dict[str, tuple[int | None, str | None]]:

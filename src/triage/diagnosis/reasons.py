@@ -63,6 +63,12 @@ def _of_cluster(one: Cluster, patterns: Sequence[Path]) -> list[Part]:
 
 def _of_failure(one: Failure) -> list[Part]:
     parts = [Part(one.kind, True, "the kind of the failure")]
+    if one.kind in ("http", "latency", "gap"):
+        parts += [Part(name, True, "the service whose figures show it") for name in one.services]
+        if one.kind == "http":
+            parts.append(Part(one.message, True, "the status"))
+        where = "the same failure of the same service in another log is one failure"
+        return [*parts, *(Part(name, False, where) for name in ("figures", "first and last seen", "count"))]
     if one.exception:
         parts.append(Part(one.exception, True, "the type of the exception"))
     parts.append(Part(one.message, True, "its message, with what varies masked"))

@@ -1,4 +1,4 @@
-"""Clocks of services that differ: measured where effects bear earlier stamps than their causes again and again."""
+"""Clocks that differ: measured where effects bear earlier stamps than their causes again and again, between services and instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statistics import median
 import polars as pl
 
 from triage.diagnosis.drawing import Graph
-from triage.diagnosis.nodes import Node
+from triage.diagnosis.nodes import MEASURED, Node, Place
 from triage.diagnosis.places import Places
 from triage.summary import Summary
 
@@ -32,15 +32,19 @@ _LATE = re.compile(
     r"time[d -]{0,2}out|cancel|abort|\bslow|took|elapsed|duration|retry|retri|dead.?letter|\d\s?(?:ms|s|sec|seconds?)\b",
     re.IGNORECASE,
 )
+_COMES_FIRST = ("cause", "precursor", "wrapper")
 _BEHIND = {"HTTP 502", "HTTP 503", "HTTP 504"}  # statuses that speak of a server behind the one that answers
 
 
 @dataclass(frozen=True, slots=True)
 class Skew:
-    """The clock of `late` runs at least `offset_us` ahead of that of `early`: its causes are stamped behind their effects."""
+    """The clock of `late` runs at least `offset_us` ahead of that of `early`: its causes are stamped behind their effects.
 
-    late: str
-    early: str
+    Both are services, as a whole, or two instances of one.
+    """
+
+    late: Place
+    early: Place
     offset_us: int
     spread_us: int
     pairs: int
@@ -50,24 +54,31 @@ class Skew:
         """The finding as a sentence for the report."""
         proof = f"{self.pairs:,} shared traces" if self.traced else f"{self.pairs:,} pairs of failures"
         return (
-            f"the clock of `{self.late}` runs about {_seconds(self.offset_us)} or more ahead of `{self.early}` ({proof}, "
+            f"the clock of `{_name(self.late)}` runs about {_seconds(self.offset_us)} or more ahead of `{_name(self.early)}` ({proof}, "
             f"middle half within {_seconds(self.spread_us)}): causes are stamped behind their effects; the order in chains follows the causes, "
             "all times are shown as logged"
         )
 
 
+def _name(place: Place) -> str:
+    service, instance = place
+    return instance or service or "?"
+
+
 def measure(nodes: Mapping[str, Node], summary: Summary) -> tuple[Skew, ...]:
-    """Offsets between the clocks of two services each; none without many pairs that agree."""
-    taking = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle")}
+    """Offsets between the clocks of two services each, or of two instances of one; none without many pairs that agree."""
+    taking = {i: n for i, n in nodes.items() if n.role not in ("noise", "lifecycle", *MEASURED)}
+    inside = _by_instance(taking, summary["traces"])
     if len({s for n in taking.values() for s in n.services}) < 2:
-        return ()
+        return tuple(inside)
     places = Places.of(summary)
     named = {i: places.named(n) for i, n in taking.items()}
-    found = {(s.late, s.early): s for s in _by_trace(taking, named, summary["traces"])}
+    found = {(s.late[0], s.early[0]): s for s in _by_trace(taking, named, summary["traces"])}
     if summary.widths["activity"] <= SPREAD_US:
-        for skew in _by_rhythm(taking, named, known={frozenset(pair) for pair in found}):
-            found.setdefault((skew.late, skew.early), skew)
-    return tuple(s for pair, s in sorted(found.items()) if pair[::-1] not in found)
+        for skew in _by_rhythm(taking, named, known={frozenset(s for s in pair if s) for pair in found}):
+            found.setdefault((skew.late[0], skew.early[0]), skew)
+    whole = tuple(s for pair, s in sorted(found.items()) if pair[::-1] not in found)
+    return whole or tuple(inside)
 
 
 def set_right(nodes: Mapping[str, Node], skews: Sequence[Skew]) -> dict[str, Node]:
@@ -111,12 +122,45 @@ def _by_trace(nodes: Mapping[str, Node], named: Mapping[str, frozenset[str]], tr
         answer = seen.filter((pl.col("service") == early) & pl.col("failure").is_in(sorted(led)))
         answer = answer.group_by("trace").agg(pl.col("at").min().alias("told")).join(first, on="trace")
         gaps = answer.join(with_cause, on="trace", how="semi").select(pl.col("at") - pl.col("told")).to_series()
-        skew = _steady(gaps.to_list(), late, early)
+        skew = _steady(gaps.to_list(), (late, None), (early, None))
         if skew is not None:
             yield skew
 
 
-def _steady(gaps: Sequence[int], late: str, early: str) -> Skew | None:
+def _by_instance(nodes: Mapping[str, Node], traces: pl.DataFrame) -> list[Skew]:
+    """The same for two instances of one service, where the request is in both and the effect's text tells which came first."""
+    rows = traces.drop_nulls(["first", "instance"])
+    instances = rows["instance"].unique().to_list()
+    effects = [
+        i for i, n in nodes.items() if n.step > 1 and (_speaks_behind(n) or any(_says(n.text, x) for x in instances))
+    ]
+    if len(instances) < 2 or not effects:
+        return []
+    causes = [i for i, n in nodes.items() if n.role in _COMES_FIRST]
+    rows = rows.filter(pl.col("failure").is_in([*effects, *causes]))
+    seen = rows.select("trace", "service", "instance", "failure", at=pl.col("first").dt.epoch("us"))
+    pairs = seen.join(seen, on=["trace", "service"], suffix="_effect", nulls_equal=True).filter(
+        pl.col("instance") != pl.col("instance_effect")
+    )
+    gaps: dict[tuple[Place, Place], list[int]] = {}
+    for service, late, early, a, b, offsets in (
+        pairs.group_by("service", "instance", "instance_effect", "failure", "failure_effect")
+        .agg(pl.col("at") - pl.col("at_effect"))
+        .sort("service", "instance", "instance_effect", "failure", "failure_effect")
+        .iter_rows()
+    ):
+        named = frozenset({late}) if _says(nodes[b].text, late) else frozenset()
+        if _leads(nodes[a], nodes[b], late, named):
+            gaps.setdefault(((service, late), (service, early)), []).extend(offsets)
+    found = {pair: s for pair, offsets in gaps.items() if (s := _steady(offsets, *pair)) is not None}
+    return [s for (late, early), s in sorted(found.items(), key=str) if (early, late) not in found]
+
+
+def _says(text: str, instance: str) -> bool:
+    return len(instance) >= 3 and re.search(rf"(?<![\w-]){re.escape(instance)}(?![\w-])", text) is not None
+
+
+def _steady(gaps: Sequence[int], late: Place, early: Place) -> Skew | None:
     """The offset of many gaps of which nearly all agree."""
     if len(gaps) < ENOUGH_PAIRS:
         return None
@@ -182,28 +226,32 @@ def _matched(causes: Sequence[int], effects: Sequence[int], late: str, early: st
     if not LEAST_US <= middle <= MOST_US:
         return None
     spread = inside[len(inside) * 3 // 4] - inside[len(inside) // 4]
-    return Skew(late, early, middle, spread, met, traced=False)
+    return Skew((late, None), (early, None), middle, spread, met, traced=False)
 
 
 def _speaks_of(node: Node, named: Mapping[str, frozenset[str]]) -> bool:
-    return bool(named[node.id]) or node.role in ("proxy", "timeout") or node.message in _BEHIND
+    return bool(named[node.id]) or _speaks_behind(node)
+
+
+def _speaks_behind(node: Node) -> bool:
+    return node.role in ("proxy", "timeout") or node.message in _BEHIND
 
 
 def _leads(a: Node, b: Node, service: str, named: frozenset[str]) -> bool:
     """Whether `a`, seen in `service`, must come before `b`: b's text names that service, or b speaks of a server behind it."""
     # an end of a process is no proof: a supervisor may end it for what the effect tells of
-    if a.role not in ("cause", "precursor", "wrapper") or _LATE.search(a.text) or a.step >= b.step:
+    if a.role not in _COMES_FIRST or _LATE.search(a.text) or a.step >= b.step:
         return False
     if named:
         return service in named
-    return a.severe and (b.role in ("proxy", "timeout") or b.message in _BEHIND)
+    return a.severe and _speaks_behind(b)
 
 
-def _moves(skews: Sequence[Skew]) -> dict[str, int]:
-    """How far the times of a service are moved: of two, the one that differs from more others is taken to be wrong."""
+def _moves(skews: Sequence[Skew]) -> dict[Place, int]:
+    """How far the times of a place are moved: of two, the one that differs from more others is taken to be wrong."""
     weight = Counter(s for k in skews for s in (k.late, k.early))
-    moves: dict[str, int] = {}
-    for k in sorted(skews, key=lambda k: (-k.pairs, k.late, k.early)):
+    moves: dict[Place, int] = {}
+    for k in sorted(skews, key=lambda k: (-k.pairs, str(k.late), str(k.early))):
         way = k.offset_us + k.spread_us
         if k.early in moves and k.late in moves:
             continue
@@ -214,18 +262,18 @@ def _moves(skews: Sequence[Skew]) -> dict[str, int]:
     return moves
 
 
-def _moved(node: Node, moves: Mapping[str, int]) -> Node:
-    if not set(node.services) & set(moves):
+def _moved(node: Node, moves: Mapping[Place, int]) -> Node:
+    ways = {place: moves.get(place, moves.get((place[0], None), 0)) for place in node.times}
+    if not any(ways.values()):
         return node
-    times = {place: tuple(t + moves.get(place[0] or "", 0) for t in seen) for place, seen in node.times.items()}
-    ways = {moves.get(s, 0) for s in node.services}
-    if len(ways) > 1:  # seen in several services: the ends of what is left of its moments
+    times = {place: tuple(t + ways[place] for t in seen) for place, seen in node.times.items()}
+    if len(set(ways.values())) > 1:  # seen in several places: the ends of what is left of its moments
         before, after = node.all_times, sorted(t for seen in times.values() for t in seen)
         if not after:
             return node
         first, last = after[0] - before[0], after[-1] - before[-1]
     else:
-        first = last = ways.pop()
+        first = last = next(iter(ways.values()))
     return replace(
         node,
         first=node.first + timedelta(microseconds=first) if node.first else None,

@@ -44,6 +44,9 @@ class Facts:
 
     def evidence(self, failure: str, most: int = 1) -> tuple[Evidence, ...]:
         """Records that show the failure, earliest first."""
+        shift = self.graph.nodes[failure].shift if failure in self.graph.nodes else None
+        if shift is not None:
+            return tuple(Evidence(source, line) for source, line in shift.evidence[:most])
         return self.examples.get(failure, ())[:most]
 
 
@@ -83,7 +86,7 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
     shown = f"`{label(root)}`" + (f" at `{place}`" if place else "")
     if root.services and where and where not in root.services:
         shown += f" in `{root.services[0]}`"
-    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'time')}).{more}"
+    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'answer' if root.kind == 'latency' else 'time')}).{more}"
 
 
 def place_of(node: Node, facts: Facts) -> str:
@@ -121,6 +124,13 @@ def _effect(case: Case) -> str:
         return f"fails {gone.failed:,} of {gone.requests:,} requests ({percent(gone.share)})"
     if gone.exits:
         return f"keeps dying ({gone.exits:,} exits)"
+    if gone.refused:
+        part = percent(gone.refused / max(gone.requests, gone.refused))
+        return f"refuses {gone.refused:,} of {max(gone.requests, gone.refused):,} requests ({part})"
+    if gone.slow:
+        return f"answers late (`{gone.slow}`)"
+    if gone.silent:
+        return "falls silent"
     return "reports failures"
 
 
@@ -166,6 +176,16 @@ def _next_log(case: Case, facts: Facts) -> str:
         hosts = [h if p is None else f"{h}:{p}" for h, p in addresses(text)]
         if node.role in ("proxy", "timeout") and (named or hosts):
             return f"get the log of `{min(named) if named else hosts[0]}`{period}"
+    if case.impact.slow:
+        return f"get the log of what it waits for (its database, the services that it calls){period}"
+    if case.impact.refused and not case.impact.failed:
+        if all(facts.node(m).message in ("HTTP 404", "HTTP 410") for m in case.members):
+            return (
+                f"compare its routes before and after {case.start:%H:%M:%S} UTC" if case.start else "compare its routes"
+            )
+        return f"get the log in which it says why it refuses them{period}"
+    if case.impact.silent:
+        return f"see whether its process runs, and what its host or platform says of it{period}"
     if any("exit" in facts.node(m).marks for m in case.members):
         return f"get the standard error of the process before it exits (the previous container's log){period}"
     return f"get the log of the application behind it{period}"
@@ -174,17 +194,27 @@ def _next_log(case: Case, facts: Facts) -> str:
 def impact(case: Case, facts: Facts) -> str:
     """What was seen from outside, in figures."""
     parts = []
-    statuses = sorted(
-        ((facts.node(m).message, facts.node(m).count) for m in case.members if facts.node(m).kind == "http"),
-        key=lambda s: -s[1],
-    )
-    if statuses:
-        listed = ", ".join(f"{n:,} × {s.removeprefix('HTTP ')}" for s, n in statuses)
+    nodes = [facts.node(m) for m in case.members]
+    for told, kind in (("failed", [n for n in nodes if n.kind == "http" and n.shift is None]),
+                       ("were refused", [n for n in nodes if n.kind == "http" and n.shift is not None])):  # fmt: skip
+        counts: dict[str, int] = {}
+        for n in kind:
+            counts[n.message] = counts.get(n.message, 0) + n.count
+        if not counts:
+            continue
+        listed = ", ".join(f"{c:,} × {s.removeprefix('HTTP ')}" for s, c in sorted(counts.items(), key=lambda s: -s[1]))
+        if len(kind) == 1 and (shift := kind[0].shift) is not None:
+            listed += f": {shift.why}"
+        many = case.impact.failed if told == "failed" else case.impact.refused
         parts.append(
-            f"{case.impact.failed:,} of {case.impact.requests:,} requests failed ({listed})"
+            f"{many:,} of {max(many, case.impact.requests):,} requests {told} ({listed})"
             if case.impact.requests
             else listed
         )
+    if case.impact.slow:
+        parts.append(f"answers take longer (`{case.impact.slow}`)")
+    if case.impact.silent and not parts:
+        parts.append(f"it falls silent (`{case.impact.silent}`)")
     if case.impact.exits:
         loops = [x for x in facts.exits.loops if x.interval_s]
         pace = f", one every {span_words(loops[0].interval_s or 0)}" if loops and case.impact.exits >= 3 else ""
@@ -249,8 +279,11 @@ def timeline(found: Sequence[Case], facts: Facts) -> tuple[Moment, ...]:
                 continue
             onset = node.first == case.start
             more = f" (×{node.count:,}, until {node.last:%H:%M:%S})" if node.count > 1 and node.last else ""
-            kind = "onset" if onset else node.kind if node.kind in ("http", "exit") else "error"
-            moments.append((place, Moment(node.first, kind, f"first `{label(node, 90)}`{more}", facts.evidence(i))))
+            kind = "onset" if onset else node.kind if node.kind in ("http", "exit", "latency", "gap") else "error"
+            text = _MEASURED_WORDS.get(node.kind, "first") + f" `{label(node, 90)}`{more}"
+            if node.kind == "gap" and node.last is not None:
+                text += f" (until {node.last:%H:%M:%S})"
+            moments.append((place, Moment(node.first, kind, text, facts.evidence(i))))
         if case.recovered is not None:
             moments.append(
                 (place, Moment(case.recovered, "recovery", "last sign of the failure; the log goes on without it"))
@@ -274,6 +307,7 @@ def timeline(found: Sequence[Case], facts: Facts) -> tuple[Moment, ...]:
     return tuple(m for _, m in sorted(ranked, key=lambda m: (m[1].at, m[0], m[1].kind, m[1].text)))
 
 
+_MEASURED_WORDS = {"latency": "first of the slower answers,", "gap": "the last record before a silence,"}
 _CHANGE_WORDS = {
     "deploy": "deploy",
     "config": "configuration change",
@@ -345,7 +379,11 @@ def whys(case: Case, facts: Facts) -> tuple[Why, ...]:
 
 def _question(node: Node) -> str:
     if node.kind == "http":
-        return f"Why do requests fail with {node.message}?"
+        return f"Why {'do requests fail' if node.shift is None else 'are requests refused'} with {node.message}?"
+    if node.kind == "latency":
+        return f"Why do answers take longer (`{label(node, 90)}`)?"
+    if node.kind == "gap":
+        return f"Why is it silent (`{label(node, 90)}`)?"
     if node.role == "exit":
         return f"Why does the process end (`{label(node, 80)}`)?"
     if node.kind == "exception":
@@ -415,7 +453,7 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
                     Action(
                         urgent,
                         "repair",
-                        f"Find out why `{label(node, 90)}` is raised{where}, and mend it there",
+                        _search(node, where),
                         (root.failure,),
                     )
                 )
@@ -442,6 +480,14 @@ def actions(found: Sequence[Case], known: Sequence[Finding], facts: Facts) -> tu
     return tuple(sorted(unique.values(), key=lambda a: (a.priority, rank[a.kind], made.index(a))))
 
 
+def _search(node: Node, where: str) -> str:
+    if node.kind == "latency":
+        return f"Find out what `{node.services[0]}` waits for (`{label(node, 90)}`), and mend it there"
+    if node.kind == "gap":
+        return f"Find out why it is silent (`{label(node, 90)}`), and mend it there"
+    return f"Find out why `{label(node, 90)}` is raised{where}, and mend it there"
+
+
 _STOPGAPS = ("roll back", "restart", "scale", "raise", "drain", "fail over", "switch off", "disable")
 
 
@@ -466,7 +512,7 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
         )
         hours = max(case.impact.minutes / 60, 1 / 60)
         made.append(Metric("restarts", "under 1 per hour", f"{case.impact.exits:,} in {span_words(hours * 3600)}"))
-    if case.impact.requests:
+    if case.impact.requests and (case.impact.failed or not (case.impact.refused or case.impact.slow)):
         made.append(
             Metric(
                 "failed requests",
@@ -476,7 +522,8 @@ def success(found: Sequence[Case], facts: Facts) -> tuple[Metric, ...]:
         )
     for root in case.roots[:2]:
         node = facts.node(root.failure)
-        made.append(Metric(f"`{label(node, 60)}`", "0 in 1 h", f"{node.count:,}"))
+        if node.shift is None:
+            made.append(Metric(f"`{label(node, 60)}`", "0 in 1 h", f"{node.count:,}"))
     if facts.http is not None and facts.http.latency_ms is not None and facts.http.latency_ms.p95 >= 1000:
         made.append(Metric("p95 latency", "under 500 ms", span_words(facts.http.latency_ms.p95 / 1000)))
     return tuple(made)

@@ -21,7 +21,8 @@ def thin_out(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     if nodes.height <= MOST_IDS and groups.height <= MOST_IDS:
         return {}
     links = tables["links"]
-    proven = pl.concat([links["cause"], links["effect"], tables["marked"]["failure"]]).unique()
+    answers = nodes.filter(pl.col("kind") == "http")["id"]
+    proven = pl.concat([links["cause"], links["effect"], tables["marked"]["failure"], answers]).unique()
     failures = tables["failures"].group_by("failure").agg(pl.col("count").sum(), pl.col("stacks").sum())
     lost = _lightest(
         nodes.select("id").join(failures, left_on="id", right_on="failure", how="left"),

@@ -118,13 +118,14 @@ def _show_failure(console: Console, report: Report, one: Failure) -> Sequence[Ev
         ("records", _count(one.count, 0)),
         ("seen", _span(one.first_seen, one.last_seen)),
         ("services", ", ".join(one.services)),
+        ("figures", one.why),
         ("raised", one.frame),
         ("frames", "\n".join(one.frames)),
         ("clusters", "\n".join(one.clusters)),
         ("came of", "\n".join(_end(n, n.cause, names) for n in report.links if n.effect == one.id)),
         ("led to", "\n".join(_end(n, n.effect, names) for n in report.links if n.cause == one.id)),
     )
-    return [e for c in report.clusters if c.id in one.clusters for e in c.examples]
+    return [*(e for c in report.clusters if c.id in one.clusters for e in c.examples), *one.evidence]
 
 
 def _show_link(console: Console, report: Report, one: Link) -> Sequence[Evidence]:

@@ -520,7 +520,7 @@ def _steps(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[Step, ...]:
 def _evidence_of(report: Report, failure: Failure, clusters: Mapping[str, Cluster]) -> tuple[Evidence, ...]:
     direct = [e for link in report.links if link.cause == failure.id for e in link.evidence]
     examples = [e for c in failure.clusters if c in clusters for e in clusters[c].examples]
-    return (*direct[:1], *examples[:2])
+    return (*direct[:1], *examples[:2], *failure.evidence[:2])
 
 
 def _exhibits(

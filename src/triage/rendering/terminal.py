@@ -173,6 +173,9 @@ def _impact(report: Report) -> Iterable[Text]:
         during = " while it lasted" if worst else ""
         failed = f"{figures.amount(bad)} of {figures.amount(of)}"
         yield Text.assemble((failed, "bold"), f" requests failed{during} ({figures.share(bad / of)})")
+        refused = sum(n for status, n in http.status.items() if status.startswith("4"))
+        if not bad and refused * 50 >= http.requests:
+            yield Text.assemble((figures.amount(refused), "bold"), f" were refused ({figures.share(refused / of)})")
     if report.counts.records:
         errors = f"{figures.amount(report.counts.errors)} of {figures.amount(report.counts.records)}"
         yield Text.assemble((errors, "bold"), " records are errors")
