@@ -194,6 +194,12 @@ class _Waiting:
         self.batches.append(counted)
         self.events += counted.quiet.height + counted.loud.height
 
+    def join(self, other: _Waiting) -> None:
+        """Take over what waits in the other."""
+        self.batches, self.events = [*self.batches, *other.batches], self.events + other.events
+        self.widths = {n: max(self.widths.get(n, 0), other.widths[n]) for n in other.widths} or self.widths
+        other.batches, other.events = [], 0
+
     def summary(self) -> Summary:
         """The Summary of what has waited; nothing does any more."""
         part = summarize_counted(self.batches, self.dirs, self.widths)
@@ -223,8 +229,10 @@ class Gathering:
             loud.add(piece)
 
     def rest(self) -> Iterator[Summary]:
-        """The summaries of what waits."""
-        yield from (waiting.summary() for waiting in (self._quiet, self._loud) if waiting.batches)
+        """The summary of what waits."""
+        self._loud.join(self._quiet)
+        if self._loud.batches:
+            yield self._loud.summary()
 
 
 def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:

@@ -28,9 +28,9 @@ from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.schema import EVENTS, INTAKE, TIME, conform, empty
 from triage.summary import Summary, merge_all
 
-SMALLEST = 16 << 20  # bytes of a part: what it costs to begin one must not show
-LARGEST = 32 << 20
-_PARTS = 16  # of a file of middle size, so that processes end at about the same time
+SMALLEST = 32 << 20  # bytes of a part: what it costs to begin one must not show
+LARGEST = 128 << 20
+_PARTS = 8  # of a file of middle size, so that processes end at about the same time
 _TOGETHER = 8 << 20  # bytes of small files that are read in one go
 _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for that its first records take
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go

@@ -99,10 +99,9 @@ class Table:
         if rows.height <= self.bucket_rows:
             return width
         group = [n for n in self.keys if n != "bucket"]
-        number = pl.col("bucket") // width
         apart = rows.lazy().select(
             pl.all_horizontal(*(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in group)).alias("same"),
-            (64 - (number ^ number.shift(1)).bitwise_leading_zeros()).alias("doublings"),
+            _doublings(pl.col("bucket") // width),
         )
         merging = apart.filter("same").drop_nulls().group_by("doublings").len().sort("doublings").collect()
         left = rows.height
@@ -111,6 +110,25 @@ class Table:
             if left <= self.bucket_rows:
                 return int(width << doublings)
         return int(width << merging["doublings"][-1]) if merging.height else width
+
+
+def _doublings(number: pl.Expr) -> pl.Expr:
+    """After how many doublings of the width a bucket falls together with the one in front of it."""
+    return (64 - (number ^ number.shift(1)).bitwise_leading_zeros()).alias("doublings")
+
+
+def _least_width(table: Table, buckets: pl.Series) -> int:
+    """A width that is no wider than the table needs for rows with these buckets: so few different ones are left that it may do."""
+    if len(buckets) <= table.bucket_rows:
+        return table.finest
+    number = (buckets.drop_nulls() // table.finest).unique().sort().alias("n").to_frame()
+    merging = number.select(_doublings(pl.col("n"))).drop_nulls().group_by("doublings").len().sort("doublings")
+    left, width = number.height, table.finest
+    for doublings, count in merging.iter_rows():
+        if left <= table.bucket_rows:
+            break
+        left, width = left - count, int(table.finest << doublings)
+    return width
 
 
 def _wider(width: int) -> pl.Expr:
@@ -302,8 +320,16 @@ class Summary:
         """
         widths = widths or {}
         marked = mark(signed) if marks is None else marks
-        width = widths.get("volume", TICK_US)
-        return _settle(_tabulate(signed, nodes, intake, marked, quiet, disorder, undated, width), widths)
+        events = signed.select(QUIET.keys())
+        events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
+        requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
+        least = {
+            "volume": _least_width(TABLES["volume"], events["bucket"]),
+            "traffic": _least_width(TABLES["traffic"], requests["bucket"]),
+        }
+        widths = {**widths, **{name: max(width, widths.get(name, 0)) for name, width in least.items()}}
+        rows = _tabulate(events, requests, signed, nodes, intake, marked, disorder, undated, widths["volume"])
+        return _settle(rows, widths)
 
     @staticmethod
     def empty() -> Summary:
@@ -403,18 +429,17 @@ def http_id(status: int, service: str | None = None) -> str:
 
 
 def _tabulate(
+    events: pl.DataFrame,
+    requests: pl.DataFrame,
     signed: pl.DataFrame,
     nodes: pl.DataFrame,
     intake: pl.DataFrame,
     marks: pl.DataFrame,
-    quiet: pl.DataFrame | None,
     disorder: int,
     undated: int | None,
     width: int,
 ) -> dict[str, pl.LazyFrame]:
     """Rows for every table that has some, not yet folded; those of the volume in buckets of `width` microseconds."""
-    events = signed.select(QUIET.keys())
-    events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     out["sources"] = _sources(events, intake, disorder, undated)
@@ -427,7 +452,7 @@ def _tabulate(
     if answers.height:
         out["nodes"] = pl.concat([nodes, answers]).lazy()
     out |= _failures(hot, marks)
-    out |= _requests(events.filter(pl.col("status").is_not_null()).select(_REQUEST))
+    out |= _requests(requests)
     out |= _life(events, placed, marks)
     return out
 
