@@ -22,9 +22,9 @@ AGO = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 LEAST_MEMORY = 128 << 20
-PROCESS = 200 << 20  # bytes that one process takes, batches of full size included
+PROCESS = 240 << 20  # bytes that one process takes, batches of full size included
 _BARE = 144 << 20  # of which so much before it reads anything
-_JSON_BATCH, _TEXT_BATCH = 12 << 20, 6 << 20
+_JSON_BATCH, _TEXT_BATCH = 24 << 20, 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from triage.intake.detection import Reading
 from triage.intake.framing import pieces
 from triage.intake.plausible import Plausible
 from triage.intake.rows import Tally
-from triage.intake.sources import HEAD_BYTES, Part, Source, Stream, cut_lines, is_plain
+from triage.intake.sources import Part, Source, Stream, cut_lines, is_plain
 from triage.intake.traces import Assembled, Assembler, Waiting, known_traces
 from triage.intake.truncated import Cuts, Long
 from triage.options import Options, catalog_of, folders, keeper, reading_options
@@ -127,7 +127,7 @@ class Reader:
         if reading.framing.how != "lines":
             return None
         decoder = Decoder(source, reading, self._reading_as)
-        found = (decoder.take([piece], last=False) for piece in pieces(stream, reading.framing, HEAD_BYTES))
+        found = (decoder.take([piece], last=False) for piece in pieces(stream, reading.framing, 1 << 20))
         taken, height = list[Batch](), 0
         while height < FIRST_ROWS and (batch := next(found, None)) is not None:
             taken.append(batch)

@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
 import polars as pl
@@ -682,8 +681,4 @@ def merge_all(parts: Iterable[Summary], *, every: int = 8, seen: Callable[[Summa
         waiting.append(part)
         if len(waiting) >= every or sum(s["nodes"].height for s in waiting) > 2 * MOST_IDS:
             waiting = [Summary.merge(waiting)]
-    return (
-        reduce(lambda a, b: Summary.merge([a, b]), waiting, Summary.empty())
-        if len(waiting) < 2
-        else Summary.merge(waiting)
-    )
+    return Summary.merge(waiting) if waiting else Summary.empty()
