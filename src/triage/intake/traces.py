@@ -79,7 +79,7 @@ def assemble(
 
 # ------------------------------------------------------------------------------------------------------- the grammar
 
-_MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+_MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
 _BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
 _TAIL = rf"(?:b{{0,64}}[fnkm]|(?<=f)[xyvw](?=kf)|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
@@ -92,7 +92,7 @@ _RECORD = re.compile(
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
-            rf"[pP](?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP]n{{0,4}}(?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
             r"[bB]",
@@ -101,7 +101,7 @@ _RECORD = re.compile(
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmne]{1,47}$|[pP]b{0,3}i$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$")
 _WINDOW = 48
 _AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
 # words of trouble: a header that has none of them announces no traceback
