@@ -28,6 +28,13 @@ CONTINUES = (
     # the headline behind a trace's frames: a name that ends like an exception's, or that stands in a module of them
     r"|(?-u:(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Fault|Interrupt)(?:: |:?$))"
     r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
+    # lines of a trace that start at the margin: Go, Ruby, PHP, Dart and gdb, .NET, Rust, Elixir, sanitizers
+    r"|goroutine [0-9]+ [^\n]*\[[^\]]+\]:?$|created by [^ ]+\.|\[signal SIG"
+    r"|(?-u:(?:[\w.~%*-]+/)*[\w-]+(?:\.[\w.*()\[\]-]+)+\((?:0x[0-9a-f]+|\.\.\.|[{}?_, ]|[0-9])*\)$)"
+    r"|(?:from )?[^ :]+:[0-9]+:in [`']|#[0-9]+ +[^ ]|(?i:stack (?:backtrace|traceback|trace)):$|<asynchronous suspension>|\[stacktrace\]$"
+    r"| (?:--->|---?>|at) |--- End of |note: |\*\* \([A-Z]|==[0-9]+==|SUMMARY: \w+Sanitizer"
+    r"|exit status [0-9]+$|panic\([^ ]|Next [A-Z][\w\\]+(?:: | in )|\[previous exception\] |0x[0-9a-f]+ is located |(?:READ|WRITE) of size "
+    r"|(?:KeyboardInterrupt|SystemExit|StopIteration)(?:: |$)"
     r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
 )
 _NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
