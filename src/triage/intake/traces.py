@@ -33,6 +33,7 @@ from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
 GAP_US = 2_000_000  # lines of one record come at most this far apart
 WARNING_GAP_US = 200_000  # behind a warning, which is complete by itself more often than not
+TEXT_GAP_US = 250_000  # plain text, which a stream without headers holds: lines of one message are written at once
 REACH = 50_000  # rows of the whole input between two rows of one record
 LINE_CAP = 1_000
 BYTE_CAP = 256 * 1024
@@ -279,7 +280,7 @@ class Assembler:
         lines = None
         if several.height:
             own = rows.select("at", "level", "line", "lines")[several["row"]]
-            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "apart", "bare")}
+            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")}
             several = several.hstack(own).with_columns(**flags)
             _, lines = self._tokenize(rows, several, several.clear())
         events, extra = _build(rows, out, lines)
@@ -345,12 +346,13 @@ class Assembler:
                 (~same_key).fill_null(True)
                 | (
                     (
-                        ((pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() > _gap()).fill_null(False)
+                        (_moved() > _gap()).fill_null(False)
                         | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH)
                     )
                     & ~pl.col("_joined")
                 )
             ).fill_null(True),
+            late=(_moved() > TEXT_GAP_US).fill_null(False) & ~_coarse().fill_null(False) & ~pl.col("_joined"),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
@@ -414,7 +416,7 @@ class Assembler:
             .then(own.str.to_uppercase())
             # a line of a trace is no record, whatever level and time its transport gave it; read backwards it would have
             # to wait for a record that may never come
-            .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]) & pl.lit(not self._newest_first))
+            .when(~pl.col("bare") & own.is_in(["f", "q"]) & pl.lit(not self._newest_first))
             .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
             .then(
@@ -425,6 +427,8 @@ class Assembler:
                 .otherwise(pl.lit("i"))
             )
             .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
+            .then(own.str.to_uppercase())
+            .when(pl.col("late") & ~pl.col("_headed") & own.is_in(["x", "y"]))
             .then(own.str.to_uppercase())
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
             .then(pl.lit("w"))
@@ -508,20 +512,29 @@ def _calm(lines: pl.DataFrame) -> pl.Series:
 
 def _gap() -> pl.Expr:
     """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
-    second = pl.col("at").to_physical() % 1_000_000 == 0
-    coarse = second & second.shift(1)
     warned = ~pl.col("bare").shift(1) & (pl.col("level").shift(1) == pl.lit("WARNING", dtype=LEVEL))
     return (
         pl.when(warned.fill_null(False))
-        .then(pl.when(coarse).then(1_000_000).otherwise(WARNING_GAP_US))
+        .then(pl.when(_coarse()).then(1_000_000).otherwise(WARNING_GAP_US))
         .otherwise(GAP_US)
     )
+
+
+def _moved() -> pl.Expr:
+    """How far, in microseconds, a row is from the one in front of it."""
+    return (pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs()
+
+
+def _coarse() -> pl.Expr:
+    """Whether the stamps of a row and of the one in front of it are of whole seconds."""
+    second = pl.col("at").to_physical() % 1_000_000 == 0
+    return second & second.shift(1)
 
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
     return alone.with_columns(
-        new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), apart=pl.lit(True), bare=pl.lit(False)
+        new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), late=pl.lit(True), apart=pl.lit(True), bare=pl.lit(False)
     ).select(light.columns)
 
 
