@@ -572,10 +572,9 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
     if made.height:
         events = _put_together(events, made)
     events = events.filter(~out) if out.any() else events
-    capped = made.filter("_capped")["record"]
-    sources = rows["source"].gather(capped.filter(~out.gather(capped)))
+    told = [_notice(rows, out, made.filter(flag)["record"], text) for flag, text in _TOLD.items()]
     blank = lines.filter("blank")
-    return conform(events, EVENTS), _account(sources, rows[blank["row"]])
+    return conform(events, EVENTS), _account(pl.concat(told), rows[blank["row"]])
 
 
 def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
@@ -595,14 +594,13 @@ def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
-    """An INTAKE row for each source with dropped blanks or shortened records; `capped` is the source of each of these."""
+def _account(told: pl.DataFrame, blank: pl.DataFrame) -> pl.DataFrame:
+    """An INTAKE row for each source with dropped blanks or with a notice."""
     blanks = blank.group_by("source").agg(pl.col("lines").sum().alias("blank"))
-    cut = capped.value_counts(name="n") if len(capped) else pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
-    if blanks.height + cut.height == 0:
+    if blanks.height + told.height == 0:
         return pl.DataFrame(schema=INTAKE)
-    notice = pl.format("records longer than {} lines or {} KiB keep head and tail: {}", LINE_CAP, BYTE_CAP // 1024, "n")
-    both = blanks.join(cut, on="source", how="full", coalesce=True).sort("source")
+    notices = told.group_by("source").agg(pl.col("notice").sort())
+    both = blanks.join(notices, on="source", how="full", coalesce=True).sort("source")
     return conform(
         both.select(
             "source",
@@ -610,16 +608,28 @@ def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
             lines=pl.lit(0),
             blank=pl.col("blank").fill_null(0),
             rejected=pl.lit(0),
-            notices=pl.when(pl.col("n").is_null())
-            .then(pl.lit([], dtype=pl.List(pl.String)))
-            .otherwise(pl.concat_list(notice)),
+            notices=pl.col("notice").fill_null(pl.lit([], dtype=pl.List(pl.String))),
         ),
         INTAKE,
     )
 
 
+_TOLD = {
+    "_capped": f"records longer than {LINE_CAP} lines or {BYTE_CAP // 1024} KiB keep head and tail",
+    "_ended": "tracebacks that end before their exception, as when a process is killed",
+}
+
+
+def _notice(rows: pl.DataFrame, out: pl.Series, records: pl.Series, text: str) -> pl.DataFrame:
+    """How many complete records of each source these are, as a sentence."""
+    if not len(records):
+        return pl.DataFrame(schema={"source": pl.String, "notice": pl.String})
+    counts = rows["source"].gather(records.filter(~out.gather(records))).value_counts(name="n")
+    return counts.select("source", notice=pl.format("{}: {}", pl.lit(text), "n"))
+
+
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
-    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _crash."""
+    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _ended, _crash."""
     table = lines.group_by("record", maintain_order=True).agg(
         "text",
         pl.col("own").str.join("").alias("own"),
@@ -640,6 +650,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
             _stack=pl.lit(None, dtype=pl.String),
             _cut=pl.lit(False),
             _capped=pl.lit(False),
+            _ended=pl.lit(False),
             _crash=pl.lit(False),
         )
     own, text = pl.col("own"), pl.col("text")
@@ -695,6 +706,8 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         _stack=_fit(pl.when(pl.col("at").is_not_null()).then(pl.col("stack"))),
         _cut=(incomplete.fill_null(False) | pl.col("capped") | big),
         _capped=pl.col("capped") | big,
+        # some runtimes print the exception above its traceback, and nothing below
+        _ended=incomplete.fill_null(False) & ~pl.col("own").str.starts_with("e"),
         _crash=own.str.contains(_CRASH),
     )
 
