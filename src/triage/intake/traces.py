@@ -28,6 +28,7 @@ from typing import Protocol
 
 import polars as pl
 
+from triage.intake.rows import WRITER
 from triage.intake.stacks import LINE_CLASSES, Traces, default_traces, load_traces
 from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
@@ -362,7 +363,8 @@ class Assembler:
 
     def _key(self, rows: pl.DataFrame) -> pl.Expr:
         """A number for the stream of lines that a row belongs to."""
-        stream = pl.when(pl.col("stream").is_in(["stdout", "stderr"])).then(pl.col("stream"))
+        own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
+        stream = pl.when(own).then(pl.col("stream"))
         parts = [pl.col(name) for name in _KEYS[:3]]
         firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
         varied = rows.select(
@@ -416,7 +418,12 @@ class Assembler:
             .then(own.str.to_uppercase())
             # a line of a trace is no record, whatever level and time its transport gave it; read backwards it would have
             # to wait for a record that may never come
-            .when(~pl.col("bare") & own.is_in(["f", "q"]) & pl.lit(not self._newest_first))
+            .when(
+                ~pl.col("bare")
+                & own.is_in(["f", "q"])
+                & (quiet | pl.col("text").str.contains(r"^\s"))
+                & pl.lit(not self._newest_first)
+            )
             .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
             .then(
