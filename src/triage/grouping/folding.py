@@ -58,10 +58,11 @@ def fold(templates: pl.DataFrame, *, keep: Collection[str] = (), care: Care = CA
     """What each template that is one of several near-equal ones becomes; templates that stay are not in it.
 
     `templates` has a column `template`; the order of its rows and their counts change nothing. Two templates become
-    one only where they have the same words but for values: placeholders, numbered names (node1, node2), names that other
-    templates call names and fields of a dump at once; paths, dotted names and hosts of which there are SEVERAL; numbers
-    of ports of which there are PORTS; at one or two places a plain word of which there are MANY. Words in `keep` (names of services, say),
-    numbers that the masks kept, verbs, states and types of exceptions are never values.
+    one only where they have the same words but for values: placeholders, true and false, numbered names (node1, node2),
+    names that other templates call names and fields of a dump at once; paths, dotted names, hosts and names that hold a
+    number of which there are SEVERAL; numbers of ports of which there are PORTS; at one or two places a plain word of which
+    there are `care.many`, or two words each with each; and a word more where there are SEVERAL already. Words in `keep`
+    (names of services, say), numbers that the masks kept, verbs, states and types of exceptions are never values.
     """
     texts = templates["template"].drop_nulls().unique().sort().to_list()
     kept = frozenset(word.lower() for word in keep)

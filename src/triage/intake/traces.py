@@ -81,7 +81,9 @@ def assemble(
 
 # ------------------------------------------------------------------------------------------------------- the grammar
 
-_MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+_MESSAGE = (
+    r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+)
 _BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
 _TAIL = rf"(?:b{{0,64}}[fnkm]|(?<=f)[xyvw](?=kf)|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
@@ -346,10 +348,7 @@ class Assembler:
             gap=(
                 (~same_key).fill_null(True)
                 | (
-                    (
-                        (_moved() > _gap()).fill_null(False)
-                        | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH)
-                    )
+                    ((_moved() > _gap()).fill_null(False) | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH))
                     & ~pl.col("_joined")
                 )
             ).fill_null(True),
@@ -541,7 +540,12 @@ def _coarse() -> pl.Expr:
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
     return alone.with_columns(
-        new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), late=pl.lit(True), apart=pl.lit(True), bare=pl.lit(False)
+        new=pl.lit(True),
+        wanted=pl.lit(True),
+        gap=pl.lit(True),
+        late=pl.lit(True),
+        apart=pl.lit(True),
+        bare=pl.lit(False),
     ).select(light.columns)
 
 
