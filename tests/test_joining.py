@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Program
+
+from conftest import Program
 
 TRACE = ("Traceback (most recent call last):", '  File "/srv/a.py", line 3, in one', "    take()", "KeyError: 'a'")
 OTHER = ("Traceback (most recent call last):", '  File "/srv/b.py", line 9, in two', "    give()", "ValueError: b")
@@ -68,7 +69,7 @@ def test_a_trace_that_a_kill_cut_off_is_kept_and_said_so(triage: Program, tmp_pa
     lines = ["2026-03-03 10:00:00,000 INFO app: open", "2026-03-03 10:00:01,000 ERROR app: broken", *TRACE[:3]]
     assert [one["lines"] for one in read(triage, tmp_path, lines)] == [1, 4]
     report = triage("analyze", tmp_path / "app.log", "--format", "md").out
-    assert "tracebacks that end before their exception, as when a process is killed: 1" in report
+    assert "a traceback ends before its exception, as when a process is killed" in report
 
 
 def test_a_number_in_brackets_of_a_header_is_no_frame(triage: Program, tmp_path: Path) -> None:

@@ -625,18 +625,17 @@ def _account(told: pl.DataFrame, blank: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_NOTICE = {"source": pl.String, "notice": pl.String}
 _TOLD = {
-    "_capped": f"records longer than {LINE_CAP} lines or {BYTE_CAP // 1024} KiB keep head and tail",
-    "_ended": "tracebacks that end before their exception, as when a process is killed",
+    "_capped": f"a record longer than {LINE_CAP} lines or {BYTE_CAP // 1024} KiB keeps head and tail",
+    "_ended": "a traceback ends before its exception, as when a process is killed",
 }
 
 
 def _notice(rows: pl.DataFrame, out: pl.Series, records: pl.Series, text: str) -> pl.DataFrame:
-    """How many complete records of each source these are, as a sentence."""
-    if not len(records):
-        return pl.DataFrame(schema={"source": pl.String, "notice": pl.String})
-    counts = rows["source"].gather(records.filter(~out.gather(records))).value_counts(name="n")
-    return counts.select("source", notice=pl.format("{}: {}", pl.lit(text), "n"))
+    """A sentence for each of these records that is complete: the summary adds up equal ones."""
+    sources = rows["source"].gather(records.filter(~out.gather(records)))
+    return pl.DataFrame({"source": sources, "notice": [text] * len(sources)}, schema=_NOTICE)
 
 
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
