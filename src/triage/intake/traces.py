@@ -627,7 +627,7 @@ def _account(told: pl.DataFrame, blank: pl.DataFrame) -> pl.DataFrame:
 
 _NOTICE = {"source": pl.String, "notice": pl.String}
 _TOLD = {
-    "_capped": f"a record longer than {LINE_CAP} lines or {BYTE_CAP // 1024} KiB keeps head and tail",
+    "_capped": f"a record longer than {LINE_CAP:,} lines or {BYTE_CAP // 1024} KiB keeps head and tail",
     "_ended": "a traceback ends before its exception, as when a process is killed",
 }
 
