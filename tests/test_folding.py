@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triage.grouping.folding import MANY, SEVERAL, fold
+from triage.grouping.folding import CROSSED, MANY, PLAIN, SEVERAL, fold
 
 NAMES = [a + b for a in ("al", "be", "car", "don", "el", "fi") for b in ("ba", "co", "ka", "lo", "mi", "na", "to")]
 
@@ -157,3 +157,49 @@ def test_the_order_of_the_templates_changes_nothing(rows: list[list[str]], chanc
     mixed = list(texts)
     chance.shuffle(mixed)
     assert fold(frame(*texts)) == fold(frame(*mixed))
+
+
+def test_true_and_false_are_values_but_where_they_say_what_happened() -> None:
+    texts = ("overlap: true, height <num>", "overlap: false, height <num>")
+    assert (
+        set(fold(frame(*texts)).values()) == {"overlap: <*>, height <*>"} or len(set(fold(frame(*texts)).values())) == 1
+    )
+    assert fold(frame("health: true, height <num>", "health: false, height <num>")) == {}
+
+
+def test_words_that_stand_each_with_each_are_values() -> None:
+    texts = [f"moved {a} over to {b} at last" for a in ("alba", "bela", "cilo") for b in ("domo", "elka")]
+    assert len(texts) == CROSSED
+    assert set(fold(frame(*texts)).values()) == {"moved <*> over to <*> at last"}
+    states = [f"moved {a} and is {b} at last" for a in ("alba", "bela", "cilo") for b in ("started", "stopped")]
+    assert fold(frame(*states)) == {}
+
+
+def test_a_place_where_values_stand_takes_one_more() -> None:
+    texts = [f"no account for {n} found here" for n in NAMES]
+    more = ("no account for null found here", "no account for <num> found here", "no account for a.b found here")
+    assert set(fold(frame(*texts, *more)).values()) == {"no account for <*> found here"}
+    assert "no account for failed found here" not in fold(frame(*texts, "no account for failed found here"))
+
+
+def test_parts_of_a_machine_are_numbered_and_codes_are_not() -> None:
+    assert len(fold(frame("heat on CPU1 is high", "heat on CPU2 is high"))) == 2
+    assert fold(frame("trap H1 on the edge", "trap H2 on the edge")) == {}
+    assert len(fold(frame("disk sda is slow", "disk sdb is slow"))) == 2
+
+
+def test_names_with_numbers_are_values_when_there_are_several() -> None:
+    texts = ["lost worker<num> again", "lost edge<num>-a again", "lost cache1 again"]
+    assert set(fold(frame(*texts)).values()) == {"lost <*> again"}
+    assert fold(frame(*texts[:2])) == {}
+
+
+def test_more_is_a_value_where_nothing_failed() -> None:
+    fields = ("opened unit=metric in time", "opened unit=imperial in time")
+    ports = ("listening on <ip>:8080 now", "listening on <ip>:9090 now")
+    paths = ("read /etc/shop/a.yaml now", "read /var/shop/b.yaml now")
+    for pair in (fields, ports, paths):
+        assert fold(frame(*pair)) == {}
+        assert len(set(fold(frame(*pair), care=PLAIN).values())) == 1
+    states = ("opened state=ready in time", "opened state=full in time")
+    assert fold(frame(*states), care=PLAIN) == {}

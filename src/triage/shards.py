@@ -65,8 +65,7 @@ class Partial:
     """What was read of a part, with lines counted from its start, and what it takes to put it behind what is before it.
 
     `aside` are rows that whoever read what is before has to read, `lent` the times that undated rows among those and among
-    the waiting ones take. `undated` are streams of which text without a header or a time was read as if they began with a
-    header. `waits` are bytes and lines at its end that wait for more; `borrowed` is the time in front of the part that its first records took, where they `asked` for one.
+    the waiting ones take. `bare` are streams of which text without a header was read as if they began with a header. `waits` are bytes and lines at its end that wait for more; `borrowed` is the time in front of the part that its first records took, where they `asked` for one.
     """
 
     summary: Summary
@@ -76,7 +75,7 @@ class Partial:
     waiting: Waiting
     aside: pl.DataFrame | None
     lent: pl.DataFrame
-    undated: frozenset[int]
+    bare: frozenset[int]
     account: Account
     first: datetime | None
     last: datetime | None
@@ -223,7 +222,7 @@ class Reader:
             waiting=replace(waiting, count=opening.count) if opening is not None else waiting,
             aside=pl.concat(asides) if asides else None,
             lent=pl.concat(lent) if lent else _TIMES,
-            undated=frozenset(opening.undated) if opening is not None else frozenset(),
+            bare=frozenset(opening.bare) if opening is not None else frozenset(),
             account=decoder.account,
             first=order.first,
             last=order.last,
@@ -372,7 +371,7 @@ class Trunk:
         if aside is not None and aside.height:
             found = assembler.insert(aside, empty(INTAKE)), assembler.close(aside.filter(~_IS_ROW))
             events = Assembled(*(pl.concat([getattr(a, n) for a in found]) for n in ("events", "intake")))
-        if partial.undated & (assembler.waiting.mixed ^ self._start.mixed):
+        if partial.bare & (assembler.waiting.mixed ^ self._start.mixed):
             return None
         return assembler, events
 

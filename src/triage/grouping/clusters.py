@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from triage.grouping.folding import fold
+from triage.grouping.folding import CAREFUL, PLAIN, Care, fold
 from triage.grouping.signature import message_signature
 from triage.grouping.steering import is_steered
 
@@ -16,14 +16,14 @@ _IN_MEMORY = 256 << 20  # bytes of records that wait for their clusters in memor
 
 
 def fold_ids(
-    groups: Iterable[tuple[str, str]], id_of: Callable[[str], str], *, keep: Collection[str] = ()
+    groups: Iterable[tuple[str, str]], id_of: Callable[[str], str], *, keep: Collection[str] = (), care: Care = CAREFUL
 ) -> dict[str, tuple[str, str]]:
     """Of groups (id, template) that are one with others: the id and the template that they share.
 
     The id is `id_of` the template, so it is the same in every run in which the same values vary.
     """
     named = sorted(one for one in groups if not is_steered(one[1]))
-    into = fold(pl.DataFrame({"template": [t for _, t in named]}, schema={"template": pl.String}), keep=keep)
+    into = fold(pl.DataFrame({"template": [t for _, t in named]}, schema={"template": pl.String}), keep=keep, care=care)
     members: dict[str, list[str]] = {}
     for key, template in named:
         members.setdefault(into.get(template, template), []).append(key)
@@ -64,7 +64,7 @@ def _cluster(counted: dict[str, str], others: dict[str, str], services: Collecti
     first = fold_ids(counted.items(), message_signature, keep=services)
     settled = {key: first.get(key, (key, template)) for key, template in counted.items()}
     mixed = dict(settled.values()) | {key: t for key, t in others.items() if key not in settled}
-    second = fold_ids(mixed.items(), message_signature, keep=services)
+    second = fold_ids(mixed.items(), message_signature, keep=services, care=PLAIN)
     table = {key: one for key, (one, _) in settled.items()}
     known = {second[one][0]: one for one, _ in sorted(settled.values(), reverse=True) if one in second}
     for key in others:

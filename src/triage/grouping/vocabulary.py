@@ -14,6 +14,13 @@ NAMED = frozenset(
     """.split()  # noqa: SIM905 - a list of words
 )
 
+# What a machine has several of: with a number behind it, it is one of them and no code.
+PARTS = frozenset(
+    """
+    cpu gpu irq dimm core node slot port disk lun fan psu nic eth vm vlan usb sata pci bank rank host rack zone shard
+    """.split()  # noqa: SIM905 - a list of words
+)
+
 # Words behind which the name of one of many stands.
 NAMING = frozenset(
     """
@@ -28,6 +35,13 @@ TELLING = frozenset(
     action op operation method verb outcome phase signal response answer health mode
     """.split()  # noqa: SIM905 - a list of words
 )
+
+BOOLEANS = frozenset(("true", "false"))
+
+LINKING = frozenset(("is", "was", "has", "to", "of", "for", "with", "and", "or", "the", "set", "by"))
+
+# Words that say nothing of what happened where other words of the same place are values ("user info", "owner null").
+EMPTY = frozenset(("null", "none", "nil", "info", "debug", "notice", "new", "old", "first", "last", "normal"))
 
 # What a record says happened, or how: two of these are two different messages, however many there are.
 SAYING = frozenset(

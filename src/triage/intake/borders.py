@@ -25,7 +25,7 @@ class Opening:
         self._open: set[int] = set()
         self._touched: set[int] = set()
         self._height = 0
-        self.undated: set[int] = set()  # streams of which bare text without a time passed
+        self.bare: set[int] = set()  # streams of which bare text passed
 
     @property
     def hopeless(self) -> bool:
@@ -47,9 +47,9 @@ class Opening:
         streams = set(looked["key"].unique().to_list())
         new = streams - self._begun
         passing, aside = self._put_aside(rows, looked, new) if new else (rows, None)
-        dateless = rows.select(BARE & ~COMPLETE & pl.col("at").is_null()).to_series()
-        if dateless.any():
-            self.undated.update(looked["key"].filter(dateless).unique().to_list())
+        bare = looked.select(pl.col("bare") & ~pl.col("complete")).to_series()
+        if bare.any():
+            self.bare.update(looked["key"].filter(bare).unique().to_list())
         return passing, aside
 
     def _put_aside(

@@ -28,8 +28,16 @@ CONTINUES = (
     # the headline behind a trace's frames: a name that ends like an exception's, or that stands in a module of them
     r"|(?-u:(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Fault|Interrupt)(?:: |:?$))"
     r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
+    # lines of a trace that start at the margin: Go, Ruby, PHP, Dart and gdb, .NET, Rust, Elixir, sanitizers
+    r"|goroutine [0-9]+ [^\n]*\[[^\]]+\]:?$|created by [^ ]+\.|\[signal SIG"
+    r"|(?-u:(?:[\w.~%*-]+/)*[\w-]+(?:\.[\w.*()\[\]-]+)+\((?:0x[0-9a-f]+|\.\.\.|[{}?_, ]|[0-9])*\)$)"
+    r"|(?:from )?[^ :]+:[0-9]+:in [`'][^']*'$|#[0-9]+ +[^ ]|(?i:stack (?:backtrace|traceback|trace)):$|<asynchronous suspension>|\[stacktrace\]$"
+    r"| (?:--->|---?>|at) |--- End of |note: |\*\* \([A-Z]|==[0-9]+==|SUMMARY: \w+Sanitizer"
+    r"|exit status [0-9]+$|panic\([^ ]|Next [A-Z][\w\\]+(?:: | in )|\[previous exception\] |0x[0-9a-f]+ is located |(?:READ|WRITE) of size "
+    r"|(?:KeyboardInterrupt|SystemExit|StopIteration)(?:: |$)"
     r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
 )
+WRITER = "pid "  # in front of the number of the process that wrote a line
 _NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
@@ -111,6 +119,10 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
             new[name] = named if name in empty else pl.coalesce(named, name)
     if entry.transport_level == "journal" and "g_stream" in have:
         new["stream"] = pl.when(pl.col("g_stream") == "stdout").then(pl.lit("stdout"))
+    elif entry.kind == "text" and entry.header == "plain" and "g_service" in have and "stream" in empty:
+        pid = pl.Series(frame["g_service"]).str.extract(r"\[([0-9]+)\]$", 1)
+        if pid.null_count() < len(pid):
+            new["stream"] = WRITER + pid  # two processes of one program write between each other's lines
     if "g_route" in have:
         new["route"] = pl.coalesce(pl.lit(_paths(frame["g_route"])), "route")
     if "g_status" in have:

@@ -28,11 +28,13 @@ from typing import Protocol
 
 import polars as pl
 
+from triage.intake.rows import WRITER
 from triage.intake.stacks import LINE_CLASSES, Traces, default_traces, load_traces
 from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
 GAP_US = 2_000_000  # lines of one record come at most this far apart
 WARNING_GAP_US = 200_000  # behind a warning, which is complete by itself more often than not
+TEXT_GAP_US = 250_000  # plain text, which a stream without headers holds: lines of one message are written at once
 REACH = 50_000  # rows of the whole input between two rows of one record
 LINE_CAP = 1_000
 BYTE_CAP = 256 * 1024
@@ -79,7 +81,9 @@ def assemble(
 
 # ------------------------------------------------------------------------------------------------------- the grammar
 
-_MESSAGE = r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+_MESSAGE = (
+    r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+)
 _BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
 _TAIL = rf"(?:b{{0,64}}[fnkm]|(?<=f)[xyvw](?=kf)|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
@@ -92,7 +96,7 @@ _RECORD = re.compile(
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
-            rf"[pP](?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP]n{{0,4}}(?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
             r"[bB]",
@@ -101,7 +105,7 @@ _RECORD = re.compile(
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmne]{1,47}$|[pP]b{0,3}i$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$")
 _WINDOW = 48
 _AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
 # words of trouble: a header that has none of them announces no traceback
@@ -330,7 +334,7 @@ class Assembler:
         lines = None
         if several.height:
             own = rows.select("at", "level", "line", "lines")[several["row"]]
-            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "apart", "bare")}
+            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")}
             several = several.hstack(own).with_columns(**flags)
             _, lines = self._tokenize(rows, several, several.clear())
         events, extra = _build(rows, out, lines)
@@ -395,13 +399,11 @@ class Assembler:
             gap=(
                 (~same_key).fill_null(True)
                 | (
-                    (
-                        ((pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() > _gap()).fill_null(False)
-                        | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH)
-                    )
+                    ((_moved() > _gap()).fill_null(False) | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH))
                     & ~pl.col("_joined")
                 )
             ).fill_null(True),
+            late=(_moved() > TEXT_GAP_US).fill_null(False) & ~_coarse().fill_null(False) & ~pl.col("_joined"),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
@@ -417,8 +419,10 @@ class Assembler:
     def start_surely(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
         first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
-        odd = _classify(first, self._patterns).is_in(["o", "p", "f", "q"])
-        return rows.select(~BARE & ~COMPLETE & ~(_QUIET & pl.lit(odd))).to_series()
+        letter = _classify(first, self._patterns)
+        frame = letter.is_in(["f", "q"])
+        odd = _QUIET & pl.lit(frame | letter.is_in(["o", "p"])) | pl.lit(frame & first.str.contains(r"^\s"))
+        return rows.select(~BARE & ~COMPLETE & ~odd).to_series()
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
@@ -463,7 +467,12 @@ class Assembler:
             .then(own.str.to_uppercase())
             # a line of a trace is no record, whatever level and time its transport gave it; read backwards it would have
             # to wait for a record that may never come
-            .when(~pl.col("bare") & quiet & own.is_in(["f", "q"]) & pl.lit(not self._newest_first))
+            .when(
+                ~pl.col("bare")
+                & own.is_in(["f", "q"])
+                & (quiet | pl.col("text").str.contains(r"^\s"))
+                & pl.lit(not self._newest_first)
+            )
             .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
             .then(
@@ -474,6 +483,8 @@ class Assembler:
                 .otherwise(pl.lit("i"))
             )
             .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
+            .then(own.str.to_uppercase())
+            .when(pl.col("late") & ~pl.col("_headed") & own.is_in(["x", "y"]))
             .then(own.str.to_uppercase())
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
             .then(pl.lit("w"))
@@ -549,7 +560,8 @@ class Assembler:
 
 def stream_of(rows: pl.DataFrame) -> pl.Expr:
     """A number for the stream of lines that a row belongs to."""
-    stream = pl.when(pl.col("stream").is_in(["stdout", "stderr"])).then(pl.col("stream"))
+    own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
+    stream = pl.when(own).then(pl.col("stream"))
     parts = [pl.col(name) for name in _KEYS[:3]]
     firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
     varied = rows.select(
@@ -570,20 +582,34 @@ def _calm(lines: pl.DataFrame) -> pl.Series:
 
 def _gap() -> pl.Expr:
     """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
-    second = pl.col("at").to_physical() % 1_000_000 == 0
-    coarse = second & second.shift(1)
     warned = ~pl.col("bare").shift(1) & (pl.col("level").shift(1) == pl.lit("WARNING", dtype=LEVEL))
     return (
         pl.when(warned.fill_null(False))
-        .then(pl.when(coarse).then(1_000_000).otherwise(WARNING_GAP_US))
+        .then(pl.when(_coarse()).then(1_000_000).otherwise(WARNING_GAP_US))
         .otherwise(GAP_US)
     )
+
+
+def _moved() -> pl.Expr:
+    """How far, in microseconds, a row is from the one in front of it."""
+    return (pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs()
+
+
+def _coarse() -> pl.Expr:
+    """Whether the stamps of a row and of the one in front of it are of whole seconds."""
+    second = pl.col("at").to_physical() % 1_000_000 == 0
+    return second & second.shift(1)
 
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
     return alone.with_columns(
-        new=pl.lit(True), wanted=pl.lit(True), gap=pl.lit(True), apart=pl.lit(True), bare=pl.lit(False)
+        new=pl.lit(True),
+        wanted=pl.lit(True),
+        gap=pl.lit(True),
+        late=pl.lit(True),
+        apart=pl.lit(True),
+        bare=pl.lit(False),
     ).select(light.columns)
 
 
@@ -621,10 +647,9 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
     if made.height:
         events = _put_together(events, made)
     events = events.filter(~out) if out.any() else events
-    capped = made.filter("_capped")["record"]
-    sources = rows["source"].gather(capped.filter(~out.gather(capped)))
+    told = [_notice(rows, out, made.filter(flag)["record"], text) for flag, text in _TOLD.items()]
     blank = lines.filter("blank")
-    return conform(events, EVENTS), _account(sources, rows[blank["row"]])
+    return conform(events, EVENTS), _account(pl.concat(told), rows[blank["row"]])
 
 
 def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
@@ -644,14 +669,13 @@ def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
-    """An INTAKE row for each source with dropped blanks or shortened records; `capped` is the source of each of these."""
+def _account(told: pl.DataFrame, blank: pl.DataFrame) -> pl.DataFrame:
+    """An INTAKE row for each source with dropped blanks or with a notice."""
     blanks = blank.group_by("source").agg(pl.col("lines").sum().alias("blank"))
-    cut = capped.value_counts(name="n") if len(capped) else pl.DataFrame(schema={"source": pl.String, "n": pl.UInt32})
-    if blanks.height + cut.height == 0:
+    if blanks.height + told.height == 0:
         return pl.DataFrame(schema=INTAKE)
-    notice = pl.lit(f"a record longer than {LINE_CAP:,} lines or {BYTE_CAP // 1024} KiB keeps head and tail")
-    both = blanks.join(cut, on="source", how="full", coalesce=True).sort("source")
+    notices = told.group_by("source").agg(pl.col("notice").sort())
+    both = blanks.join(notices, on="source", how="full", coalesce=True).sort("source")
     return conform(
         both.select(
             "source",
@@ -659,16 +683,27 @@ def _account(capped: pl.Series, blank: pl.DataFrame) -> pl.DataFrame:
             lines=pl.lit(0),
             blank=pl.col("blank").fill_null(0),
             rejected=pl.lit(0),
-            notices=pl.when(pl.col("n").is_null())
-            .then(pl.lit([], dtype=pl.List(pl.String)))
-            .otherwise(notice.repeat_by("n")),
+            notices=pl.col("notice").fill_null(pl.lit([], dtype=pl.List(pl.String))),
         ),
         INTAKE,
     )
 
 
+_NOTICE = {"source": pl.String, "notice": pl.String}
+_TOLD = {
+    "_capped": f"a record longer than {LINE_CAP:,} lines or {BYTE_CAP // 1024} KiB keeps head and tail",
+    "_ended": "a traceback ends before its exception, as when a process is killed",
+}
+
+
+def _notice(rows: pl.DataFrame, out: pl.Series, records: pl.Series, text: str) -> pl.DataFrame:
+    """A sentence for each of these records that is complete: the summary adds up equal ones."""
+    sources = rows["source"].gather(records.filter(~out.gather(records)))
+    return pl.DataFrame({"source": sources, "notice": [text] * len(sources)}, schema=_NOTICE)
+
+
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
-    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _crash."""
+    """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _ended, _crash."""
     table = lines.group_by("record", maintain_order=True).agg(
         "text",
         pl.col("own").str.join("").alias("own"),
@@ -689,6 +724,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
             _stack=pl.lit(None, dtype=pl.String),
             _cut=pl.lit(False),
             _capped=pl.lit(False),
+            _ended=pl.lit(False),
             _crash=pl.lit(False),
         )
     own, text = pl.col("own"), pl.col("text")
@@ -744,6 +780,8 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         _stack=_fit(pl.when(pl.col("at").is_not_null()).then(pl.col("stack"))),
         _cut=(incomplete.fill_null(False) | pl.col("capped") | big),
         _capped=pl.col("capped") | big,
+        # some runtimes print the exception above its traceback, and nothing below
+        _ended=incomplete.fill_null(False) & ~pl.col("own").str.starts_with("e"),
         _crash=own.str.contains(_CRASH),
     )
 
