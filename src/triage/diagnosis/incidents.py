@@ -77,6 +77,7 @@ def cases(
         else:
             loose.append(members)
     found = [c for c in found if not _background(c, found, span, graph, quiet)]
+    found = [c for c in found if not _knocking(c, span, graph, quiet)]
     for members in loose:
         home = _home(members, found, graph)
         if home is None:
@@ -134,10 +135,15 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
     causes = [n for n in severe if n.role in ("cause", "wrapper")]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
-    waits = [n for n in severe if n.role in ("timeout", "proxy", "client")]
+    waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n)]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
+
+
+def _left(node: Node) -> bool:
+    """Whether this only tells that clients went away, and the program thinks little of it."""
+    return node.role == "client" and node.level < ERROR and node.rule is not None and node.rule.category == "client"
 
 
 def _visible(nodes: Sequence[Node]) -> bool:
@@ -156,6 +162,20 @@ def _background(case: Case, found: Sequence[Case], span: Window | None, graph: G
     others = [c for c in found if c is not case and c.start is not None and c.start > span.start + 0.1 * length]
     even = case.start <= span.start + 0.05 * length and case.end >= span.end - 0.05 * length
     if others and even and any(_visible([graph.nodes[m] for m in c.members]) for c in others):
+        quiet += case.members
+        return True
+    return False
+
+
+def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
+    """Whether nothing but refused logins ran evenly all along while every request was served: strangers at a public door."""
+    if span is None or case.start is None or case.end is None or case.impact.failed or not case.impact.requests:
+        return False
+    severe = [graph.nodes[m] for m in case.members if graph.nodes[m].severe and m not in graph.labels]
+    length = span.end - span.start
+    even = case.start <= span.start + 0.15 * length and case.end >= span.end - 0.15 * length
+    refused = all(n.rule is not None and n.rule.category in ("auth", "database_auth") for n in severe)
+    if even and refused and all(n.kind == "message" and not n.stacks for n in severe):
         quiet += case.members
         return True
     return False

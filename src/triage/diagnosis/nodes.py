@@ -6,7 +6,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from statistics import median
@@ -31,6 +31,7 @@ LADDER: Mapping[str, int] = {
     "client": 7,
 }
 WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
+SURE, AGAIN = 0.8, 10  # confidence of a rule and records from which on a cause counts at any level
 MOST = 400  # nodes that take part in the search for causes; with the ends of their chains up to twice as many
 
 Place = tuple[str | None, str | None]  # service, instance
@@ -60,6 +61,7 @@ class Node:
     inner: bool  # the innermost exception of its stacks, or a text that stands alone
     times: Mapping[Place, tuple[int, ...]]
     weighed: bool  # takes part in the search for causes: of very many failures only the most telling do
+    insists: bool = False  # counts, though its program calls it no error: a known cause, again and again, and nothing worse beside it
 
     @property
     def text(self) -> str:
@@ -75,12 +77,13 @@ class Node:
 
     @property
     def severe(self) -> bool:
-        """At ERROR or above, a crash, or an effect that users or the platform saw."""
+        """At ERROR or above, a crash, an effect that users or the platform saw, or what insists."""
         return (
             self.level >= ERROR
             or self.stacks > 0
             or self.role in ("exit", "http", "client", "proxy")
             or "oom" in self.marks
+            or self.insists
         )
 
     @property
@@ -144,7 +147,26 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
-    return found
+    return _insisting(found)
+
+
+def _insisting(found: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes, with those told that count at any level: job runners log failed jobs as warnings, and many a program prints without levels."""
+    severe = [
+        n for n in found.values() if n.severe and n.role != "precursor" and n.first is not None and n.last is not None
+    ]
+
+    def alone(node: Node) -> bool:
+        return not any(
+            s.first <= node.last and node.first <= s.last and AGAIN * s.count >= node.count  # type: ignore[operator]
+            for s in severe
+        )
+
+    def insists(node: Node) -> bool:
+        known = node.role == "cause" and node.rule is not None and node.rule.confidence >= SURE
+        return known and node.count >= AGAIN and not node.severe and node.first is not None and alone(node)
+
+    return {i: replace(n, insists=True) if insists(n) else n for i, n in found.items()}
 
 
 def _weightiest(

@@ -211,7 +211,7 @@ def _explain_stack(stack: Stack, template: str) -> list[Part]:
 _FAILING = [
     "error", "exception", "fail", "refused", "timed out", "timeout", "denied", "blocked by", "unable to", "could not", "cannot ",
     "fatal", "panic", "killed", "crash", "back-off", "backoff", "unhealthy", "unavailable", "rejected", "exceeded", "exhausted",
-    "aborted", "corrupt", "out of memory", "no space left", "deadlock", "evict",
+    "aborted", "too many ", "unreachable", "no such host", "corrupt", "out of memory", "no space left", "deadlock", "evict",
 ]  # fmt: skip
 
 
@@ -244,7 +244,11 @@ def _http() -> pl.Expr:
     A program's line on a request may tell why it failed ("request failed: no such table"): then that counts, beside the status.
     """
     request = pl.col("kind").is_in(["access", "request"]) & pl.col("stack").is_null()
-    why = (pl.col("kind") == "access") & (pl.col("level") >= "WARNING") & pl.col("message").str.contains(": ", literal=True)
+    why = (
+        (pl.col("kind") == "access")
+        & (pl.col("level") >= "WARNING")
+        & pl.col("message").str.contains(": ", literal=True)
+    )
     told = why & pl.col("message").str.contains_any(_FAILING, ascii_case_insensitive=True)
     return pl.when(request & ~told.fill_null(False)).then(pl.col("status"))
 

@@ -178,9 +178,7 @@ def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tall
     return pieces or [frame]
 
 
-def _read_behind(
-    frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock, tally: Tally
-) -> list[pl.DataFrame]:
+def _read_behind(frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock, tally: Tally) -> list[pl.DataFrame]:
     """Frames of the programs' lines that hold a request behind their header, and of all others."""
     may = ((pl.col("kind") == "app") & pl.col("status").is_null()).fill_null(False)
     pieces, left = _try(frame.filter(may), formats, clock, tally)
