@@ -294,7 +294,15 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
         return False
     if node.role in ("cause", "timeout"):
         return node.severe or bool(graph.children(node.id))
+    if _blames_another(node):
+        return True
     return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
+
+
+def _blames_another(node: Node) -> bool:
+    """Whether this is raised because another service answered with an error, and is the innermost of its tracebacks."""
+    told = node.role == "proxy" and node.rule is not None and node.rule.category == "dependency"
+    return told and node.kind == "exception" and node.inner and node.stacks > 0
 
 
 def _explained(node: Node, graph: Graph) -> float:
@@ -348,6 +356,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
         against.append(
             "a time-out shows that something else was slow; the log of that side is not among the inputs or shows nothing"
         )
+    if _blames_another(node):
+        confidence = min(confidence, 0.5)
+        against.append("another service answered with an error; its log is not among the inputs or shows nothing")
     if not effects:
         confidence -= 0.08
     if (
