@@ -461,3 +461,26 @@ def test_a_probe_that_gets_no_such_path_is_the_root_of_the_restarts(log: Log) ->
     report = log(search=sorted(lines))
     assert _titles(report)[0] == ["Liveness probe failed: HTTP probe failed with statuscode: 404"]
     assert report.severity in ("P0", "P1")
+
+
+def test_a_reason_that_no_rule_knows_is_the_root_where_there_is_no_other(log: Log) -> None:
+    lines = [(float(i), "INFO tariff: priced") for i in range(200)]
+    lines += [(100.5 + i, f"ERROR tariff: could not price basket {i}: zone 17 has no carrier") for i in range(0, 90, 3)]
+    report = log(tariff=sorted(lines))
+    assert _titles(report)[0] == ["could not price basket 0: zone 17 has no carrier"]
+    assert report.incidents[0].roots[0].confidence < 0.5
+
+
+def test_another_services_error_answer_is_a_root_of_little_confidence(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(100)]
+    for i in range(40, 90, 2):
+        lines.append(
+            (
+                i + 0.2,
+                f"ERROR pay: charge failed\n{_trace('httpx.HTTPStatusError: Server error 503 Service Unavailable')}",
+            )
+        )
+        lines.append((i + 0.3, _request(500)))
+    root = log(pay=sorted(lines)).incidents[0].roots[0]
+    assert root.confidence == 0.5
+    assert "nother service" in root.against

@@ -266,6 +266,8 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
 def _roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
     """Where the chains begin. Effects without a cause in the log are no roots: then there is none."""
     heads = [graph.nodes[m] for m in members if _can_be_root(graph.nodes[m], graph)]
+    if not heads:  # what failed is all that is told, and why in words that no rule knows
+        heads = [n for m in members if _tells_why(n := graph.nodes[m], graph)]
     if not heads:
         return ()
     shares = {n.id: _explained(n, graph) for n in heads}
@@ -297,6 +299,13 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
     if _blames_another(node):
         return True
     return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
+
+
+def _tells_why(node: Node, graph: Graph) -> bool:
+    """Whether an error says what failed and, behind a colon, a reason of some words that nothing else explains."""
+    told = node.role == "wrapper" and node.kind == "message" and node.level >= ERROR and node.id not in graph.labels
+    _, _, reason = node.message.partition(": ")
+    return told and len(reason.split()) >= 2 and not graph.parents.get(node.id)
 
 
 def _blames_another(node: Node) -> bool:
