@@ -388,3 +388,99 @@ def test_workers_of_a_pool_that_are_replaced_are_no_service_that_cannot_start(lo
     lines += [(s + 0.5, killed) for s in range(60, 900, 60)]
     report = log(worker=sorted(lines))
     assert report.severity == "P1"
+
+
+def test_requests_that_a_program_tells_of_behind_its_header_are_counted(log: Log) -> None:
+    lines = [(float(i), f"INFO shop.http: GET /items/{i} {500 if i % 4 == 0 else 200} 12.5ms") for i in range(80)]
+    http = log(api=lines).http
+    assert http is not None
+    assert http.status == {"200": 60, "500": 20}
+    assert http.latency_ms is not None
+    assert http.latency_ms.mean == 12.5
+
+
+def test_requests_in_messages_do_not_count_where_a_server_logs_them(log: Log) -> None:
+    lines = [
+        x for i in range(40) for x in ((float(i), f"INFO shop.http: GET /items/{i} 200 3ms"), (i + 0.01, _request(200)))
+    ]
+    http = log(api=lines).http
+    assert http is not None
+    assert http.requests == 40
+
+
+def test_a_request_that_tells_why_it_failed_is_cause_and_effect(tmp_path: Path) -> None:
+    def entry(second: int) -> str:
+        at, bad = f"2026-03-02T10:{second // 60:02d}:{second % 60:02d}Z", second > 60 and second % 3 == 0
+        seen = {"time": at, "level": "error" if bad else "info", "method": "GET", "path": f"/orders/{second}"}
+        told = (
+            {"msg": "request failed", "status": 500, "error": "pq: deadlock detected"}
+            if bad
+            else {"msg": "request", "status": 200}
+        )
+        return json.dumps(seen | told)
+
+    path = tmp_path / "orders.jsonl"
+    path.write_text("\n".join(map(entry, range(180))) + "\n")
+    report = analyze(str(path))
+    assert _chain_words(report)[0] == ["request failed: pq: deadlock detected", "HTTP 500"]
+    assert report.incidents[0].roots
+
+
+def test_a_known_cause_said_again_and_again_is_an_incident_at_any_level(log: Log) -> None:
+    refused = "WARN jobs: webhook refused: signature mismatch"
+    quiet = [(float(i), "INFO jobs: done") for i in range(200)]
+    report = log(jobs=sorted([*quiet, *((100.5 + i, refused) for i in range(40))]))
+    assert not report.healthy
+    assert _titles(report)[0] == ["webhook refused: signature mismatch"]
+    assert log(jobs=sorted([*quiet, *((100.5 + i, refused) for i in range(3))])).healthy
+
+
+def test_refused_logins_all_along_beside_requests_that_are_served_are_no_incident(log: Log) -> None:
+    knocks = [(i + 0.5, 'ERROR db: password authentication failed for user "admin"') for i in range(3, 200, 9)]
+    served = [(float(i), _request(200)) for i in range(200)]
+    assert log(db=knocks, front=served).healthy
+    assert not log(db=[k for k in knocks if k[0] > 120], front=served).healthy
+
+
+def test_clients_that_left_are_no_incident(log: Log) -> None:
+    left = [
+        (i * 40.5, "WARNING web: org.apache.catalina.connector.ClientAbortException: java.io.IOException: Broken pipe")
+        for i in range(1, 5)
+    ]
+    assert log(api=sorted([*((float(i), _request(200)) for i in range(200)), *left])).healthy
+
+
+def test_a_probe_that_gets_no_such_path_is_the_root_of_the_restarts(log: Log) -> None:
+    lines = [(float(i), "INFO search: ready") for i in range(0, 400, 5)]
+    for start in range(120, 380, 30):
+        lines += [
+            (start + 10.0 * k, "WARNING kubelet: Liveness probe failed: HTTP probe failed with statuscode: 404")
+            for k in range(3)
+        ]
+        lines.append((start + 20.2, "WARNING kubelet: Container search failed liveness probe, will be restarted"))
+    report = log(search=sorted(lines))
+    assert _titles(report)[0] == ["Liveness probe failed: HTTP probe failed with statuscode: 404"]
+    assert report.severity in ("P0", "P1")
+
+
+def test_a_reason_that_no_rule_knows_is_the_root_where_there_is_no_other(log: Log) -> None:
+    lines = [(float(i), "INFO tariff: priced") for i in range(200)]
+    lines += [(100.5 + i, f"ERROR tariff: could not price basket {i}: zone 17 has no carrier") for i in range(0, 90, 3)]
+    report = log(tariff=sorted(lines))
+    assert _titles(report)[0] == ["could not price basket 0: zone 17 has no carrier"]
+    assert report.incidents[0].roots[0].confidence < 0.5
+
+
+def test_another_services_error_answer_is_a_root_of_little_confidence(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(100)]
+    for i in range(40, 90, 2):
+        lines.append(
+            (
+                i + 0.2,
+                f"ERROR pay: charge failed\n{_trace('httpx.HTTPStatusError: Server error 503 Service Unavailable')}",
+            )
+        )
+        lines.append((i + 0.3, _request(500)))
+    root = log(pay=sorted(lines)).incidents[0].roots[0]
+    assert root.confidence == 0.5
+    assert "nother service" in root.against

@@ -23,6 +23,7 @@ from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
 AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seconds
+SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 
 
@@ -116,11 +117,12 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not shares_service(a, b)
         slow = a.rule is not None and a.rule.category in SATURATION and shares_service(a, b)
+        met = len(drawing.traces.get(a.id, frozenset()) & drawing.traces.get(b.id, frozenset())) >= SAME_REQUESTS
         return (
             not is_raised_on(drawing, a)
             and a.role != "timeout"
             and a.step <= b.step
-            and (other or (slow and a.role != "precursor"))
+            and (other or ((slow or met) and a.role != "precursor"))
         )
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
@@ -161,7 +163,8 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     together = (drawing.together(a, b) + drawing.together(b, a)) / 2
     named = drawing.names[b.id] & set(a.services)
     names = bool(named) and not set(b.services) >= set(a.services)
-    same = shares_service(a, b) or b.role in ("http", "client")  # what users see is logged by the server in front
+    # what users see is logged by the server in front; what their browsers complain of is what it answered
+    same = shares_service(a, b) or b.role == "http" or (b.role == "client" and a.role in ("http", "proxy", "timeout"))
     reasons = [_MECHANICS.get((_kind_of_cause(a), b.role), "")]
     score = 0.3 * together
     kind = "precedes"

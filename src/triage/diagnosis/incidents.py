@@ -81,6 +81,7 @@ def cases(
         else:
             loose.append(members)
     found = [c for c in found if not _background(c, found, span, graph, quiet)]
+    found = [c for c in found if not _knocking(c, span, graph, quiet)]
     for members in loose:
         home = _home(members, found, graph)
         if home is None:
@@ -141,10 +142,15 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
     causes = [n for n in severe if n.role in ("cause", "wrapper")]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
-    waits = [n for n in severe if n.role in ("timeout", "proxy", "client")]
+    waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n)]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
+
+
+def _left(node: Node) -> bool:
+    """Whether this only tells that clients went away, and the program thinks little of it."""
+    return node.role == "client" and node.level < ERROR and node.rule is not None and node.rule.category == "client"
 
 
 def _visible(nodes: Sequence[Node]) -> bool:
@@ -163,6 +169,20 @@ def _background(case: Case, found: Sequence[Case], span: Window | None, graph: G
     others = [c for c in found if c is not case and c.start is not None and c.start > span.start + 0.1 * length]
     even = case.start <= span.start + 0.05 * length and case.end >= span.end - 0.05 * length
     if others and even and any(_visible([graph.nodes[m] for m in c.members]) for c in others):
+        quiet += case.members
+        return True
+    return False
+
+
+def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
+    """Whether nothing but refused logins ran evenly all along while every request was served: strangers at a public door."""
+    if span is None or case.start is None or case.end is None or case.impact.failed or not case.impact.requests:
+        return False
+    severe = [graph.nodes[m] for m in case.members if graph.nodes[m].severe and m not in graph.labels]
+    length = span.end - span.start
+    even = case.start <= span.start + 0.15 * length and case.end >= span.end - 0.15 * length
+    refused = all(n.rule is not None and n.rule.category in ("auth", "database_auth") for n in severe)
+    if even and refused and all(n.kind == "message" and not n.stacks for n in severe):
         quiet += case.members
         return True
     return False
@@ -253,6 +273,8 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
 def _roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
     """Where the chains begin. Effects without a cause in the log are no roots: then there is none."""
     heads = [graph.nodes[m] for m in members if _can_be_root(graph.nodes[m], graph)]
+    if not heads:  # what failed is all that is told, and why in words that no rule knows
+        heads = [n for m in members if _tells_why(n := graph.nodes[m], graph)]
     if not heads:
         return ()
     shares = {n.id: _explained(n, graph) for n in heads}
@@ -283,7 +305,22 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
         return any(e.kind == "names" for e in graph.children(node.id))
     if node.role in ("cause", "timeout"):
         return node.severe or bool(graph.children(node.id))
+    if _blames_another(node):
+        return True
     return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
+
+
+def _tells_why(node: Node, graph: Graph) -> bool:
+    """Whether an error says what failed and, behind a colon, a reason of some words that nothing else explains."""
+    told = node.role == "wrapper" and node.kind == "message" and node.level >= ERROR and node.id not in graph.labels
+    _, _, reason = node.message.partition(": ")
+    return told and len(reason.split()) >= 2 and not graph.parents.get(node.id)
+
+
+def _blames_another(node: Node) -> bool:
+    """Whether this is raised because another service answered with an error, and is the innermost of its tracebacks."""
+    told = node.role == "proxy" and node.rule is not None and node.rule.category == "dependency"
+    return told and node.kind == "exception" and node.inner and node.stacks > 0
 
 
 def _explained(node: Node, graph: Graph) -> float:
@@ -340,6 +377,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
     if node.role in MEASURED:
         confidence = min(confidence, 0.4)
         against.append("the figures show when, not why: the reason is not among what it logs")
+    if _blames_another(node):
+        confidence = min(confidence, 0.5)
+        against.append("another service answered with an error; its log is not among the inputs or shows nothing")
     if not effects:
         confidence -= 0.08
     if (

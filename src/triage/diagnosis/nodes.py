@@ -6,7 +6,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from statistics import median
@@ -37,6 +37,7 @@ LADDER: Mapping[str, float] = {
 }
 WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
 MEASURED = ("slow", "silent")  # seen in the figures of many records: an effect of something, rarely a cause by itself
+SURE, AGAIN = 0.8, 10  # confidence of a rule and records from which on a cause counts at any level
 MOST = 400  # nodes that take part in the search for causes; with the ends of their chains up to twice as many
 
 Place = tuple[str | None, str | None]  # service, instance
@@ -67,6 +68,7 @@ class Node:
     times: Mapping[Place, tuple[int, ...]]
     weighed: bool  # takes part in the search for causes: of very many failures only the most telling do
     shift: Shift | None = None  # the figures of a step, where the failure is one
+    insists: bool = False  # counts, though its program calls it no error: a known cause, again and again, and nothing worse beside it
 
     @property
     def text(self) -> str:
@@ -82,12 +84,13 @@ class Node:
 
     @property
     def severe(self) -> bool:
-        """At ERROR or above, a crash, or an effect that users or the platform saw."""
+        """At ERROR or above, a crash, an effect that users or the platform saw, or what insists."""
         return (
             self.level >= ERROR
             or self.stacks > 0
             or self.role in ("exit", "http", "client", "proxy", *MEASURED)
             or "oom" in self.marks
+            or self.insists
         )
 
     @property
@@ -153,7 +156,26 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
     steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
-    return found | {n.id: n for n in steps}
+    return _insisting(found) | {n.id: n for n in steps}
+
+
+def _insisting(found: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes, with those told that count at any level: job runners log failed jobs as warnings, and many a program prints without levels."""
+    severe = [
+        n for n in found.values() if n.severe and n.role != "precursor" and n.first is not None and n.last is not None
+    ]
+
+    def alone(node: Node) -> bool:
+        return not any(
+            s.first <= node.last and node.first <= s.last and AGAIN * s.count >= node.count  # type: ignore[operator]
+            for s in severe
+        )
+
+    def insists(node: Node) -> bool:
+        known = node.role == "cause" and node.rule is not None and node.rule.confidence >= SURE
+        return known and node.count >= AGAIN and not node.severe and node.first is not None and alone(node)
+
+    return {i: replace(n, insists=True) if insists(n) else n for i, n in found.items()}
 
 
 def _weightiest(

@@ -137,7 +137,7 @@ def sign(
         if every
         else find_failing(events, marks=marks, dirs=dirs)
     )
-    rows = events.filter(matters).select("message", "stack", "kind", "status")
+    rows = events.filter(matters).select("message", "stack", "kind", "status", "level")
     if rows.is_empty():
         return conform(events, SIGNED), empty(NODES)
     distinct = rows.select("message", "stack", _http().alias("http")).unique()
@@ -152,7 +152,7 @@ def sign(
 
 def explain(event: Mapping[str, Any]) -> list[Part]:
     """Why a record is in its group: each piece of it, whether it contributes to the signature, and the reason."""
-    frame = conform(pl.DataFrame([{k: event.get(k) for k in ("message", "stack", "kind", "status")}]), EVENTS)
+    frame = conform(pl.DataFrame([{k: event.get(k) for k in ("message", "stack", "kind", "status", "level")}]), EVENTS)
     row = sign(frame, every=True)[0].row(0, named=True)
     outside = [
         Part(n, False, "the same failure in another place, at another time or in another format is one group")
@@ -211,7 +211,7 @@ def _explain_stack(stack: Stack, template: str) -> list[Part]:
 _FAILING = [
     "error", "exception", "fail", "refused", "timed out", "timeout", "denied", "blocked by", "unable to", "could not", "cannot ",
     "fatal", "panic", "killed", "crash", "back-off", "backoff", "unhealthy", "unavailable", "rejected", "exceeded", "exhausted",
-    "aborted", "corrupt", "out of memory", "no space left", "deadlock", "evict",
+    "aborted", "too many ", "unreachable", "no such host", "corrupt", "out of memory", "no space left", "deadlock", "evict",
 ]  # fmt: skip
 
 
@@ -239,9 +239,18 @@ def find_failing(
 
 
 def _http() -> pl.Expr:
-    """Status of a row that is a request and nothing else."""
+    """Status of a row that is a request and nothing else.
+
+    A program's line on a request may tell why it failed ("request failed: no such table"): then that counts, beside the status.
+    """
     request = pl.col("kind").is_in(["access", "request"]) & pl.col("stack").is_null()
-    return pl.when(request).then(pl.col("status"))
+    why = (
+        (pl.col("kind") == "access")
+        & (pl.col("level") >= "WARNING")
+        & pl.col("message").str.contains(": ", literal=True)
+    )
+    told = why & pl.col("message").str.contains_any(_FAILING, ascii_case_insensitive=True)
+    return pl.when(request & ~told.fill_null(False)).then(pl.col("status"))
 
 
 def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:

@@ -42,6 +42,7 @@ MAPPED = {  # fields that a user may look for under a key of his own, and what t
     **{"time": "at"},
     **{name: name for name in ("level", "message", "service", "instance", "trace", "logger", "status", "latency")},
 }
+_TOLD = 3  # requests in messages of the head that make them one of the source's formats
 _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
 
 
@@ -95,6 +96,10 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
         seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
         layers = replace(layers, first=tuple(f for f in first if f.name in seen or f in learned.formats))
+    told = _told_requests(rows, layers, clock) if only is None else ()
+    if told:
+        layers = replace(layers, behind=told)
+        rows = _read_head(entries, formats, layers, json_first, whole, clock)
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
@@ -109,6 +114,17 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         day_first,
         notices,
     )
+
+
+def _told_requests(rows: pl.DataFrame, layers: Layers, clock: Clock) -> tuple[Format, ...]:
+    """Formats of the requests that the programs of this head tell of in their messages; none where a server logs requests."""
+    if rows["status"].null_count() < rows.height:
+        return ()
+    all_of_them = replace(layers, behind=layers.catalog.behind)
+    closed = rows.with_columns(pl.lit(False).alias("open"))
+    read = read_texts(closed, all_of_them, clock, Tally(), last=True).rows
+    counts = Counter(read.filter(pl.col("status").is_not_null())["format"].to_list())
+    return tuple(f for f in layers.catalog.behind if counts[f.name] >= _TOLD)
 
 
 def _learn(
@@ -220,7 +236,8 @@ def read_samples(texts: Sequence[str], catalog: Catalog) -> list[dict[str, Any]]
 def _read_lines(lines: Sequence[str], numbers: Sequence[int], catalog: Catalog) -> pl.DataFrame:
     frame = pl.DataFrame({"i": range(len(lines)), "line": numbers, "message": lines}, schema_overrides={"i": pl.Int64})
     frame = blank_rows(frame.with_columns(lines=pl.lit(1, dtype=pl.Int64)))
-    return read_texts(frame, Layers(catalog, (), catalog.json), _SAMPLES, Tally(), last=True).rows
+    layers = Layers(catalog, (), catalog.json, behind=catalog.behind)
+    return read_texts(frame, layers, _SAMPLES, Tally(), last=True).rows
 
 
 def _read_object(number: int, value: Entry, catalog: Catalog) -> pl.DataFrame:

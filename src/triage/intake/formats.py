@@ -98,6 +98,7 @@ class Format:
     levels: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[KindRule, ...] = ()
     unwraps: bool = False
+    behind: bool = False  # its text stands behind a header that another format read
     generic: bool = False  # says no more than a time or a level: a header learned from the lines comes before it
     header: str = "own"  # own: opens a record; plain: does unless the text looks like a continuation; no: never
     transport_level: str | None = None
@@ -117,6 +118,7 @@ class Catalog:
     json: tuple[Format, ...]
     opens: str  # one regex that every text format's lines match
     words: Mapping[str, str] = field(default_factory=dict)  # level words of the user, in lower case
+    behind: tuple[Format, ...] = ()  # text formats of what programs write behind their header
 
     def __getitem__(self, name: str) -> Format:
         """The format of that name; TriageError with the known ones when there is none."""
@@ -152,9 +154,11 @@ def load_catalog(dirs: Sequence[Path]) -> Catalog:
 def make_catalog(formats: Sequence[Format]) -> Catalog:
     """The catalogue of these formats."""
     ordered = sorted(formats, key=lambda f: (f.order, f.name))
-    text = tuple(f for f in ordered if f.kind == "text")
+    text = tuple(f for f in ordered if f.kind == "text" and not f.behind)
+    behind = tuple(f for f in ordered if f.kind == "text" and f.behind)
     opens = "|".join(f"(?:{anonymous(f.pattern)})" for f in text) or "$^"
-    return Catalog({f.name: f for f in ordered}, text, tuple(f for f in ordered if f.kind == "json"), f"^(?:{opens})")
+    json = tuple(f for f in ordered if f.kind == "json")
+    return Catalog({f.name: f for f in ordered}, text, json, f"^(?:{opens})", behind=behind)
 
 
 def anonymous(pattern: str) -> str:
@@ -291,6 +295,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         levels=levels,
         kinds=kinds,
         unwraps=bool(content.get("unwraps", False)),
+        behind=bool(content.get("behind", False)),
         generic=bool(content.get("generic", False)),
         header=content.get("header", "no" if content.get("unwraps") else "own"),
         transport_level=content.get("transport_level"),
@@ -339,6 +344,7 @@ class _Shape(TypedDict, total=False):
     whole: int
     aliases: bool
     unwraps: bool
+    behind: bool
     generic: bool
     typed: bool
     keys: list[str]

@@ -77,7 +77,8 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     structured = pl.col("g_structured") if "g_structured" in have else pl.lit(False)
 
     kind: pl.Expr = pl.lit(entry.row, dtype=KIND)
-    if entry.kind == "json" and entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and entry.aliases:
+    guessed = entry.aliases or {"method", "route", "status"} <= entry.also.keys()
+    if entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and guessed:
         kind = (
             pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null()))
             .then(pl.lit("access", dtype=KIND))

@@ -28,6 +28,7 @@ class Layers:
     json: tuple[Format, ...]
     forced: Format | None = None
     generic: bool = True  # formats that say no more than a time or a level are tried as well
+    behind: tuple[Format, ...] = ()  # what programs of this source write behind their header
 
     @property
     def others(self) -> tuple[Format, ...]:
@@ -80,6 +81,8 @@ def read_texts(
             pending = _earlier(pending, waits)
     if done:
         frame = pl.concat([*done, frame])
+    if layers.behind:
+        frame = pl.concat(_read_behind(frame, layers.behind, clock, tally))
     if not frame["i"].is_sorted():
         frame = frame.sort("i", maintain_order=True)
     return Read(frame, pending)
@@ -173,6 +176,13 @@ def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tall
         else:
             pieces.append(_close(frame))
     return pieces or [frame]
+
+
+def _read_behind(frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+    """Frames of the programs' lines that hold a request behind their header, and of all others."""
+    may = ((pl.col("kind") == "app") & pl.col("status").is_null()).fill_null(False)
+    pieces, left = _try(frame.filter(may), formats, clock, tally)
+    return [*pieces, left, frame.filter(~may)]
 
 
 def _close(frame: pl.DataFrame) -> pl.DataFrame:
