@@ -229,10 +229,10 @@ class Gathering:
             loud.add(piece)
 
     def rest(self) -> Iterator[Summary]:
-        """The summary of what waits."""
-        self._loud.join(self._quiet)
-        if self._loud.batches:
-            yield self._loud.summary()
+        """The summary of what waits, two where that is much."""
+        if len(self._quiet.batches) + len(self._loud.batches) <= _BATCHES:
+            self._loud.join(self._quiet)
+        yield from (waiting.summary() for waiting in (self._quiet, self._loud) if waiting.batches)
 
 
 def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None, widths: Mapping[str, int]) -> Summary:

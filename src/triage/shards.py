@@ -365,7 +365,7 @@ class Trunk:
             return None
         held, aside = assembler.waiting.held, self._shift(partial.aside)
         own = [] if aside is None else [aside.filter(_IS_ROW)]
-        if any(assembler.reports(rows) for rows in ([] if held is None else [held]) + own):
+        if any(assembler.unsettled(rows) for rows in ([] if held is None else [held]) + own):
             return None
         events = Assembled(empty(EVENTS), empty(INTAKE))
         if aside is not None and aside.height:

@@ -163,9 +163,8 @@ def _journal(data: bytes, line: int, *, last: bool) -> tuple[tuple[Placed, ...],
             stop = len(data)
         name, equals, value = data[at:stop].partition(b"=")
         if stop == at:  # an empty line ends an entry
-            if fields:
-                lines = data.count(b"\n", end, at)
-                entries.append((msgspec.json.encode(fields), start, lines))
+            if at > end:
+                entries.append((_entry(fields, data[end:at]), start, data.count(b"\n", end, at)))
             blank += 1
             end, fields = stop + 1, {}
             start = line + data.count(b"\n", 0, end)
@@ -182,8 +181,12 @@ def _journal(data: bytes, line: int, *, last: bool) -> tuple[tuple[Placed, ...],
             fields[name.decode("ascii", "replace")] = value.decode("utf-8", "replace")
             stop = min(stop + 9 + length, len(data))
         at = stop + 1
-    if last and fields:
-        tail = data[end:]
-        entries.append((msgspec.json.encode(fields), start, tail.count(b"\n") + (not tail.endswith(b"\n"))))
+    if last and (tail := data[end:]):
+        entries.append((_entry(fields, tail), start, tail.count(b"\n") + (not tail.endswith(b"\n"))))
         end = len(data)
     return tuple(entries), end, blank
+
+
+def _entry(fields: dict[str, str], lines: bytes) -> bytes:
+    """The fields as an entry; lines of which none could be read as they are."""
+    return msgspec.json.encode(fields) if fields else lines.removesuffix(b"\n")

@@ -411,10 +411,17 @@ class Assembler:
             return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
         return self._tokenize(rows, light, alone)
 
-    def reports(self, rows: pl.DataFrame) -> bool:
-        """Whether some of these rows has a line that opens a report, which may take a header into it."""
+    def unsettled(self, rows: pl.DataFrame) -> bool:
+        """Whether it depends on all that follows what becomes of these rows.
+
+        A line that opens a report may take a header into it; a header that is a frame joins what is in front of it only
+        near bare text or at the end.
+        """
         report = self._patterns.get("report")
-        return bool(report and rows["message"].str.contains(f"(?m:{report})").any())
+        if report and rows["message"].str.contains(f"(?m:{report})").any():
+            return True
+        headers = rows.filter(~BARE & ~COMPLETE)["message"].fill_null("")
+        return headers.str.contains(r"^\s").any() and headers.str.contains(self._parts).any()
 
     def start_surely(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
