@@ -24,7 +24,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 LEAST_MEMORY = 128 << 20
 PROCESS = 240 << 20  # bytes that one process takes, batches of full size included
 _BARE = 144 << 20  # of which so much before it reads anything
-_JSON_BATCH, _TEXT_BATCH = 16 << 20, 8 << 20
+_JSON_BATCH, _TEXT_BATCH = 24 << 20, 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.schema import EVENTS, INTAKE, TIME, conform, empty
 from triage.summary import Summary, merge_all
 
-SMALLEST = 32 << 20  # bytes of a part: what it costs to begin one must not show
-LARGEST = 128 << 20
-_PARTS = 8  # of a file of middle size, so that processes end at about the same time
+SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
+LARGEST = 256 << 20
+_PARTS = 4  # of a file of middle size, so that processes end at about the same time
 _TOGETHER = 8 << 20  # bytes of small files that are read in one go
 _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for that its first records take
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go
@@ -68,7 +68,7 @@ class Partial:
     the waiting ones take. `bare` are streams of which text without a header was read as if they began with a header. `waits` are bytes and lines at its end that wait for more; `borrowed` is the time in front of the part that its first records took, where they `asked` for one.
     """
 
-    summary: Summary
+    summaries: tuple[Summary, ...]
     records: int
     lines: int
     waits: tuple[int, int]
@@ -215,7 +215,7 @@ class Reader:
         summaries += course.rest()
         order = course.order
         return Partial(
-            summary=merge_all(summaries),
+            summaries=tuple(summaries),
             records=course.records,
             lines=lines + decoder.waits[1],
             waits=decoder.waits,
@@ -377,7 +377,7 @@ class Trunk:
 
     def _append(self, partial: Partial, assembler: Assembler, events: Assembled) -> Iterator[Summary]:
         course, order = self._course, self._course.order
-        yield shift_lines(partial.summary, self._line - 1)
+        yield from (shift_lines(summary, self._line - 1) for summary in partial.summaries)
         course.assembler = assembler
         order.know(_last_time(order, self._line))
         order.know(partial.lent.with_columns(pl.col("line") + self._line - 1))

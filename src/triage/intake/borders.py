@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from triage.intake.traces import BARE, COMPLETE, Assembler, stream_of
+from triage.intake.traces import BARE, COMPLETE, STREAM, Assembler, stream_of
 
 BORDER = "\x00border"  # the format of rows that only show where a record begins, and are no records themselves
 _PUT_ASIDE = 20_000  # rows beyond which it is no use
@@ -39,11 +39,12 @@ class Opening:
 
     def take(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """The rows that pass and those that are put aside, with their places in `_pos`."""
-        rows = rows.with_columns(_pos=pl.int_range(self._count, self._count + rows.height, dtype=pl.Int64))
+        place = pl.int_range(self._count, self._count + rows.height, dtype=pl.Int64)
+        rows = rows.with_columns(place.alias("_pos"), stream_of(rows).alias(STREAM))
         self._count += rows.height
         if not rows.height:
             return rows, None
-        looked = rows.select(key=stream_of(rows), bare=BARE, complete=COMPLETE)
+        looked = rows.select(key=STREAM, bare=BARE, complete=COMPLETE)
         streams = set(looked["key"].unique().to_list())
         new = streams - self._begun
         passing, aside = self._put_aside(rows, looked, new) if new else (rows, None)

@@ -22,7 +22,8 @@ import re
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import xor
 from pathlib import Path
 from typing import Protocol
 
@@ -195,6 +196,7 @@ def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Ex
 # What is known of a row beside its text: its place, whether a complete row of its stream is directly before or behind
 # it, whether rows were dropped in front of it and how many lines with them, whether its stream had a header before it.
 _STATE = ("_pos", "_after", "_done", "_joined", "_left", "_headed")
+STREAM = "_stream"  # the column with the number of the stream of lines that a row belongs to
 _KEYS = ("source", "service", "instance", "stream")
 # an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
 COMPLETE = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
@@ -243,6 +245,8 @@ class Assembler:
         return self._enter(rows.with_columns(pl.col("_pos") + self._count), intake)
 
     def _enter(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
+        if STREAM not in rows.columns:
+            rows = rows.with_columns(stream_of(rows).alias(STREAM))
         rows = rows.with_columns(
             _after=pl.lit(False),
             _done=pl.lit(False),
@@ -272,8 +276,8 @@ class Assembler:
         ends = ends.filter(~COMPLETE)
         if self._held is None or not self._held.height or not ends.height:
             return none
-        streams = ends.select("line", key=stream_of(ends))["key"]
-        closed = self._held.select("line", key=stream_of(self._held))["key"].is_in(streams.implode())
+        streams = ends[STREAM]
+        closed = self._held[STREAM].is_in(streams.implode())
         other = self.fork()
         other._held, self._held = self._held.filter(closed), self._held.filter(~closed)
         return other.finish()
@@ -323,7 +327,7 @@ class Assembler:
     def _advance_headers(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         """Rows that are records of their own, all of them: only the last ones of each stream may go on."""
         light = rows.select(
-            *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=stream_of(rows), complete=COMPLETE, broken=_BROKEN
+            *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=STREAM, complete=COMPLETE, broken=_BROKEN
         )
         out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
         self._held = None
@@ -370,7 +374,7 @@ class Assembler:
             "level",
             *_STATE,
             row=pl.int_range(pl.len(), dtype=pl.Int64),
-            key=stream_of(rows),
+            key=STREAM,
             line="line",
             lines="lines",
             complete=COMPLETE,
@@ -568,15 +572,12 @@ class Assembler:
 def stream_of(rows: pl.DataFrame) -> pl.Expr:
     """A number for the stream of lines that a row belongs to."""
     own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
-    stream = pl.when(own).then(pl.col("stream"))
-    parts = [pl.col(name) for name in _KEYS[:3]]
-    firsts = rows.head(1).select(pl.struct(*parts, stream.alias("stream")).hash())
-    varied = rows.select(
-        (part.ne_missing(part.first())).any().alias(name) for name, part in zip(_KEYS, (*parts, stream), strict=True)
-    ).row(0)
-    if not any(varied):
-        return pl.lit(firsts.item(), dtype=pl.UInt64)
-    return pl.struct(*parts, stream.alias("stream")).hash()
+    parts = {**{name: pl.col(name) for name in _KEYS[:3]}, "stream": pl.when(own).then(pl.col("stream"))}
+    hashes = [part.hash(seed).alias(name) for seed, (name, part) in enumerate(parts.items())]
+    firsts = rows.head(1).select(hashes).row(0) if rows.height else (0,) * len(parts)
+    varied = rows.select(part.ne_missing(part.first()).any().alias(name) for name, part in parts.items()).row(0)
+    same = [pl.lit(first, dtype=pl.UInt64) for first, differs in zip(firsts, varied, strict=True) if not differs]
+    return reduce(xor, [*(h for h, differs in zip(hashes, varied, strict=True) if differs), *same])
 
 
 def _calm(lines: pl.DataFrame) -> pl.Series:
