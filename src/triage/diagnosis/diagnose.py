@@ -19,7 +19,6 @@ from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import Rules, load_rules
 from triage.diagnosis.nodes import Node, nodes
 from triage.diagnosis.places import Places
-from triage.diagnosis.source import examine, explain, mend
 from triage.diagnosis.wording import plural
 from triage.grouping.clusters import fold_ids
 from triage.grouping.crowding import MOST_IDS, OTHER
@@ -73,7 +72,14 @@ def diagnose(
         Places.of(summary),
     )
     known = story.findings(cases, facts)
-    seen = examine(repo, cases, graph.nodes, examples, span) if repo is not None else None
+    whys = story.whys(cases[0], facts) if cases else ()
+    actions = story.actions(cases, known, facts) if cases else ()
+    seen = None
+    if repo is not None:
+        from triage.diagnosis.source import examine, explain, mend  # nothing of it is needed where nobody asks
+
+        seen = examine(repo, cases, graph.nodes, examples, span)
+        whys, actions = (explain(whys, seen, cases[0]), mend(actions, seen, cases[0])) if cases else ((), ())
     told = [_incident(c, facts) for c in cases]
     headline = story.headline(cases, facts)
     members = incidents.all_members(cases)
@@ -88,8 +94,7 @@ def diagnose(
         clusters=clusters, failures=_failures(found_nodes, members, graph), links=_links(graph, facts),
         incidents=tuple(told), findings=known, source=seen,
         ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
-        five_whys=explain(story.whys(cases[0], facts), seen, cases[0]) if cases else (),
-        actions=mend(story.actions(cases, known, facts), seen, cases[0]) if cases else (), metrics=story.success(cases, facts),
+        five_whys=tuple(whys), actions=tuple(actions), metrics=story.success(cases, facts),
         rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
         noise=_noise(found_nodes, members, quiet, clusters),
     )  # fmt: skip
