@@ -430,9 +430,7 @@ class Assembler:
     def start_surely(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
         first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
-        letter = _classify(first, self._patterns)
-        frame = letter.is_in(["f", "q"])
-        odd = _QUIET & pl.lit(frame | letter.is_in(["o", "p"])) | pl.lit(frame & first.str.contains(r"^\s"))
+        odd = _QUIET & pl.lit(_classify(first, self._patterns).is_in(["o", "p", "f", "q"]))
         return rows.select(~BARE & ~COMPLETE & ~odd).to_series()
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
@@ -478,12 +476,7 @@ class Assembler:
             .then(own.str.to_uppercase())
             # a line of a trace is no record, whatever level and time its transport gave it; read backwards it would have
             # to wait for a record that may never come
-            .when(
-                ~pl.col("bare")
-                & own.is_in(["f", "q"])
-                & (quiet | pl.col("text").str.contains(r"^\s"))
-                & pl.lit(not self._newest_first)
-            )
+            .when(~pl.col("bare") & own.is_in(["f", "q"]) & quiet & pl.lit(not self._newest_first))
             .then(pl.when("apart").then(own.str.to_uppercase()).otherwise(own))
             .when(~pl.col("bare"))
             .then(
