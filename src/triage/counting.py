@@ -19,8 +19,8 @@ from triage.summary import Summary
 
 FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
 _ROWS = 131_072  # quiet events that are counted before tables are made of them
-_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 _LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
+_BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,9 @@ class _Waiting:
     def join(self, other: _Waiting) -> None:
         """Take over what waits in the other."""
         self.batches, self.events = [*self.batches, *other.batches], self.events + other.events
-        self.widths = {n: max(self.widths.get(n, 0), other.widths[n]) for n in other.widths} or self.widths
+        self.widths = {
+            n: max(w.get(n, 0) for w in (self.widths, other.widths)) for n in {**self.widths, **other.widths}
+        }
         other.batches, other.events = [], 0
 
     def summary(self) -> Summary:

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from triage.errors import TriageError
-from triage.intake.decode import ReadOptions
+from triage.intake.decode import BATCH_BYTES, TEXT_BYTES, ReadOptions
 from triage.intake.formats import Catalog, load_catalog
 from triage.intake.traces import Assembled
 from triage.packs import pattern_dirs
@@ -24,7 +24,6 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 LEAST_MEMORY = 128 << 20
 PROCESS = 240 << 20  # bytes that one process takes, batches of full size included
 _BARE = 144 << 20  # of which so much before it reads anything
-_JSON_BATCH, _TEXT_BATCH = 24 << 20, 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,8 @@ def reading_options(options: Options) -> ReadOptions:
     """
     share = min(1.0, max(0.08, (options.memory - _BARE) / (PROCESS - _BARE)))
     return ReadOptions(
-        batch_bytes=int(share * _JSON_BATCH),
-        text_bytes=int(share * _TEXT_BATCH),
+        batch_bytes=int(share * BATCH_BYTES),
+        text_bytes=int(share * TEXT_BYTES),
         tz=options.tz,
         input_format=options.input_format,
         level_map=options.level_map,

@@ -116,18 +116,18 @@ def _doublings(number: pl.Expr) -> pl.Expr:
     return (64 - (number ^ number.shift(1)).bitwise_leading_zeros()).alias("doublings")
 
 
-def _least_width(table: Table, buckets: pl.Series) -> int:
-    """A width that is no wider than the table needs for rows with these buckets: so few different ones are left that it may do."""
+def _least_width(table: Table, buckets: pl.Series, width: int) -> int:
+    """A width, at least this one, that is no wider than the table needs for rows with these buckets: so few different ones are left that it may do."""
     if len(buckets) <= table.bucket_rows:
-        return table.finest
-    number = (buckets.drop_nulls() // table.finest).unique().sort().alias("n").to_frame()
+        return width
+    number = (buckets.drop_nulls() // width).unique().sort().alias("n").to_frame()
     merging = number.select(_doublings(pl.col("n"))).drop_nulls().group_by("doublings").len().sort("doublings")
-    left, width = number.height, table.finest
+    left, least = number.height, width
     for doublings, count in merging.iter_rows():
         if left <= table.bucket_rows:
             break
-        left, width = left - count, int(table.finest << doublings)
-    return width
+        left, least = left - count, int(width << doublings)
+    return least
 
 
 def _wider(width: int) -> pl.Expr:
@@ -322,11 +322,9 @@ class Summary:
         events = signed.select(QUIET.keys())
         events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
         requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
-        least = {
-            "volume": _least_width(TABLES["volume"], events["bucket"]),
-            "traffic": _least_width(TABLES["traffic"], requests["bucket"]),
-        }
-        widths = {**widths, **{name: max(width, widths.get(name, 0)) for name, width in least.items()}}
+        buckets = {"volume": events["bucket"], "traffic": requests["bucket"]}
+        least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
+        widths = {**widths, **least}
         rows = _tabulate(events, requests, signed, nodes, intake, marked, disorder, undated, widths["volume"])
         return _settle(rows, widths)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from glob import has_magic
@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 import polars as pl
 
-from triage.counting import Beginning, Counted, Order, count, summarize_counted
+from triage.counting import Beginning, Counted, Gathering, Order, count, summarize_counted
 from triage.diagnosis.diagnose import diagnose, folded_clusters
 from triage.grouping.signature import sign
 from triage.intake.decode import Batch, Decoder, look, piece_bytes
@@ -32,8 +32,6 @@ from triage.summary import Summary
 
 _ROOM = 16 << 20  # bytes that wait to be read into tables; when they are there, the writer waits
 _BLOCK = 1 << 20
-_ROWS = 131_072  # events that wait to be counted
-_LOUD = 32_768  # the same for those that carry a failure, which are whole until then
 NEWEST = 200  # failing records of each source that are kept as they came, for a close look at the newest
 
 
@@ -70,7 +68,7 @@ class _Steps:
         self._traces = known_traces(self._dirs)
         self._assembler: Assembler | None = None
         self._order = Order(Beginning())
-        self._waiting: list[Counted] = []
+        self._gathering = Gathering(self._dirs)
         self._total = Summary.empty()
         self._newest = self._open = pl.DataFrame(schema=EVENTS)
 
@@ -87,18 +85,15 @@ class _Steps:
             self._order = Order(Beginning.of(batch.rows))
             self._assembler = Assembler(self._traces, self._order.begun.newest_first)
         counted = self._count(self._assembler, batch, self._order)
-        self._waiting.append(counted)
+        self._add(self._gathering.take(counted))
         if self._keeps:
             self._newest = pl.concat([self._newest, counted.loud.tail(NEWEST)]).tail(NEWEST)
             # rows of their own: what is cut out of a frame holds on to all of its memory
             self._newest = pl.DataFrame(self._newest.rows(), schema=EVENTS, orient="row")
-        loud = sum(c.loud.height for c in self._waiting)
-        if loud >= _LOUD or loud + sum(c.quiet.height for c in self._waiting) >= _ROWS:
-            self._settle()
 
     def summary(self, *, ended: bool) -> Summary:
         """All so far; what waits for its end is taken as it is now. Once `ended`, nothing more can be taken."""
-        self._settle()
+        self._add(self._gathering.rest())
         decoder = self._decoder.fork()
         assembler = (self._assembler or Assembler(self._traces, newest_first=False)).fork()
         rest: list[Batch] = []
@@ -124,11 +119,9 @@ class _Steps:
         order.forget(assembler.oldest)
         return counted
 
-    def _settle(self) -> None:
-        if self._waiting:
-            part = summarize_counted(self._waiting, self._dirs, self._total.widths)
+    def _add(self, parts: Iterable[Summary]) -> None:
+        for part in parts:
             self._total = Summary.merge([self._total, part])
-            self._waiting = []
 
 
 class Growing:

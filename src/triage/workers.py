@@ -136,7 +136,7 @@ class _Crew:
     def _draw(self) -> int | None:
         """The task that is to be done next; None when there is none or so many are ahead already."""
         n = self._next
-        if n >= len(self._tasks) or n - self._taken > _AHEAD * (len(self._processes) + 1):
+        if n >= len(self._tasks) or not self._free():
             return None
         self._next = n + 1
         return n
@@ -168,6 +168,7 @@ class _Crew:
             self._fail(problem)
 
     def _free(self) -> bool:
+        """Whether not too many tasks are ahead of the outcome that is wanted next."""
         return self._next - self._taken <= _AHEAD * (len(self._processes) + 1)
 
     def _fail(self, problem: BaseException) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 
 from triage.diagnosis import incidents, metrics, skew, story
-from triage.diagnosis.compare import usual
 from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.graph import link
 from triage.diagnosis.incidents import Case
@@ -55,7 +54,12 @@ def diagnose(
     clocks = skew.measure(found_nodes, summary)
     graph = link(skew.set_right(found_nodes, clocks), summary)
     graph = skew.as_logged(graph, found_nodes) if clocks else graph
-    cases, quiet = incidents.cases(graph, summary, layer, span, usual(baseline) if baseline is not None else None)
+    usually = None
+    if baseline is not None:
+        from triage.diagnosis.compare import usual  # nothing of it is needed where nobody asks
+
+        usually = usual(baseline)
+    cases, quiet = incidents.cases(graph, summary, layer, span, usually)
     counts = metrics.counts(summary)
     onset = min((c.start for c in cases if c.start is not None), default=None)
     cut = metrics.slices(span)

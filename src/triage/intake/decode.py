@@ -25,6 +25,8 @@ from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
+BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
+TEXT_BYTES = 8 << 20  # the same of plain lines
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
@@ -41,8 +43,8 @@ class ReadOptions:
     field_map: Mapping[str, str] = field(default_factory=dict)
     with_fields: bool = False
     block_bytes: int = 1 << 20  # of JSON lines that are decoded at once: they stay in the cache of the processor
-    batch_bytes: int = 12 << 20  # that are made into rows at once
-    text_bytes: int = 6 << 20  # of plain lines
+    batch_bytes: int = BATCH_BYTES  # that are made into rows at once
+    text_bytes: int = TEXT_BYTES  # of plain lines
     year: int | None = None
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ class Plausible:
         if self._near(low, high):
             self.last, self.refused = at.drop_nulls()[-1], None
             return rows
-        odd = self._odd(at.to_list(), self.where)
+        odd = self._odd(at.to_list())
         if not odd:
             return rows
         if not self.count:
@@ -96,16 +96,13 @@ class Plausible:
             return True
         return self.last is not None and high - low <= reach and self.last - reach <= low and high <= self.last + reach
 
-    def _odd(self, times: Sequence[datetime | None], where: Usual) -> list[int]:
+    def _odd(self, times: Sequence[datetime | None]) -> list[int]:
         """The places of stamps that are not believed."""
         odd = []
-        sane = _EVER[0] <= where.middle < _EVER[1]
         for n, at in enumerate(times):
             if at is None:
                 continue
-            last = self.last or where.middle
-            near = any(abs(at - other) <= where.reach for other in (where.middle, last, self.refused or last))
-            if near and (not sane or _EVER[0] <= at < _EVER[1]):
+            if self.welcomes(at):
                 self.last, self.refused = at, None
             else:
                 self.refused = at
