@@ -65,6 +65,15 @@ def test_an_uncaught_exception_is_the_root_of_the_failed_requests(log: Log) -> N
     assert report.severity in ("P1", "P2")
 
 
+def test_a_record_with_its_traceback_is_one_failing_record(log: Log) -> None:
+    lines = [(float(i), "INFO shop: priced") for i in range(60)]
+    lines += [(60.0 + i, f"ERROR shop: cannot price\n{_trace('KeyError: 17')}") for i in range(12)]
+    report = log(api=lines)
+    assert report.counts.errors == 12
+    assert report.incidents[0].impact == "12 failing records"
+    assert report.severity_why.startswith("12 error records;")
+
+
 def test_a_crash_loop_leads_from_the_exception_to_the_exit_to_the_failed_requests(log: Log) -> None:
     lines: list[tuple[float, str]] = [(float(i), _request(200)) for i in range(30)]
     for boot in range(40, 140, 10):

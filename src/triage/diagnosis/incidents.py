@@ -36,6 +36,8 @@ class Impact:
     refused: int = 0  # requests that were answered with a status of 400..499 instead of what was asked for
     slow: str = ""  # the figures of answers that take longer
     silent: str = ""  # and of a silence
+    records: int = 0  # that carry one of its failures, each counted once however many it carries
+    errors: int = 0  # of these at ERROR or above
 
     @property
     def share(self) -> float:
@@ -478,8 +480,9 @@ def _impact(
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
     slow = next((n.message for n in nodes if n.kind == "latency"), "")
     silent = next((n.message for n in nodes if n.kind == "gap"), "")
+    records, errors = _records(nodes, summary)
     if onset is None or end is None:
-        return Impact(0, 0, died, 0, 0.0)
+        return Impact(0, 0, died, 0, 0.0, records=records, errors=errors)
     requests = failed = 0
     if layer is not None:
         low, high = to_us(onset) - summary.widths["traffic"], to_us(end)
@@ -494,8 +497,16 @@ def _impact(
     if homes:
         marks = marks.filter(pl.col("service").is_in(homes))
     return Impact(
-        requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent
-    )
+        requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent,
+        records, errors,
+    )  # fmt: skip
+
+
+def _records(nodes: Sequence[Node], summary: Summary) -> tuple[int, int]:
+    """Records that carry one of these failures, and those of them at ERROR or above: a record is in one cluster only."""
+    mine = sorted({cluster for n in nodes if n.severe for cluster in n.clusters})
+    rows = summary["clusters"].filter(pl.col("signature").is_in(mine))
+    return int(rows["count"].sum()), int(rows.filter(pl.col("level") >= "ERROR")["count"].sum())
 
 
 def _recovered(
@@ -550,15 +561,13 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
     slow = next((n for n in nodes if n.kind == "latency" and n.shift is not None and n.shift.bears), None)
     if slow is not None and slow.shift is not None:
         return "P2", f"it is slow: {slow.shift.why}"
-    severe = sum(n.count for n in nodes if n.severe and n.level >= ERROR)
     seen = (
         "no failed request in the log"
         if layer is not None
         else "the log shows no requests, so what users saw is unknown"
     )
-    if severe >= 10 and layer is None:
-        return "P2", f"{severe:,} error records; {seen}"
-    return "P3", f"{severe:,} error record{'s' if severe != 1 else ''}; {seen}"
+    told = f"{plural(impact.errors, 'error record')}; {seen}"
+    return ("P2" if impact.errors >= 10 and layer is None else "P3"), told
 
 
 def all_members(found: Sequence[Case]) -> frozenset[str]:

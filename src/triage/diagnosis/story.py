@@ -221,8 +221,7 @@ def impact(case: Case, facts: Facts) -> str:
         codes = ", ".join(f"code {c}" for c in facts.exits.codes) or ", ".join(facts.exits.signals)
         parts.append(plural(case.impact.exits, "exit") + (f" ({codes})" if codes else "") + pace)
     if not parts:
-        severe = sum(facts.node(m).count for m in case.members if facts.node(m).severe)
-        parts.append(f"{severe:,} failing records")
+        parts.append(plural(case.impact.records, "failing record"))
     return "; ".join(parts)
 
 
