@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import repeat
@@ -40,16 +40,19 @@ class Entries:
 def read_lines(data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None) -> Entries:
     """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
     entries = Entries() if into is None else into
-    if not _read_whole(data, line, lines, typed, entries):  # some line is no such object
-        _read_singly(data, line, typed, entries)
+    left = entries.typed.cut(typed, data, line) if typed is not None else None
+    if left is None:
+        if not _read_whole(data, range(line, line + lines), typed, entries):  # some line is no such object
+            _read_singly(dict(enumerate(data.removesuffix(b"\n").split(b"\n"), line)), typed, entries)
+    elif left and not _read_whole(b"\n".join(raw for _, raw in left), [n for n, _ in left], typed, entries):
+        _read_singly(dict(left), typed, entries)
     return entries
 
 
-def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> None:
-    """Add lines of which some are no object that the decoder takes, each by itself."""
-    raws = part.removesuffix(b"\n").split(b"\n")
+def _read_singly(raws: Mapping[int, bytes], typed: Typed | None, into: Entries) -> None:
+    """Add lines, by their numbers, of which some are no object that the decoder takes, each by itself."""
     found, where = [], []
-    for n, raw in enumerate(raws, line):
+    for n, raw in raws.items():
         entry = _decode_typed(raw, typed) if typed else None
         if entry is None:
             read_one(raw, n, 1, into)
@@ -57,25 +60,24 @@ def _read_singly(part: bytes, line: int, typed: Typed | None, into: Entries) -> 
             found.append(entry)
             where.append(n)
     if typed:
-        into.typed.add(typed, found, where, where, None, lambda: [raws[n - line] for n in where])
+        into.typed.add(typed, found, where, where, None, lambda: [raws[n] for n in where])
 
 
-def _read_whole(part: bytes, line: int, lines: int, typed: Typed | None, into: Entries) -> bool:
-    """Add the objects, one a line; False, and nothing added, when some line is none."""
+def _read_whole(part: bytes, where: Sequence[int], typed: Typed | None, into: Entries) -> bool:
+    """Add the objects, one in each of the lines with these numbers; False, and nothing added, when some line is none."""
     try:
         found = typed.decoder.decode_lines(part) if typed else _PLAIN.decode_lines(part)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
-    if len(found) != lines:  # a line without an object is passed over by the decoder
+    if len(found) != len(where):  # a line without an object is passed over by the decoder
         return False
     if typed is not None:
-        where = range(line, line + lines)
         into.typed.add(typed, found, where, where, None, lambda: part.split(b"\n"))
         return True
     if not all(type(e) is dict for e in found):
         return False
-    for n, entry in enumerate(found):
-        _add_object(entry, line + n, line + n, 1, into)
+    for n, entry in zip(where, found, strict=True):
+        _add_object(entry, n, n, 1, into)
     return True
 
 
@@ -166,7 +168,7 @@ def frames_of(
 ) -> list[pl.DataFrame]:
     """WORK frames of the entries: typed ones, objects by format, and texts."""
     frames: list[pl.DataFrame] = []
-    if typed is not None and entries.typed.blocks:
+    if typed is not None and not entries.typed.empty:
         places, found, odd = entries.typed.sort_out(typed)
         if places.height:
             raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}

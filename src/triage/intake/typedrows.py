@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import polars as pl
 
+from triage.intake.cutting import CUTTER, Cutting, Keys, Leaf, Tree, tree_of
 from triage.intake.exports import as_text
 from triage.intake.formats import Format, Place
 
-Keys = tuple[str, ...]
 Reader = Callable[[Sequence[Any]], list[Any]]  # objects to one value of each
 
 
@@ -47,6 +47,8 @@ class Typed:
     decoder: Any
     required: tuple[Spot, ...]  # of the values that no entry of the format lacks
     nodes: tuple[Node, ...]  # the entry itself, then the objects in it, outer before inner
+    tree: Tree  # the same for what cuts values out of lines
+    numbers: frozenset[str]  # the paths whose values stay numbers where all of them are whole ones
     fields: Mapping[str, tuple[tuple[str, Spot], ...]]  # field -> its candidates, each a column and a place
 
     @property
@@ -85,11 +87,16 @@ def typed_decoder(entry: Format) -> Typed:
     for column, path in paths.items():
         spot = Spot(path.dotted, numbers[path.keys[:-1]], readers[path.keys], path.extract is None)
         fields[column.partition("#")[0]].append((column, spot))
+    used = Counter(spot.path for spots in fields.values() for _, spot in spots)
+    wanted = {spot.path for name in _NUMBERS for _, spot in fields.get(name, ()) if spot.sure and used[spot.path] == 1}
+    asked = dict.fromkeys([*(path.keys for path in paths.values()), *((key,) for key in entry.keys if not tree[key])])
     return Typed(
         entry,
         msgspec.json.Decoder(model, strict=False),
         tuple(Spot(key, 0, readers[key,]) for key in entry.keys),
         tuple(nodes),
+        tree_of({keys: Leaf(".".join(keys) in wanted) for keys in asked}, strict=True),
+        frozenset(wanted),
         {name: tuple(spots) for name, spots in fields.items()},
     )
 
@@ -132,15 +139,32 @@ class _Values:
         return self.values if self.values.dtype == dtype else self.values.cast(dtype)
 
 
+class Bodies(Protocol):
+    """The texts of entries."""
+
+    def __getitem__(self, number: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Raws:
+    """The texts of entries that were cut."""
+
+    cutting: Cutting
+    lines: pl.Series
+
+    def __getitem__(self, number: int) -> bytes:
+        return self.cutting.raw(self.lines[number])
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
     """Entries that were decoded at once: what stands at each path, their place in order, first line and number of lines."""
 
     columns: Mapping[str, _Values]
-    orders: Sequence[int]
-    lines: Sequence[int]
+    orders: Sequence[int] | pl.Series
+    lines: Sequence[int] | pl.Series
     counts: Sequence[int] | None  # None: one line each
-    bodies: Callable[[], Sequence[bytes]]
+    bodies: Callable[[], Bodies]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +182,37 @@ class TypedEntries:
     """Entries of one format that were decoded so far."""
 
     blocks: list[_Block] = field(default_factory=list)
+    cutting: Cutting | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are none."""
+        return not self.blocks and self.cutting is None
+
+    def cut(self, typed: Typed, data: bytes, line: int) -> list[tuple[int, bytes]] | None:
+        """Add whole lines, the first of which is number `line`: those, with their numbers, that are to be read otherwise;
+        None where all are."""
+        if CUTTER is None:
+            return None
+        if self.cutting is None:
+            self.cutting = Cutting(typed.tree, CUTTER)
+        return self.cutting.add(data, line)
+
+    def _take_cut(self, typed: Typed, cutting: Cutting) -> None:
+        """Add what was cut as a block."""
+        found, self.cutting = cutting.finish(), None
+        if not found.count:
+            return
+        values = {".".join(keys): column for keys, column in found.values.items()}
+        columns: dict[str, _Values] = {}
+        for spots in (*typed.fields.values(), *(((spot.path, spot),) for spot in typed.required)):
+            for _, spot in spots:
+                if spot.path in values:
+                    column = values[spot.path]
+                    columns[spot.path] = _Values(column, None, spot.node)
+                    if spot.sure and (isinstance(column, str) or not column.null_count()):
+                        break  # a field's later candidates are only asked where the earlier ones are empty
+        self.blocks.append(_Block(columns, found.lines, found.lines, None, lambda: _Raws(cutting, found.lines)))
 
     def add(
         self,
@@ -166,7 +221,7 @@ class TypedEntries:
         orders: Sequence[int],
         lines: Sequence[int],
         counts: Sequence[int] | None,
-        bodies: Callable[[], Sequence[bytes]],
+        bodies: Callable[[], Bodies],
     ) -> None:
         """Add what the decoder of `typed` found; `bodies` gives the text of each."""
         if found:
@@ -175,12 +230,13 @@ class TypedEntries:
     def sort_out(self, typed: Typed) -> tuple[pl.DataFrame, dict[str, pl.Series], list[Odd]]:
         """Columns i, line and lines of the entries; what stands at each path, as text (a status as a number, where it is one
         everywhere); and those that are not among them."""
-        used = Counter(place.path for place in typed.places.values())
-        spots = [spot for name in _NUMBERS for _, spot in typed.fields.get(name, ())]
-        numbers = {spot.path for spot in spots if spot.sure and used[spot.path] == 1}
+        if self.cutting is not None:
+            self._take_cut(typed, self.cutting)
+        if not self.blocks:
+            return pl.DataFrame(schema=dict.fromkeys(("i", "line", "lines"), pl.Int64)), {}, []
         places_of: dict[tuple[int, tuple[bool, ...]], pl.Series | None] = {}
         columns = {
-            path: self._column(path, path in numbers, places_of)
+            path: self._column(path, path in typed.numbers, places_of)
             for path in dict.fromkeys(path for block in self.blocks for path in block.columns)
         }
         places = pl.DataFrame(
@@ -225,7 +281,7 @@ class TypedEntries:
         first, at = 0, 0
         for block in self.blocks:
             end = first + len(block.lines)
-            bodies: Sequence[bytes] | None = None
+            bodies: Bodies | None = None
             while at < len(numbers) and numbers[at] < end:
                 bodies = block.bodies() if bodies is None else bodies
                 n = numbers[at] - first
@@ -239,7 +295,9 @@ def _ones(count: int) -> pl.Series:
     return pl.Series([1], dtype=pl.Int64).new_from_index(0, count)
 
 
-def _numbers(values: Sequence[int]) -> pl.Series:
+def _numbers(values: Sequence[int] | pl.Series) -> pl.Series:
+    if isinstance(values, pl.Series):
+        return values
     if isinstance(values, range):
         return pl.int_range(values.start, values.stop, dtype=pl.Int64, eager=True)
     return pl.Series(values, dtype=pl.Int64)

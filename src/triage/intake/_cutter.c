@@ -1,0 +1,932 @@
+/* Cuts the values that are asked for out of lines of JSON, one object a line, into Arrow columns.
+
+   It takes a line only where it is sure of it: a whole, valid object, valid UTF-8, no key twice, values that need no
+   more than to be copied. Every other line is left to the caller, who reads it slowly. So it is never more lenient than
+   the decoder that it stands in for, and what it says of a line is what that one would say. Nothing here knows a
+   format: the keys are given, as a tree. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
+#define MAX_KEYS 256   /* of one object at the top */
+#define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
+#define MAX_LEAVES 1024
+#define LARGEST ((size_t)1 << 30) /* bytes of one column */
+
+/* ---------------------------------------------------------------- the Arrow C data interface, as its standard has it */
+
+struct ArrowSchema {
+    const char *format, *name, *metadata;
+    int64_t flags, n_children;
+    struct ArrowSchema **children, *dictionary;
+    void (*release)(struct ArrowSchema *);
+    void *private_data;
+};
+
+struct ArrowArray {
+    int64_t length, null_count, offset, n_buffers, n_children;
+    const void **buffers;
+    struct ArrowArray **children, *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+
+/* A text of a view array: up to 12 bytes in place, of longer ones the first four and where in the data they stand. */
+typedef struct {
+    int32_t size;
+    union {
+        char inside[12];
+        struct {
+            char first[4];
+            int32_t buffer, offset;
+        } far;
+    } as;
+} View;
+
+/* ------------------------------------------------------------------------------------------------------ the columns */
+
+typedef struct {
+    int64_t rows; /* that have a place here; those behind them are null */
+    int64_t cap;
+    int64_t nulls;
+    int same; /* every row so far holds the text `one`: nothing is laid down yet */
+    char *one;
+    size_t one_size;
+    View *views;
+    uint8_t *valid;
+    char *data;
+    size_t data_size, data_cap;
+    int64_t *numbers; /* where they are asked for and all values are whole numbers */
+    int whole;
+} Column;
+
+typedef struct {
+    const char *key;
+    size_t size;
+    int leaf, node; /* -1: none */
+} Slot;
+
+typedef struct {
+    Slot *slots;
+    int count;
+    uint64_t seen;
+} Node;
+
+enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, YES, NO };
+
+typedef struct {
+    int number, text_only;
+    uint64_t seen;
+    int kind;
+    const uint8_t *at;
+    size_t size;
+    Column column;
+} Leaf;
+
+typedef struct {
+    uint64_t hash;
+    size_t size;
+    int slot; /* of the outermost node; -1: not asked for */
+} Key;
+
+typedef struct {
+    Key *keys;
+    char *names; /* one behind the other */
+    int count;
+} Shape;
+
+typedef struct {
+    PyObject_HEAD
+    Node *nodes;
+    int node_count;
+    Leaf *leaves;
+    int leaf_count;
+    char *names; /* the keys that are asked for */
+    int strict;  /* a node that holds no object makes its line a foreign one */
+    uint64_t stamp;
+    int touched[MAX_LEAVES];
+    int touched_count;
+    Shape *shapes;
+    int shape_count, expected;
+    Key keys[MAX_KEYS];
+    const uint8_t *key_at[MAX_KEYS];
+    int key_count;
+    int64_t rows, row_cap;
+    int64_t *lines;
+    int32_t *shape_of;
+    char *scratch;
+    size_t scratch_cap;
+    int failed; /* out of memory */
+} Cutter;
+
+static int grow(Column *column, int64_t rows) {
+    if (rows <= column->cap) return 0;
+    int64_t cap = column->cap ? column->cap : 1024;
+    while (cap < rows) cap *= 2;
+    View *views = realloc(column->views, (size_t)cap * sizeof(View));
+    if (!views) return -1;
+    column->views = views;
+    uint8_t *valid = realloc(column->valid, (size_t)(cap + 7) / 8);
+    if (!valid) return -1;
+    memset(valid + (column->cap + 7) / 8, 0, (size_t)((cap + 7) / 8 - (column->cap + 7) / 8));
+    column->valid = valid;
+    if (column->whole) {
+        int64_t *numbers = realloc(column->numbers, (size_t)cap * sizeof(int64_t));
+        if (!numbers) return -1;
+        column->numbers = numbers;
+    }
+    column->cap = cap;
+    return 0;
+}
+
+static int make_view(Column *column, View *view, const char *text, size_t size) {
+    memset(view, 0, sizeof *view);
+    view->size = (int32_t)size;
+    if (size <= 12) {
+        memcpy(view->as.inside, text, size);
+        return 0;
+    }
+    if (column->data_size + size > column->data_cap) {
+        size_t cap = column->data_cap ? column->data_cap : 1 << 16;
+        while (cap < column->data_size + size) cap *= 2;
+        char *data = realloc(column->data, cap);
+        if (!data) return -1;
+        column->data = data;
+        column->data_cap = cap;
+    }
+    memcpy(view->as.far.first, text, 4);
+    view->as.far.offset = (int32_t)column->data_size;
+    memcpy(column->data + column->data_size, text, size);
+    column->data_size += size;
+    return 0;
+}
+
+static int pad(Column *column, int64_t rows) {
+    if (rows <= column->rows) return 0;
+    if (grow(column, rows)) return -1;
+    memset(column->views + column->rows, 0, (size_t)(rows - column->rows) * sizeof(View));
+    if (column->whole) memset(column->numbers + column->rows, 0, (size_t)(rows - column->rows) * sizeof(int64_t));
+    column->nulls += rows - column->rows;
+    column->rows = rows;
+    return 0;
+}
+
+/* Lay the one text of all rows down, because it is not the text of all rows any more. */
+static int lay_down(Column *column) {
+    int64_t rows = column->rows;
+    column->same = 0;
+    if (!rows) return 0;
+    View view;
+    if (make_view(column, &view, column->one, column->one_size) || grow(column, rows)) return -1;
+    for (int64_t n = 0; n < rows; n++) column->views[n] = view;
+    memset(column->valid, 0xff, (size_t)(rows / 8));
+    for (int64_t n = rows / 8 * 8; n < rows; n++) column->valid[n / 8] |= (uint8_t)(1 << n % 8);
+    return 0;
+}
+
+static int append(Column *column, int64_t row, const char *text, size_t size, int whole, int64_t number) {
+    if (column->whole && !whole) column->whole = 0;
+    if (column->same) {
+        if (!column->rows && !row) {
+            column->one = realloc(column->one, size ? size : 1);
+            if (!column->one) return -1;
+            memcpy(column->one, text, size);
+            column->one_size = size;
+            column->rows = 1;
+            return 0;
+        }
+        if (column->rows == row && column->one_size == size && !memcmp(column->one, text, size)) {
+            column->rows++;
+            return 0;
+        }
+        if (lay_down(column)) return -1;
+    }
+    if (pad(column, row) || grow(column, row + 1)) return -1;
+    View *view = column->views + row;
+    const View *before = row ? view - 1 : NULL;
+    if (size > 12 && before && before->size == (int32_t)size &&
+        !memcmp(column->data + before->as.far.offset, text, size)) {
+        *view = *before;
+    } else if (make_view(column, view, text, size)) {
+        return -1;
+    }
+    column->valid[row / 8] |= (uint8_t)(1 << row % 8);
+    if (column->whole) column->numbers[row] = number;
+    column->rows = row + 1;
+    return 0;
+}
+
+static void clear_column(Column *column, int number) {
+    free(column->one);
+    free(column->views);
+    free(column->valid);
+    free(column->data);
+    free(column->numbers);
+    memset(column, 0, sizeof *column);
+    column->same = !number; /* numbers are laid down at once */
+    column->whole = number;
+}
+
+/* --------------------------------------------------------------------------------------------------------- scanning */
+
+/* Behind a whole sequence of UTF-8 that begins with a byte above 0x7f, or NULL. */
+static const uint8_t *sequence(const uint8_t *p, const uint8_t *end) {
+    uint8_t a = p[0];
+    int more = a >= 0xc2 && a <= 0xdf ? 1 : a >= 0xe0 && a <= 0xef ? 2 : a >= 0xf0 && a <= 0xf4 ? 3 : 0;
+    if (!more || end - p <= more) return NULL;
+    uint8_t b = p[1];
+    if ((b & 0xc0) != 0x80 || (a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) ||
+        (a == 0xf4 && b > 0x8f))
+        return NULL;
+    for (int n = 2; n <= more; n++)
+        if ((p[n] & 0xc0) != 0x80) return NULL;
+    return p + more + 1;
+}
+
+static int hex(uint8_t c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The four hexadecimal digits there, or -1. */
+static int unit(const uint8_t *p, const uint8_t *end) {
+    int value = 0;
+    if (end - p < 4) return -1;
+    for (int n = 0; n < 4; n++) {
+        int digit = hex(p[n]);
+        if (digit < 0) return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* The quote that ends the string whose text begins at p, or NULL where it is not surely a string. */
+static const uint8_t *string_end(const uint8_t *p, const uint8_t *end, int *escaped) {
+    for (;;) {
+#if defined(__SSE2__)
+        while (end - p >= 16) {
+            __m128i x = _mm_loadu_si128((const __m128i *)p);
+            /* as signed bytes those of control characters and of no ASCII are both below the space */
+            __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))),
+                                        _mm_cmplt_epi8(x, _mm_set1_epi8(0x20)));
+            int found = _mm_movemask_epi8(stop);
+            if (found) {
+                p += __builtin_ctz((unsigned)found);
+                break;
+            }
+            p += 16;
+        }
+#endif
+        while (p < end && *p != '"' && *p != '\\' && *p >= 0x20 && *p < 0x80) p++;
+        if (p >= end) return NULL;
+        if (*p == '"') return p;
+        if (*p >= 0x80) {
+            p = sequence(p, end);
+            if (!p) return NULL;
+            continue;
+        }
+        if (*p != '\\' || end - p < 2) return NULL;
+        *escaped = 1;
+        if (p[1] == 'u') {
+            int high = unit(p + 2, end);
+            if (high < 0 || (high >= 0xdc00 && high <= 0xdfff)) return NULL;
+            p += 6;
+            if (high >= 0xd800 && high <= 0xdbff) {
+                if (end - p < 6 || p[0] != '\\' || p[1] != 'u') return NULL;
+                int low = unit(p + 2, end);
+                if (low < 0xdc00 || low > 0xdfff) return NULL;
+                p += 6;
+            }
+        } else {
+            if (!memchr("\"\\/bfnrt", p[1], 8)) return NULL;
+            p += 2;
+        }
+    }
+}
+
+/* The text of a string with escapes that `string_end` went through; how many bytes it has. */
+static size_t unescape(const uint8_t *p, const uint8_t *end, char *into) {
+    char *to = into;
+    while (p < end) {
+        const uint8_t *stop = memchr(p, '\\', (size_t)(end - p));
+        size_t plain = (size_t)((stop ? stop : end) - p);
+        memcpy(to, p, plain);
+        to += plain;
+        p += plain;
+        if (p >= end) break;
+        uint8_t c = p[1];
+        p += 2;
+        if (c != 'u') {
+            *to++ = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c == 'b' ? '\b' : c == 'f' ? '\f' : (char)c;
+            continue;
+        }
+        unsigned code = (unsigned)unit(p, end);
+        p += 4;
+        if (code >= 0xd800) {
+            if (code <= 0xdbff) {
+                code = 0x10000 + ((code - 0xd800) << 10) + ((unsigned)unit(p + 2, end) - 0xdc00);
+                p += 6;
+            }
+        }
+        if (code < 0x80) {
+            *to++ = (char)code;
+        } else if (code < 0x800) {
+            *to++ = (char)(0xc0 | code >> 6);
+            *to++ = (char)(0x80 | (code & 0x3f));
+        } else if (code < 0x10000) {
+            *to++ = (char)(0xe0 | code >> 12);
+            *to++ = (char)(0x80 | (code >> 6 & 0x3f));
+            *to++ = (char)(0x80 | (code & 0x3f));
+        } else {
+            *to++ = (char)(0xf0 | code >> 18);
+            *to++ = (char)(0x80 | (code >> 12 & 0x3f));
+            *to++ = (char)(0x80 | (code >> 6 & 0x3f));
+            *to++ = (char)(0x80 | (code & 0x3f));
+        }
+    }
+    return (size_t)(to - into);
+}
+
+static const uint8_t *space(const uint8_t *p, const uint8_t *end) {
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) p++;
+    return p;
+}
+
+/* Behind the number at p, or NULL. Its kind is 0 where Python would write it in another way. */
+static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind, size_t *size) {
+    const uint8_t *start = p, *digits, *point = NULL;
+    int exponent = 0;
+    if (p < end && *p == '-') p++;
+    digits = p;
+    while (p < end && *p >= '0' && *p <= '9') p++;
+    size_t before = (size_t)(p - digits);
+    if (!before || (before > 1 && *digits == '0')) return NULL;
+    if (p < end && *p == '.') {
+        point = p++;
+        while (p < end && *p >= '0' && *p <= '9') p++;
+        if (p == point + 1) return NULL;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        exponent = 1;
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
+        const uint8_t *power = p;
+        while (p < end && *p >= '0' && *p <= '9') p++;
+        if (p == power) return NULL;
+    }
+    *kind = 0;
+    *size = (size_t)(p - start);
+    if (exponent) return p;
+    if (!point) {
+        if (before <= 18 && !(*start == '-' && *digits == '0')) *kind = WHOLE;
+        return p;
+    }
+    const uint8_t *last = p;
+    while (last > point + 2 && last[-1] == '0') last--;
+    size_t after = (size_t)(last - point - 1), zeros = 0;
+    while (zeros < after && point[1 + zeros] == '0') zeros++;
+    /* up to 15 digits a float keeps what was written; from 0.0001 on it is written without an exponent */
+    if (before + after <= 15 && (*digits != '0' || zeros <= 3 || zeros == after)) {
+        *kind = DECIMAL;
+        *size = (size_t)(last - start);
+    }
+    return p;
+}
+
+static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end, int node, int depth);
+
+static int take(Cutter *self, int leaf, int kind, const uint8_t *at, size_t size) {
+    Leaf *one = self->leaves + leaf;
+    if (one->text_only && kind != TEXT && kind != ESCAPED && kind != ABSENT) return -1;
+    one->seen = self->stamp;
+    one->kind = kind;
+    one->at = at;
+    one->size = size;
+    if (kind != ABSENT) self->touched[self->touched_count++] = leaf;
+    return 0;
+}
+
+/* Behind the value at p, which belongs in `slot` (NULL: nowhere), or NULL where its line is not surely understood. */
+static const uint8_t *value(Cutter *self, const uint8_t *p, const uint8_t *end, const Slot *slot, int depth) {
+    int leaf = slot ? slot->leaf : -1, node = slot ? slot->node : -1, kind = ABSENT;
+    size_t size = 0;
+    const uint8_t *at = p;
+    if (p >= end || depth > MAX_DEPTH) return NULL;
+    if (leaf >= 0 && self->leaves[leaf].seen == self->stamp) return NULL;
+    if (node >= 0) {
+        if (self->nodes[node].seen == self->stamp) return NULL;
+        self->nodes[node].seen = self->stamp;
+        if (self->strict && *p != '{') return NULL;
+    }
+    switch (*p) {
+    case '"': {
+        int escaped = 0;
+        at = p + 1;
+        p = string_end(at, end, &escaped);
+        if (!p) return NULL;
+        size = (size_t)(p - at);
+        kind = escaped ? ESCAPED : TEXT;
+        p++;
+        break;
+    }
+    case '{':
+        if (leaf >= 0) return NULL;
+        return object(self, p + 1, end, node, depth + 1);
+    case '[':
+        if (leaf >= 0) return NULL;
+        p = space(p + 1, end);
+        if (p < end && *p == ']') return p + 1;
+        for (;;) {
+            p = value(self, p, end, NULL, depth + 1);
+            if (!p) return NULL;
+            p = space(p, end);
+            if (p >= end || (*p != ',' && *p != ']')) return NULL;
+            if (*p++ == ']') return p;
+            p = space(p, end);
+        }
+    case 't':
+        if (end - p < 4 || memcmp(p, "true", 4)) return NULL;
+        p += 4, size = 4, kind = YES;
+        break;
+    case 'f':
+        if (end - p < 5 || memcmp(p, "false", 5)) return NULL;
+        p += 5, size = 5, kind = NO;
+        break;
+    case 'n':
+        if (end - p < 4 || memcmp(p, "null", 4)) return NULL;
+        p += 4;
+        break;
+    default:
+        p = number_end(p, end, &kind, &size);
+        if (!p || (leaf >= 0 && !kind)) return NULL;
+    }
+    if (leaf >= 0 && take(self, leaf, kind, at, size)) return NULL;
+    return p;
+}
+
+static uint64_t hash_of(const uint8_t *text, size_t size) {
+    uint64_t hash = 1469598103934665603u ^ size;
+    for (size_t n = 0; n < size; n++) hash = (hash ^ text[n]) * 1099511628211u;
+    return hash;
+}
+
+static int slot_of(const Node *node, const uint8_t *key, size_t size) {
+    for (int n = 0; n < node->count; n++)
+        if (node->slots[n].size == size && !memcmp(node->slots[n].key, key, size)) return n;
+    return -1;
+}
+
+/* Behind the object whose inside begins at p, of which the values of `node` are taken (-1: none), or NULL. */
+static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end, int node, int depth) {
+    const Node *here = node >= 0 ? self->nodes + node : NULL;
+    const Shape *like = node == 0 && self->expected >= 0 ? self->shapes + self->expected : NULL;
+    const char *names = like ? like->names : NULL;
+    p = space(p, end);
+    if (p < end && *p == '}') return p + 1;
+    for (;;) {
+        if (p >= end || *p != '"') return NULL;
+        const uint8_t *key = p + 1;
+        int escaped = 0, slot = -1;
+        size_t size;
+        const Key *same = like && self->key_count < like->count ? like->keys + self->key_count : NULL;
+        if (same && (size_t)(end - key) > same->size && key[same->size] == '"' && !memcmp(key, names, same->size)) {
+            size = same->size;
+            slot = same->slot;
+            p = key + size + 1;
+            names += size;
+            self->keys[self->key_count] = *same;
+            self->key_at[self->key_count++] = key;
+        } else {
+            p = string_end(key, end, &escaped);
+            if (!p || (escaped && here)) return NULL;
+            size = (size_t)(p - key);
+            p++;
+            if (here) slot = slot_of(here, key, size);
+            if (node == 0) {
+                like = NULL;
+                if (self->key_count >= MAX_KEYS) return NULL;
+                self->keys[self->key_count] = (Key){hash_of(key, size), size, slot};
+                self->key_at[self->key_count++] = key;
+            }
+        }
+        p = space(p, end);
+        if (p >= end || *p++ != ':') return NULL;
+        p = value(self, space(p, end), end, slot >= 0 ? here->slots + slot : NULL, depth);
+        if (!p) return NULL;
+        p = space(p, end);
+        if (p >= end || (*p != ',' && *p != '}')) return NULL;
+        if (*p++ == '}') return p;
+        p = space(p, end);
+    }
+}
+
+/* The number of the shape that the keys of this line make; -1 where there are too many shapes, -2 without memory. */
+static int shape_of(Cutter *self) {
+    for (int step = 0; step <= self->shape_count; step++) {
+        int n = step ? step - 1 : self->expected;
+        if (n < 0) continue;
+        const Shape *shape = self->shapes + n;
+        if (shape->count != self->key_count) continue;
+        const char *name = shape->names;
+        int k = 0;
+        while (k < shape->count && shape->keys[k].hash == self->keys[k].hash && shape->keys[k].size == self->keys[k].size &&
+               !memcmp(name, self->key_at[k], shape->keys[k].size))
+            name += shape->keys[k++].size;
+        if (k == shape->count) return self->expected = n;
+    }
+    if (self->shape_count >= MAX_SHAPES) return -1;
+    size_t size = 0;
+    for (int k = 0; k < self->key_count; k++) size += self->keys[k].size;
+    Shape *shapes = realloc(self->shapes, (size_t)(self->shape_count + 1) * sizeof(Shape));
+    if (!shapes) return -2;
+    self->shapes = shapes;
+    Shape *shape = shapes + self->shape_count;
+    shape->count = self->key_count;
+    shape->keys = malloc((size_t)self->key_count * sizeof(Key) + 1);
+    shape->names = malloc(size + 1);
+    if (!shape->keys || !shape->names) {
+        free(shape->keys);
+        free(shape->names);
+        return -2;
+    }
+    memcpy(shape->keys, self->keys, (size_t)self->key_count * sizeof(Key));
+    char *to = shape->names;
+    for (int k = 0; k < self->key_count; k++) {
+        memcpy(to, self->key_at[k], self->keys[k].size);
+        to += self->keys[k].size;
+    }
+    return self->expected = self->shape_count++;
+}
+
+/* Add the values of the line that was just read as one more row. */
+static int commit(Cutter *self, int64_t line, int shape) {
+    if (self->rows >= self->row_cap) {
+        int64_t cap = self->row_cap ? self->row_cap * 2 : 4096;
+        int64_t *lines = realloc(self->lines, (size_t)cap * sizeof(int64_t));
+        if (!lines) return -1;
+        self->lines = lines;
+        int32_t *shapes = realloc(self->shape_of, (size_t)cap * sizeof(int32_t));
+        if (!shapes) return -1;
+        self->shape_of = shapes;
+        self->row_cap = cap;
+    }
+    for (int n = 0; n < self->touched_count; n++) {
+        Leaf *leaf = self->leaves + self->touched[n];
+        const char *text = (const char *)leaf->at;
+        size_t size = leaf->size;
+        int64_t number = 0;
+        if (leaf->kind == ESCAPED) {
+            if (size > self->scratch_cap) {
+                char *scratch = realloc(self->scratch, size * 2);
+                if (!scratch) return -1;
+                self->scratch = scratch;
+                self->scratch_cap = size * 2;
+            }
+            size = unescape(leaf->at, leaf->at + size, self->scratch);
+            text = self->scratch;
+        } else if (leaf->kind == WHOLE && leaf->column.whole) {
+            int minus = *text == '-';
+            for (size_t k = (size_t)minus; k < size; k++) number = number * 10 + (text[k] - '0');
+            if (minus) number = -number;
+        }
+        if (append(&leaf->column, self->rows, text, size, leaf->kind == WHOLE, number)) return -1;
+    }
+    self->lines[self->rows] = line;
+    self->shape_of[self->rows] = shape;
+    self->rows++;
+    return 0;
+}
+
+/* Whether every column has room for what this line may bring. */
+static int has_room(const Cutter *self, size_t size) {
+    if (size > LARGEST) return 0;
+    for (int n = 0; n < self->leaf_count; n++)
+        if (self->leaves[n].column.data_size + size > LARGEST) return 0;
+    return 1;
+}
+
+static PyObject *cutter_add(Cutter *self, PyObject *args) {
+    Py_buffer data;
+    long long line;
+    if (!PyArg_ParseTuple(args, "y*L", &data, &line)) return NULL;
+    PyObject *left = PyList_New(0);
+    const uint8_t *p = data.buf, *end = p + data.len;
+    int roomy = has_room(self, (size_t)data.len);
+    while (left && p < end) {
+        const uint8_t *start = p;
+        self->stamp++;
+        self->touched_count = self->key_count = 0;
+        p = space(p, end);
+        p = roomy && p < end && *p == '{' ? object(self, p + 1, end, 0, 1) : NULL;
+        if (p) p = space(p, end);
+        int shape = p && (p >= end || *p == '\n') ? shape_of(self) : -1;
+        if (shape == -2 || (shape >= 0 && commit(self, line, shape))) {
+            Py_CLEAR(left);
+            PyErr_NoMemory();
+            break;
+        }
+        if (shape < 0) {
+            p = memchr(start, '\n', (size_t)(end - start));
+            p = p ? p : end;
+            PyObject *where = Py_BuildValue("(Lnn)", line, (Py_ssize_t)(start - (const uint8_t *)data.buf),
+                                            (Py_ssize_t)(p - (const uint8_t *)data.buf));
+            if (!where || PyList_Append(left, where)) Py_CLEAR(left);
+            Py_XDECREF(where);
+        }
+        p += p < end;
+        line++;
+    }
+    PyBuffer_Release(&data);
+    return left;
+}
+
+/* ---------------------------------------------------------------------------------------------------- handing it out */
+
+typedef struct {
+    void *kept[4];
+    const void *buffers[4];
+    int64_t sizes[1];
+} Held;
+
+static void release_array(struct ArrowArray *array) {
+    Held *held = array->private_data;
+    for (int n = 0; n < 4; n++) free(held->kept[n]);
+    free(held);
+    array->release = NULL;
+}
+
+static void release_schema(struct ArrowSchema *schema) { schema->release = NULL; }
+
+static void drop_array(PyObject *capsule) {
+    struct ArrowArray *array = PyCapsule_GetPointer(capsule, "arrow_array");
+    if (!array) return;
+    if (array->release) array->release(array);
+    free(array);
+}
+
+static void drop_schema(PyObject *capsule) {
+    struct ArrowSchema *schema = PyCapsule_GetPointer(capsule, "arrow_schema");
+    if (!schema) return;
+    if (schema->release) schema->release(schema);
+    free(schema);
+}
+
+typedef struct {
+    PyObject_HEAD
+    const char *format;
+    struct ArrowArray *array;
+} Cut;
+
+static PyObject *cut_type, *cutter_type;
+
+static PyObject *cut_export(Cut *self, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    if (!self->array) {
+        PyErr_SetString(PyExc_ValueError, "this column was handed out before");
+        return NULL;
+    }
+    struct ArrowSchema *schema = calloc(1, sizeof *schema);
+    if (!schema) return PyErr_NoMemory();
+    schema->format = self->format;
+    schema->name = "";
+    schema->flags = 2; /* nullable */
+    schema->release = release_schema;
+    PyObject *first = PyCapsule_New(schema, "arrow_schema", drop_schema);
+    if (!first) {
+        free(schema);
+        return NULL;
+    }
+    PyObject *second = PyCapsule_New(self->array, "arrow_array", drop_array);
+    if (!second) {
+        Py_DECREF(first);
+        return NULL;
+    }
+    self->array = NULL;
+    return Py_BuildValue("(NN)", first, second);
+}
+
+static void cut_dealloc(Cut *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->array) {
+        self->array->release(self->array);
+        free(self->array);
+    }
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* A column of these buffers, which are its own from now on, whatever happens; `count` of them are the array's. */
+static PyObject *hand_out(const char *format, int64_t rows, int64_t nulls, void *kept[4], int count, int64_t data_size) {
+    struct ArrowArray *array = calloc(1, sizeof *array);
+    Held *held = calloc(1, sizeof *held);
+    Cut *cut = array && held ? PyObject_New(Cut, (PyTypeObject *)cut_type) : NULL;
+    if (!cut) {
+        for (int n = 0; n < 4; n++) free(kept[n]);
+        free(array);
+        free(held);
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    for (int n = 0; n < 4; n++) held->buffers[n] = held->kept[n] = kept[n];
+    if (!nulls) held->buffers[0] = NULL;
+    held->sizes[0] = data_size;
+    if (format[0] == 'v') held->buffers[count - 1] = held->sizes;
+    array->length = rows;
+    array->null_count = nulls;
+    array->n_buffers = count;
+    array->buffers = held->buffers;
+    array->private_data = held;
+    array->release = release_array;
+    cut->format = format;
+    cut->array = array;
+    return (PyObject *)cut;
+}
+
+static PyObject *hand_out_leaf(Leaf *leaf, int64_t rows) {
+    Column *column = &leaf->column;
+    if (column->same && column->rows == rows) return PyUnicode_DecodeUTF8(column->one, (Py_ssize_t)column->one_size, NULL);
+    if ((column->same && lay_down(column)) || pad(column, rows)) return PyErr_NoMemory();
+    if (column->whole) {
+        void *kept[4] = {column->valid, column->numbers, NULL, NULL};
+        column->valid = NULL, column->numbers = NULL;
+        return hand_out("l", rows, column->nulls, kept, 2, 0);
+    }
+    int far = column->data != NULL;
+    void *kept[4] = {column->valid, column->views, column->data, NULL};
+    column->valid = NULL, column->views = NULL, column->data = NULL;
+    return hand_out("vu", rows, column->nulls, kept, 3 + far, (int64_t)column->data_size);
+}
+
+static PyObject *shape_names(const Cutter *self) {
+    PyObject *all = PyList_New(0);
+    for (int n = 0; all && n < self->shape_count; n++) {
+        const Shape *shape = self->shapes + n;
+        const char *name = shape->names;
+        PyObject *keys = PyTuple_New(shape->count);
+        for (int k = 0; keys && k < shape->count; k++) {
+            PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)shape->keys[k].size, NULL);
+            if (!text || PyTuple_SetItem(keys, k, text)) Py_CLEAR(keys);
+            name += shape->keys[k].size;
+        }
+        if (!keys || PyList_Append(all, keys)) Py_CLEAR(all);
+        Py_XDECREF(keys);
+    }
+    return all;
+}
+
+static PyObject *cutter_finish(Cutter *self, PyObject *unused) {
+    (void)unused;
+    int64_t rows = self->rows;
+    PyObject *columns = PyDict_New(), *lines = NULL, *shapes = NULL, *names = NULL;
+    for (int n = 0; columns && n < self->leaf_count; n++) {
+        Leaf *leaf = self->leaves + n;
+        if (!leaf->column.rows) continue;
+        PyObject *number = PyLong_FromLong(n), *column = number ? hand_out_leaf(leaf, rows) : NULL;
+        if (!column || PyDict_SetItem(columns, number, column)) Py_CLEAR(columns);
+        Py_XDECREF(number);
+        Py_XDECREF(column);
+    }
+    if (columns) {
+        void *kept[4] = {NULL, self->lines, NULL, NULL};
+        self->lines = NULL;
+        lines = hand_out("l", rows, 0, kept, 2, 0);
+    }
+    if (lines) {
+        void *kept[4] = {NULL, self->shape_of, NULL, NULL};
+        self->shape_of = NULL;
+        shapes = hand_out("i", rows, 0, kept, 2, 0);
+    }
+    if (shapes) names = shape_names(self);
+    for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, self->leaves[n].number);
+    free(self->lines);
+    free(self->shape_of);
+    self->lines = NULL, self->shape_of = NULL;
+    self->rows = self->row_cap = 0;
+    if (names) return Py_BuildValue("(LNNNN)", (long long)rows, lines, shapes, names, columns);
+    Py_XDECREF(columns);
+    Py_XDECREF(lines);
+    Py_XDECREF(shapes);
+    return NULL;
+}
+
+static void cutter_dealloc(Cutter *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    for (int n = 0; n < self->node_count; n++) free(self->nodes[n].slots);
+    for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, 0);
+    for (int n = 0; n < self->shape_count; n++) {
+        free(self->shapes[n].keys);
+        free(self->shapes[n].names);
+    }
+    free(self->nodes);
+    free(self->leaves);
+    free(self->shapes);
+    free(self->names);
+    free(self->lines);
+    free(self->shape_of);
+    free(self->scratch);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* Fill the nodes from a list of (node, key, leaf or -1, inner node or -1); -1 and an exception where it makes no sense. */
+static int plant(Cutter *self, PyObject *slots) {
+    Py_ssize_t count = PyList_Size(slots);
+    size_t size = 0, used = 0;
+    for (Py_ssize_t n = 0; n < count; n++) {
+        int node, leaf, inner, number, text_only;
+        const char *key;
+        Py_ssize_t length;
+        if (!PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iipp", &node, &key, &length, &leaf, &inner, &number, &text_only))
+            return -1;
+        if (node < 0 || leaf >= MAX_LEAVES || inner > (int)count || node > (int)count) {
+            PyErr_SetString(PyExc_ValueError, "no such node or leaf");
+            return -1;
+        }
+        size += (size_t)length;
+        if (inner >= self->node_count) self->node_count = inner + 1;
+        if (node >= self->node_count) self->node_count = node + 1;
+        if (leaf >= self->leaf_count) self->leaf_count = leaf + 1;
+    }
+    if (!self->node_count) self->node_count = 1;
+    self->names = malloc(size + 1);
+    self->nodes = calloc((size_t)self->node_count, sizeof(Node));
+    self->leaves = calloc((size_t)self->leaf_count + 1, sizeof(Leaf));
+    if (!self->names || !self->nodes || !self->leaves) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, 0);
+    for (Py_ssize_t n = 0; n < count; n++) {
+        int node, leaf, inner, number, text_only;
+        const char *key;
+        Py_ssize_t length;
+        PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iipp", &node, &key, &length, &leaf, &inner, &number, &text_only);
+        Node *at = self->nodes + node;
+        Slot *grown = realloc(at->slots, (size_t)(at->count + 1) * sizeof(Slot));
+        if (!grown) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        at->slots = grown;
+        memcpy(self->names + used, key, (size_t)length);
+        at->slots[at->count++] = (Slot){self->names + used, (size_t)length, leaf, inner};
+        used += (size_t)length;
+        if (leaf >= 0) {
+            self->leaves[leaf].number = number;
+            self->leaves[leaf].text_only = text_only;
+            clear_column(&self->leaves[leaf].column, number);
+        }
+    }
+    return 0;
+}
+
+static PyObject *cutter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)kwargs;
+    PyObject *slots;
+    int strict;
+    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &slots, &strict)) return NULL;
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Cutter *self = (Cutter *)make(type, 0);
+    if (!self) return NULL;
+    self->strict = strict;
+    self->expected = -1;
+    if (plant(self, slots)) Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static PyMethodDef cutter_methods[] = {
+    {"add", (PyCFunction)(void (*)(void))cutter_add, METH_VARARGS,
+     "add(data, line): take the lines of data, the first of which is number `line`; (line, start, end) of each that is left."},
+    {"finish", (PyCFunction)(void (*)(void))cutter_finish, METH_NOARGS,
+     "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: its column or the text of all rows})."},
+    {NULL, NULL, 0, NULL}};
+
+static PyMethodDef cut_methods[] = {
+    {"__arrow_c_array__", (PyCFunction)(void (*)(void))cut_export, METH_VARARGS | METH_KEYWORDS,
+     "The column by the Arrow PyCapsule interface, once."},
+    {NULL, NULL, 0, NULL}};
+
+static PyType_Slot cutter_slots[] = {{Py_tp_new, cutter_new}, {Py_tp_dealloc, cutter_dealloc}, {Py_tp_methods, cutter_methods},
+                                     {Py_tp_doc, "Cutter(slots, strict): cuts values out of lines of JSON."}, {0, NULL}};
+static PyType_Slot cut_slots[] = {{Py_tp_dealloc, cut_dealloc}, {Py_tp_methods, cut_methods}, {0, NULL}};
+static PyType_Spec cutter_spec = {"triage.intake._cutter.Cutter", sizeof(Cutter), 0, Py_TPFLAGS_DEFAULT, cutter_slots};
+static PyType_Spec cut_spec = {"triage.intake._cutter.Cut", sizeof(Cut), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                               cut_slots};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cutter", "Values of JSON lines as Arrow columns.", -1,
+                                    NULL, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__cutter(void) {
+    PyObject *made = PyModule_Create(&module);
+    if (!made) return NULL;
+    cutter_type = PyType_FromSpec(&cutter_spec);
+    cut_type = PyType_FromSpec(&cut_spec);
+    if (!cutter_type || !cut_type || PyModule_AddObjectRef(made, "Cutter", cutter_type)) Py_CLEAR(made);
+    return made;
+}
