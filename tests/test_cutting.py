@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from triage.intake import typedrows
-from triage.intake.cutting import CUTTER, Cutting, Leaf, tree_of
+from triage.intake import cutting as compiled
+from triage.intake.cutting import CUTTER, Cutting, tree_of
 from triage.intake.decode import empty_rows
-from triage.intake.jsonrows import frames_of, read_lines
+from triage.intake.jsonrows import asked, frames_of, read_lines
 from triage.intake.rows import Tally
 from triage.intake.times import Clock
 from triage.intake.typedrows import Typed, typed_decoder
@@ -21,6 +21,8 @@ from triage.options import catalog_of
 
 GCP = catalog_of(None)["gcp"]
 TYPED = typed_decoder(GCP)
+FORMATS = catalog_of(None).json
+TREE = asked(FORMATS)
 KEYS = [
     "logName",
     "timestamp",
@@ -77,10 +79,17 @@ entries = st.fixed_dictionaries(
 )
 
 
+PLACES = [place for entry in FORMATS for places in entry.fields.values() for place in places]
+NAMES = sorted({name for place in PLACES for name in (*place.keys, place.dotted)})
+anything = st.dictionaries(
+    st.sampled_from(NAMES), values | st.dictionaries(st.sampled_from(NAMES), values, max_size=3), max_size=8
+)
+
+
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
     """A line: mostly an entry, in one of the ways to write it, sometimes damaged."""
-    entry = draw(entries | st.dictionaries(texts, values, max_size=4))
+    entry = draw(entries | anything | st.dictionaries(texts, values, max_size=4))
     text = json.dumps(
         entry,
         ensure_ascii=draw(st.booleans()),
@@ -103,16 +112,16 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
     """The rows of these lines, in order, and how many lines were rejected and blank."""
     with pytest.MonkeyPatch.context() as patch:
         if not cut:
-            patch.setattr(typedrows, "CUTTER", None)
+            patch.setattr(compiled, "CUTTER", None)
         entries = None
         raws = data.split(b"\n")
         size = -(-len(raws) // pieces)
         for start in range(0, len(raws), size):
             part = raws[start : start + size]
             end = b"\n" if start + size < len(raws) else b""
-            entries = read_lines(b"\n".join(part) + end, start + 1, len(part), typed, entries)
+            entries = read_lines(b"\n".join(part) + end, start + 1, len(part), typed, entries, TREE)
         assert entries is not None
-        frames = frames_of(entries, typed, catalog_of(None).json, False, Clock(), Tally())
+        frames = frames_of(entries, typed, FORMATS, False, Clock(), Tally())
     return pl.concat([empty_rows(), *frames]).sort("i"), entries.rejected, entries.blank
 
 
@@ -137,11 +146,12 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
 @example([b'{"log\\u004eame":"a","textPayload":"x"}', b'{"logName":"a","textPayload":"x"} {}', b'{"logName":"a",}'])
 def test_rows_are_the_same_whatever_reads_the_lines(given_lines: list[bytes]) -> None:
     data = b"\n".join(given_lines)
-    plain, *counts = rows_of(data, TYPED, cut=False)
-    for pieces in (1, 3):
-        cut, *cut_counts = rows_of(data, TYPED, cut=True, pieces=pieces)
-        assert cut_counts == counts
-        assert cut.to_dicts() == plain.to_dicts()
+    for typed in (TYPED, None):
+        plain, *counts = rows_of(data, typed, cut=False)
+        for pieces in (1, 3):
+            cut, *cut_counts = rows_of(data, typed, cut=True, pieces=pieces)
+            assert cut_counts == counts
+            assert cut.to_dicts() == plain.to_dicts()
 
 
 def entry(**fields: Any) -> bytes:
@@ -182,13 +192,13 @@ def test_what_is_cut_is_what_was_asked_for() -> None:
     assert_cut = {("a",): ["x", None, "z"], ("b", "c"): [1, 2, None], ("b", "a"): [None, "true", None]}
     if CUTTER is None:  # there was no compiler: nothing is cut, and the tests above read in the one way there is
         return
-    cutting = Cutting(
-        tree_of({("a",): Leaf(), ("b", "c"): Leaf(number=True), ("b", "a"): Leaf()}, strict=False), CUTTER
-    )
+    asked_for = [("a",), ("b", "c"), ("b", "a")]
+    cutting = Cutting(tree_of(asked_for, strict=False, numbers=[("b", "c")]), CUTTER)
     left = cutting.add(b'{"a":"x","b":{"c":1}}\nno\n{"b":{"c":2,"a":true}}\n{"b":7,"a":"z"}', 5)
     assert left == [(6, b"no")]
     found = cutting.finish()
     assert (found.count, found.lines.to_list()) == (3, [5, 7, 8])
-    assert {keys: v if isinstance(v, str) else v.to_list() for keys, v in found.values.items()} == assert_cut
+    said = {keys: column.said() for keys, column in found.columns.items()}
+    assert {keys: v.to_list() if isinstance(v, pl.Series) else v for keys, v in said.items()} == assert_cut
     assert [found.keys[n] for n in found.shapes] == [("a", "b"), ("b",), ("b", "a")]
     assert cutting.raw(7) == b'{"b":{"c":2,"a":true}}'

@@ -1,7 +1,7 @@
 /* Cuts the values that are asked for out of lines of JSON, one object a line, into Arrow columns.
 
-   It takes a line only where it is sure of it: a whole, valid object, valid UTF-8, no key twice, values that need no
-   more than to be copied. Every other line is left to the caller, who reads it slowly. So it is never more lenient than
+   It takes a line only where it is sure of it: a whole, valid object, valid UTF-8, no key that is asked for twice, no
+   number out of range. Every other line is left to the caller, who reads it slowly. So it is never more lenient than
    the decoder that it stands in for, and what it says of a line is what that one would say. Nothing here knows a
    format: the keys are given, as a tree. */
 
@@ -67,6 +67,7 @@ typedef struct {
     size_t data_size, data_cap;
     int64_t *numbers; /* where they are asked for and all values are whole numbers */
     int whole;
+    int raw; /* some value is RAW */
 } Column;
 
 typedef struct {
@@ -81,10 +82,11 @@ typedef struct {
     uint64_t seen;
 } Node;
 
-enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, YES, NO };
+/* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
+enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, RAW };
 
 typedef struct {
-    int number, text_only;
+    int number;
     uint64_t seen;
     int kind;
     const uint8_t *at;
@@ -360,7 +362,7 @@ static const uint8_t *space(const uint8_t *p, const uint8_t *end) {
     return p;
 }
 
-/* Behind the number at p, or NULL. Its kind is 0 where Python would write it in another way. */
+/* Behind the number at p, or NULL. Its kind is RAW where Python would write it in another way. */
 static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind, size_t *size) {
     const uint8_t *start = p, *digits, *point = NULL;
     int exponent = 0;
@@ -368,7 +370,7 @@ static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind
     digits = p;
     while (p < end && *p >= '0' && *p <= '9') p++;
     size_t before = (size_t)(p - digits);
-    if (!before || (before > 1 && *digits == '0')) return NULL;
+    if (!before || before > 100 || (before > 1 && *digits == '0')) return NULL;
     if (p < end && *p == '.') {
         point = p++;
         while (p < end && *p >= '0' && *p <= '9') p++;
@@ -380,9 +382,9 @@ static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind
         if (p < end && (*p == '+' || *p == '-')) p++;
         const uint8_t *power = p;
         while (p < end && *p >= '0' && *p <= '9') p++;
-        if (p == power) return NULL;
+        if (p == power || p - power > 2) return NULL; /* it may be out of range */
     }
-    *kind = 0;
+    *kind = RAW;
     *size = (size_t)(p - start);
     if (exponent) return p;
     if (!point) {
@@ -405,13 +407,28 @@ static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end,
 
 static int take(Cutter *self, int leaf, int kind, const uint8_t *at, size_t size) {
     Leaf *one = self->leaves + leaf;
-    if (one->text_only && kind != TEXT && kind != ESCAPED && kind != ABSENT) return -1;
+    if (kind == ESCAPED && size >= 6 && !memcmp(at, "\\u0000", 6)) return -1; /* it would look like RAW */
     one->seen = self->stamp;
     one->kind = kind;
     one->at = at;
     one->size = size;
     if (kind != ABSENT) self->touched[self->touched_count++] = leaf;
     return 0;
+}
+
+static const uint8_t *value(Cutter *self, const uint8_t *p, const uint8_t *end, const Slot *slot, int depth);
+
+/* Behind the list whose inside begins at p, or NULL. */
+static const uint8_t *list(Cutter *self, const uint8_t *p, const uint8_t *end, int depth) {
+    if (p < end && *p == ']') return p + 1;
+    for (;;) {
+        p = value(self, p, end, NULL, depth);
+        if (!p) return NULL;
+        p = space(p, end);
+        if (p >= end || (*p != ',' && *p != ']')) return NULL;
+        if (*p++ == ']') return p;
+        p = space(p, end);
+    }
 }
 
 /* Behind the value at p, which belongs in `slot` (NULL: nowhere), or NULL where its line is not surely understood. */
@@ -438,27 +455,24 @@ static const uint8_t *value(Cutter *self, const uint8_t *p, const uint8_t *end, 
         break;
     }
     case '{':
-        if (leaf >= 0) return NULL;
-        return object(self, p + 1, end, node, depth + 1);
+        p = object(self, p + 1, end, node, depth + 1);
+        if (!p) return NULL;
+        kind = RAW;
+        size = (size_t)(p - at);
+        break;
     case '[':
-        if (leaf >= 0) return NULL;
-        p = space(p + 1, end);
-        if (p < end && *p == ']') return p + 1;
-        for (;;) {
-            p = value(self, p, end, NULL, depth + 1);
-            if (!p) return NULL;
-            p = space(p, end);
-            if (p >= end || (*p != ',' && *p != ']')) return NULL;
-            if (*p++ == ']') return p;
-            p = space(p, end);
-        }
+        p = list(self, space(p + 1, end), end, depth + 1);
+        if (!p) return NULL;
+        kind = RAW;
+        size = (size_t)(p - at);
+        break;
     case 't':
         if (end - p < 4 || memcmp(p, "true", 4)) return NULL;
-        p += 4, size = 4, kind = YES;
+        p += 4, size = 4, kind = RAW;
         break;
     case 'f':
         if (end - p < 5 || memcmp(p, "false", 5)) return NULL;
-        p += 5, size = 5, kind = NO;
+        p += 5, size = 5, kind = RAW;
         break;
     case 'n':
         if (end - p < 4 || memcmp(p, "null", 4)) return NULL;
@@ -466,7 +480,7 @@ static const uint8_t *value(Cutter *self, const uint8_t *p, const uint8_t *end, 
         break;
     default:
         p = number_end(p, end, &kind, &size);
-        if (!p || (leaf >= 0 && !kind)) return NULL;
+        if (!p) return NULL;
     }
     if (leaf >= 0 && take(self, leaf, kind, at, size)) return NULL;
     return p;
@@ -583,15 +597,21 @@ static int commit(Cutter *self, int64_t line, int shape) {
         const char *text = (const char *)leaf->at;
         size_t size = leaf->size;
         int64_t number = 0;
-        if (leaf->kind == ESCAPED) {
-            if (size > self->scratch_cap) {
-                char *scratch = realloc(self->scratch, size * 2);
+        if (leaf->kind == ESCAPED || leaf->kind == RAW) {
+            if (size + 1 > self->scratch_cap) {
+                char *scratch = realloc(self->scratch, (size + 1) * 2);
                 if (!scratch) return -1;
                 self->scratch = scratch;
-                self->scratch_cap = size * 2;
+                self->scratch_cap = (size + 1) * 2;
             }
-            size = unescape(leaf->at, leaf->at + size, self->scratch);
             text = self->scratch;
+            if (leaf->kind == ESCAPED) {
+                size = unescape(leaf->at, leaf->at + size, self->scratch);
+            } else {
+                leaf->column.raw = 1;
+                self->scratch[0] = 0;
+                memcpy(self->scratch + 1, leaf->at, size++);
+            }
         } else if (leaf->kind == WHOLE && leaf->column.whole) {
             int minus = *text == '-';
             for (size_t k = (size_t)minus; k < size; k++) number = number * 10 + (text[k] - '0');
@@ -607,9 +627,8 @@ static int commit(Cutter *self, int64_t line, int shape) {
 
 /* Whether every column has room for what this line may bring. */
 static int has_room(const Cutter *self, size_t size) {
-    if (size > LARGEST) return 0;
-    for (int n = 0; n < self->leaf_count; n++)
-        if (self->leaves[n].column.data_size + size > LARGEST) return 0;
+    for (int n = 0; n < self->leaf_count; n++) /* the longest that a text can get: a NUL in front of each */
+        if (self->leaves[n].column.data_size + size * 2 > LARGEST) return 0;
     return 1;
 }
 
@@ -788,7 +807,8 @@ static PyObject *cutter_finish(Cutter *self, PyObject *unused) {
     for (int n = 0; columns && n < self->leaf_count; n++) {
         Leaf *leaf = self->leaves + n;
         if (!leaf->column.rows) continue;
-        PyObject *number = PyLong_FromLong(n), *column = number ? hand_out_leaf(leaf, rows) : NULL;
+        PyObject *number = PyLong_FromLong(n);
+        PyObject *column = number ? Py_BuildValue("(NO)", hand_out_leaf(leaf, rows), leaf->column.raw ? Py_True : Py_False) : NULL;
         if (!column || PyDict_SetItem(columns, number, column)) Py_CLEAR(columns);
         Py_XDECREF(number);
         Py_XDECREF(column);
@@ -840,10 +860,10 @@ static int plant(Cutter *self, PyObject *slots) {
     Py_ssize_t count = PyList_Size(slots);
     size_t size = 0, used = 0;
     for (Py_ssize_t n = 0; n < count; n++) {
-        int node, leaf, inner, number, text_only;
+        int node, leaf, inner, number;
         const char *key;
         Py_ssize_t length;
-        if (!PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iipp", &node, &key, &length, &leaf, &inner, &number, &text_only))
+        if (!PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iip", &node, &key, &length, &leaf, &inner, &number))
             return -1;
         if (node < 0 || leaf >= MAX_LEAVES || inner > (int)count || node > (int)count) {
             PyErr_SetString(PyExc_ValueError, "no such node or leaf");
@@ -864,10 +884,10 @@ static int plant(Cutter *self, PyObject *slots) {
     }
     for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, 0);
     for (Py_ssize_t n = 0; n < count; n++) {
-        int node, leaf, inner, number, text_only;
+        int node, leaf, inner, number;
         const char *key;
         Py_ssize_t length;
-        PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iipp", &node, &key, &length, &leaf, &inner, &number, &text_only);
+        PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iip", &node, &key, &length, &leaf, &inner, &number);
         Node *at = self->nodes + node;
         Slot *grown = realloc(at->slots, (size_t)(at->count + 1) * sizeof(Slot));
         if (!grown) {
@@ -880,7 +900,6 @@ static int plant(Cutter *self, PyObject *slots) {
         used += (size_t)length;
         if (leaf >= 0) {
             self->leaves[leaf].number = number;
-            self->leaves[leaf].text_only = text_only;
             clear_column(&self->leaves[leaf].column, number);
         }
     }
@@ -905,7 +924,7 @@ static PyMethodDef cutter_methods[] = {
     {"add", (PyCFunction)(void (*)(void))cutter_add, METH_VARARGS,
      "add(data, line): take the lines of data, the first of which is number `line`; (line, start, end) of each that is left."},
     {"finish", (PyCFunction)(void (*)(void))cutter_finish, METH_NOARGS,
-     "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: its column or the text of all rows})."},
+     "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: (its column or the text of all rows, whether some values in it are RAW)})."},
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef cut_methods[] = {

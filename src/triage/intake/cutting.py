@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import polars as pl
+
+from triage.intake.exports import as_text
 
 if TYPE_CHECKING:
     from triage.intake._cutter import Cutter
@@ -23,35 +26,55 @@ Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """A value that is asked for: `number` where whole numbers are to stay numbers, `text` where nothing but text will do."""
-
-    number: bool = False
-    text: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Tree:
     """What is asked of entries. `strict`: one that has another thing than an object around a value that is asked for is foreign."""
 
-    slots: tuple[tuple[int, bytes, int, int, bool, bool], ...]  # node, key, leaf, inner node (-1: none), number, text
+    slots: tuple[tuple[int, bytes, int, int, bool], ...]  # node, key, leaf, inner node (-1: none), number
     paths: tuple[Keys, ...]  # of the leaves
     strict: bool
 
 
-def tree_of(leaves: Mapping[Keys, Leaf], *, strict: bool) -> Tree:
-    """The tree in which these leaves hang."""
+def tree_of(leaves: Iterable[Keys], *, strict: bool, numbers: Collection[Keys] = ()) -> Tree:
+    """The tree in which these leaves hang; at `numbers` whole numbers are to stay numbers."""
+    leaves = tuple(dict.fromkeys(leaves))
     nodes: dict[Keys, int] = {(): 0}
     for keys in leaves:
         for n in range(1, len(keys)):
             nodes.setdefault(keys[:n], len(nodes))
-    numbers = {keys: n for n, keys in enumerate(leaves)}
+    places = {keys: n for n, keys in enumerate(leaves)}
     slots = []
     for keys in dict.fromkeys([*leaves, *(keys for keys in nodes if keys)]):
-        leaf = leaves.get(keys, Leaf())
-        place = (nodes[keys[:-1]], keys[-1].encode(), numbers.get(keys, -1), nodes.get(keys, -1))
-        slots.append((*place, leaf.number, leaf.text))
-    return Tree(tuple(slots), tuple(leaves), strict)
+        place = (nodes[keys[:-1]], keys[-1].encode(), places.get(keys, -1), nodes.get(keys, -1))
+        slots.append((*place, keys in numbers))
+    return Tree(tuple(slots), leaves, strict)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What stood at a path: one text in all entries, or a value for each (null: none).
+
+    `raw` says that some texts begin with a NUL: behind it stands JSON that is no text.
+    """
+
+    values: pl.Series | str
+    raw: bool
+
+    def said(self, say: Callable[[Any], str | None] = as_text, nothing: Collection[str] = ()) -> pl.Series | str | None:
+        """The values, with `say` asked what JSON that is no text says; the texts of `nothing` are none."""
+        values = self.values
+        if isinstance(values, str):
+            return None if values in nothing else say(msgspec.json.decode(values[1:])) if self.raw else values
+        if nothing:
+            none = values.is_in(nothing).fill_null(False)
+            values = values.zip_with(~none, pl.Series([None], dtype=pl.String))
+        if not self.raw:
+            return values
+        rows = values.str.starts_with(_RAW).fill_null(False).arg_true()
+        texts = pl.Series([say(msgspec.json.decode(text[1:])) for text in values.gather(rows)], dtype=pl.String)
+        return values.scatter(rows, texts)
+
+
+_RAW = "\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,12 @@ class Found:
     lines: pl.Series
     shapes: pl.Series  # of each line the number of its top keys in `keys`
     keys: Sequence[Keys]
-    values: Mapping[Keys, pl.Series | str]
+    columns: Mapping[Keys, Column]
+
+
+def cutting_of(tree: Tree) -> Cutting | None:
+    """What cuts by this tree; None where triage was installed without its compiled part."""
+    return Cutting(tree, CUTTER) if CUTTER is not None else None
 
 
 class Cutting:
@@ -83,8 +111,8 @@ class Cutting:
         """What was found in all of them."""
         count, lines, shapes, keys, columns = self._cutter.finish()
         values = {
-            self._tree.paths[leaf]: column if isinstance(column, str) else pl.Series(column)
-            for leaf, column in columns.items()
+            self._tree.paths[leaf]: Column(column if isinstance(column, str) else pl.Series(column), raw)
+            for leaf, (column, raw) in columns.items()
         }
         return Found(count, pl.Series(lines), pl.Series(shapes), keys, values)
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from triage.errors import TriageError
+from triage.intake.cutting import Tree
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
@@ -244,7 +245,7 @@ def _read(
     rejected = blank = 0
     tidy = False
     if parts[0].objects is not None or reading.json_first:
-        entries = _entries(parts, None if options.with_fields else reading.typed)
+        entries = _entries(parts, None, None) if options.with_fields else _entries(parts, reading.typed, reading.tree)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank = entries.rejected, entries.blank
         del entries
@@ -259,13 +260,13 @@ def _read(
     return read.rows, rejected, blank, read.pending
 
 
-def _entries(parts: Sequence[Piece], typed: Typed | None) -> Entries:
+def _entries(parts: Sequence[Piece], typed: Typed | None, tree: Tree | None) -> Entries:
     entries = Entries()
     for part in parts:
         if part.objects is not None:
             read_objects(part.objects, typed, entries)
         else:
-            read_lines(part.data, part.line, part.lines, typed, entries)
+            read_lines(part.data, part.line, part.lines, typed, entries, tree)
     return entries
 
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
+from triage.intake.cutting import Tree
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.jsonrows import (
     Entries,
+    asked,
     enabled,
     frames_of,
     read_lines,
@@ -53,6 +55,7 @@ class Reading:
     framing: Framing
     json_first: bool
     typed: Typed | None
+    tree: Tree  # what the JSON formats ask of entries
     json: tuple[Format, ...]
     layers: Layers
     detection: Detection
@@ -107,6 +110,7 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         Framing("lines") if only is not None and only.kind == "text" else how,
         json_first,
         typed,
+        asked(formats),
         formats,
         layers,
         _conclude(rows, learned),

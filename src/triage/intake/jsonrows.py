@@ -7,20 +7,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from itertools import repeat
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from triage.intake.cutting import Cutting, Tree, cutting_of, tree_of
 from triage.intake.distinct import cut_out, on_distinct
-from triage.intake.exports import EXPORTS, Entry, as_exception, as_text, explode
+from triage.intake.exports import EXPORTS, Entry, as_text, explode
 from triage.intake.formats import Format, Place, to_json
+from triage.intake.given import CutRows, Given, Objects
 from triage.intake.rows import Tally, blank_rows, fill
 from triage.intake.times import Clock
-from triage.intake.typedrows import Typed, TypedEntries, as_texts
+from triage.intake.typedrows import Typed, TypedEntries
 
 
 @dataclass(slots=True)
@@ -35,12 +36,22 @@ class Entries:
     rejected: int = 0
     blank: int = 0
     given: int = 0  # objects that were given one by one
+    cutting: Cutting | None = None  # lines of which values were cut out
 
 
-def read_lines(data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None) -> Entries:
-    """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them."""
+def read_lines(
+    data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None, tree: Tree | None = None
+) -> Entries:
+    """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them.
+
+    `tree` holds what may be asked of entries, if no more will be.
+    """
     entries = Entries() if into is None else into
-    left = entries.typed.cut(typed, data, line) if typed is not None else None
+    if typed is not None:
+        left = entries.typed.cut(typed, data, line)
+    else:
+        entries.cutting = entries.cutting or (cutting_of(tree) if tree is not None else None)
+        left = entries.cutting.add(data, line) if entries.cutting is not None else None
     if left is None:
         if not _read_whole(data, range(line, line + lines), typed, entries):  # some line is no such object
             _read_singly(dict(enumerate(data.removesuffix(b"\n").split(b"\n"), line)), typed, entries)
@@ -65,6 +76,8 @@ def _read_singly(raws: Mapping[int, bytes], typed: Typed | None, into: Entries) 
 
 def _read_whole(part: bytes, where: Sequence[int], typed: Typed | None, into: Entries) -> bool:
     """Add the objects, one in each of the lines with these numbers; False, and nothing added, when some line is none."""
+    if len(where) - 1 not in (part.count(b"}\n{"), part.count(b"}\r\n{")):
+        return False  # an object might go on over a line's end, which the decoder takes
     try:
         found = typed.decoder.decode_lines(part) if typed else _PLAIN.decode_lines(part)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -176,6 +189,8 @@ def frames_of(
             frames.append(fill(frame, typed.entry, clock, tally))
         for one in odd:
             read_one(one.body, one.line, one.lines, entries, one.order)
+    if entries.cutting is not None:
+        frames += _cut_frames(entries, entries.cutting, formats, clock, tally)
     if entries.objects:
         frames += object_frames(entries.objects, entries.objects_at, formats, with_fields, clock, tally)
     if entries.texts:
@@ -202,7 +217,7 @@ def object_frames(
         shape = tuple(entry)
         which = chosen.get(shape)
         if which is None:
-            which = chosen[shape] = next((k for k, f in enumerate(formats) if speaks(entry, f)), len(formats) - 1)
+            which = chosen[shape] = _spoken(entry, formats)
         groups[which].append(n)
     frames = []
     for which, members in groups.items():
@@ -211,11 +226,42 @@ def object_frames(
         places = pl.DataFrame(
             [at[n] for n in members], schema={"i": pl.Int64, "line": pl.Int64, "lines": pl.Int64}, orient="row"
         )
-        frame = blank_rows(places)
-        frames.append(
-            fill(frame.with_columns(columns_of(picked, entry_format, with_fields)), entry_format, clock, tally)
-        )
+        if entry_format.flatten:
+            picked = [_flat(o, entry_format.flatten) for o in picked]
+        columns = columns_of(Objects(picked), entry_format, with_fields)
+        frames.append(fill(blank_rows(places).with_columns(columns), entry_format, clock, tally))
     return frames
+
+
+def _cut_frames(
+    entries: Entries, cutting: Cutting, formats: Sequence[Format], clock: Clock, tally: Tally
+) -> list[pl.DataFrame]:
+    """WORK frames of the entries that were cut, one for each format that some of them speak; others join the objects."""
+    found = cutting.finish()
+    if not found.count:
+        return []
+    chosen = [
+        -1 if not EXPORTS.isdisjoint(keys) or formats[which].flatten else which
+        for keys, which in ((keys, _spoken(dict.fromkeys(keys), formats)) for keys in found.keys)
+    ]
+    which = pl.Series(chosen, dtype=pl.Int64).gather(found.shapes)
+    frames = []
+    for one in which.unique().sort():
+        rows = (which == one).arg_true()
+        given = CutRows(found, cutting, rows if len(rows) < found.count else None)
+        if one < 0:
+            for line in given.lines:
+                read_one(cutting.raw(line), line, 1, entries)
+            continue
+        places = pl.DataFrame({"i": given.lines, "line": given.lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64))
+        frame = blank_rows(places).with_columns(columns_of(given, formats[one]))
+        frames.append(fill(frame, formats[one], clock, tally))
+    return frames
+
+
+def _spoken(entry: Entry, formats: Sequence[Format]) -> int:
+    """The number of the format that an entry with these keys speaks."""
+    return next((k for k, f in enumerate(formats) if speaks(entry, f)), len(formats) - 1)
 
 
 def speaks(entry: Entry, entry_format: Format) -> bool:
@@ -225,67 +271,84 @@ def speaks(entry: Entry, entry_format: Format) -> bool:
     return not entry_format.any_of or any(k in entry for k in entry_format.any_of)
 
 
-def columns_of(objects: Sequence[Entry], entry: Format, with_fields: bool = False) -> list[pl.Series | pl.Expr]:
-    """Columns g_FIELD and k_N: what the format finds in the objects, as text."""
-    if entry.flatten:
-        objects = [_flat(o, entry.flatten) for o in objects]
-    raw = _guessed(objects, entry) if entry.aliases else _named(objects, entry)
+def columns_of(given: Given, entry: Format, with_fields: bool = False) -> list[pl.Series | pl.Expr]:
+    """Columns g_FIELD and k_N: what the format finds in the entries, as text."""
+    raw = _guessed(given, entry) if entry.aliases else _named(given, entry)
     for n, rule in enumerate(entry.kinds):
-        raw[f"k_{n}#"] = texts(_pick(objects, rule.path))
+        raw[f"k_{n}#"] = given.values(rule.path)
     for n, mark in enumerate(entry.structured):
         if mark == "+":
-            raw[f"s_{n}#"] = pl.Series([None if entry.known.issuperset(o) else mark for o in objects], dtype=pl.String)
+            beyond = pl.lit(given.beyond(entry.known))
+            raw[f"s_{n}#"] = pl.select(pl.when(beyond).then(pl.lit(mark))).to_series()
         elif mark in entry.fields and entry.aliases:
             found = [values for column, values in raw.items() if column.startswith(f"g_{mark}#")]
-            raw[f"s_{n}#"] = (
-                pl.select(pl.coalesce(found)).to_series()
-                if found
-                else pl.Series([None] * len(objects), dtype=pl.String)
-            )
+            raw[f"s_{n}#"] = pl.select(pl.coalesce(found)).to_series() if found else _nothing(given.count)
         else:
-            raw[f"s_{n}#"] = texts(_pick(objects, Place(tuple(mark.split(".")))))
+            raw[f"s_{n}#"] = given.values(Place(tuple(mark.split("."))))
     columns = _merge(raw, entry)
     if with_fields:
         used = {
             p.keys[0] for places in entry.fields.values() for p in places if p.keys[0] in entry.keys or entry.aliases
         }
-        rest = [to_json({k: v for k, v in o.items() if k not in used}) for o in objects]
+        entries = map(given.entry, range(given.count))
+        rest = [to_json({k: v for k, v in o.items() if k not in used}) for o in entries]
         columns.append(pl.Series("g_fields", rest, dtype=pl.String))
     return columns
 
 
-def _named(objects: Sequence[Entry], entry: Format) -> dict[str, pl.Series]:
+def asked(formats: Sequence[Format]) -> Tree:
+    """The tree of what the formats ask of entries."""
+    paths = [path for entry in formats for places in entry.fields.values() for path in places]
+    paths += [rule.path for entry in formats for rule in entry.kinds]
+    paths += [Place(tuple(mark.split("."))) for entry in formats for mark in entry.structured if mark != "+"]
+    return tree_of([keys for path in paths for keys in (path.keys, (path.dotted,))], strict=False)
+
+
+def _nothing(count: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, count)
+
+
+def _named(given: Given, entry: Format) -> dict[str, pl.Series]:
     raw = {
-        f"g_{name}#{n}": texts(_pick(objects, path), exception=name == "exception")
+        f"g_{name}#{n}": given.values(path, exception=name == "exception")
         for name, paths in entry.fields.items()
         for n, path in enumerate(paths)
+        if given.has(path)
     }
-    requests = [values for column, values in raw.items() if column.startswith(("g_route#", "g_status#"))]
-    request = reduce(or_, (values.is_not_null() for values in requests)) if requests else repeat(False)
-    payloads = [None if asks else _payload(o, entry) for o, asks in zip(objects, request, strict=False)]
-    raw["g_message#"] = pl.Series(payloads, dtype=pl.String)
+    said = [
+        values.is_not_null()
+        for column, values in raw.items()
+        if column.startswith(("g_route#", "g_status#"))
+        or (column.startswith("g_message#") and not entry.fields["message"][int(column.partition("#")[2])].extract)
+    ]
+    raw["g_message#"] = _for_silent(given, said, lambda one: _payload(one, entry))
     return raw
 
 
-def _guessed(objects: Sequence[Entry], entry: Format) -> dict[str, pl.Series]:
-    present: frozenset[str] = frozenset().union(*objects)
+def _for_silent(given: Given, said: Sequence[pl.Series], say: Callable[[Entry], str | None]) -> pl.Series:
+    """What `say` makes of the entries that say nothing; null for the others."""
+    silent = (~reduce(or_, said)).arg_true().to_list() if said else range(given.count)
+    if not len(silent):
+        return _nothing(given.count)
+    texts = pl.Series([say(given.entry(n)) for n in silent], dtype=pl.String)
+    return texts if len(silent) == given.count else _nothing(given.count).scatter(silent, texts)
+
+
+def _guessed(given: Given, entry: Format) -> dict[str, pl.Series]:
     raw: dict[str, pl.Series] = {}
     for name, paths in entry.fields.items():
         for n, path in enumerate(paths):
-            if path.keys[0] not in present and path.dotted not in present:
+            if not given.has(path):
                 continue
-            values = _plausible(name, path, texts(_pick(objects, path), exception=name == "exception"))
+            values = given.values(path, exception=name == "exception", change=partial(_plausible, name, path))
             if values.null_count() < len(values):
                 raw[f"g_{name}#{n}"] = values
                 if not values.null_count():
                     break
     said = [values.is_not_null() for column, values in raw.items() if column.startswith(_SAYING)]
-    silent = (~reduce(or_, said)).arg_true().to_list() if said else range(len(objects))
-    if silent:  # the entry as a whole, then
-        whole: list[str | None] = [None] * len(objects)
-        for n in silent:
-            whole[n] = to_json(objects[n])
-        raw["g_message#"] = pl.Series(whole, dtype=pl.String)
+    whole = _for_silent(given, said, to_json)
+    if whole.null_count() < len(whole):
+        raw["g_message#"] = whole
     return raw
 
 
@@ -354,27 +417,6 @@ def _flat(entry: Entry, key: str) -> Entry:
     if not isinstance(listed, list):
         return entry
     return {**entry, key: {p["name"]: p.get("value") for p in listed if isinstance(p, dict) and "name" in p}}
-
-
-def _pick(objects: Sequence[Entry], path: Place) -> list[Any]:
-    """What stands at the path in each object."""
-    if len(path.keys) == 1:
-        key = path.keys[0]
-        return [o.get(key) for o in objects]
-    first, *more = path.keys
-    dotted = path.dotted
-    values = []
-    for entry in objects:
-        value = entry.get(first)
-        for key in more:
-            value = value.get(key) if isinstance(value, dict) else None
-        values.append(entry.get(dotted) if value is None else value)
-    return values
-
-
-def texts(values: Sequence[Any], *, exception: bool = False) -> pl.Series:
-    """The values as text, null for what is not there."""
-    return pl.Series([as_exception(v) for v in values], dtype=pl.String) if exception else as_texts(values)
 
 
 def enabled(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 import polars as pl
 
-from triage.intake.cutting import CUTTER, Cutting, Keys, Leaf, Tree, tree_of
+from triage.intake.cutting import Cutting, Keys, Tree, cutting_of, tree_of
 from triage.intake.exports import as_text
 from triage.intake.formats import Format, Place
 
@@ -89,13 +89,13 @@ def typed_decoder(entry: Format) -> Typed:
         fields[column.partition("#")[0]].append((column, spot))
     used = Counter(spot.path for spots in fields.values() for _, spot in spots)
     wanted = {spot.path for name in _NUMBERS for _, spot in fields.get(name, ()) if spot.sure and used[spot.path] == 1}
-    asked = dict.fromkeys([*(path.keys for path in paths.values()), *((key,) for key in entry.keys if not tree[key])])
+    asked = [*(path.keys for path in paths.values()), *((key,) for key in entry.keys if not tree[key])]
     return Typed(
         entry,
         msgspec.json.Decoder(model, strict=False),
         tuple(Spot(key, 0, readers[key,]) for key in entry.keys),
         tuple(nodes),
-        tree_of({keys: Leaf(".".join(keys) in wanted) for keys in asked}, strict=True),
+        tree_of(asked, strict=True, numbers=[keys for keys in asked if ".".join(keys) in wanted]),
         frozenset(wanted),
         {name: tuple(spots) for name, spots in fields.items()},
     )
@@ -192,23 +192,20 @@ class TypedEntries:
     def cut(self, typed: Typed, data: bytes, line: int) -> list[tuple[int, bytes]] | None:
         """Add whole lines, the first of which is number `line`: those, with their numbers, that are to be read otherwise;
         None where all are."""
-        if CUTTER is None:
-            return None
-        if self.cutting is None:
-            self.cutting = Cutting(typed.tree, CUTTER)
-        return self.cutting.add(data, line)
+        self.cutting = self.cutting or cutting_of(typed.tree)
+        return self.cutting.add(data, line) if self.cutting is not None else None
 
     def _take_cut(self, typed: Typed, cutting: Cutting) -> None:
         """Add what was cut as a block."""
         found, self.cutting = cutting.finish(), None
         if not found.count:
             return
-        values = {".".join(keys): column for keys, column in found.values.items()}
+        values = {".".join(keys): column for keys, column in found.columns.items()}
         columns: dict[str, _Values] = {}
         for spots in (*typed.fields.values(), *(((spot.path, spot),) for spot in typed.required)):
             for _, spot in spots:
-                if spot.path in values:
-                    column = values[spot.path]
+                column = values[spot.path].said() if spot.path in values else None
+                if column is not None:
                     columns[spot.path] = _Values(column, None, spot.node)
                     if spot.sure and (isinstance(column, str) or not column.null_count()):
                         break  # a field's later candidates are only asked where the earlier ones are empty
