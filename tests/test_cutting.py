@@ -16,6 +16,7 @@ from triage.intake.decode import empty_rows
 from triage.intake.jsonrows import asked, frames_of, read_lines
 from triage.intake.rows import Tally
 from triage.intake.times import Clock
+from triage.intake.truncated import Cuts
 from triage.intake.typedrows import Typed, typed_decoder
 from triage.options import catalog_of
 
@@ -95,6 +96,7 @@ def lines(draw: st.DrawFn) -> bytes:
         ensure_ascii=draw(st.booleans()),
         separators=draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", " :  ")])),
     )
+    text = text.replace('"trace": ', draw(st.sampled_from(['"trace": ', '"truncated": true, "trace": '])), 1)
     if draw(st.booleans()) and "e" in text:
         text = text.replace('"', " " * draw(st.integers(0, 2)) + '"', 1)
     line = text.encode("utf-8", "surrogatepass")
@@ -108,8 +110,8 @@ def lines(draw: st.DrawFn) -> bytes:
     return line.replace(b"\n", b" ") + draw(st.sampled_from([b"", b"", b"", b"\r", b" "]))
 
 
-def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> tuple[pl.DataFrame, int, int]:
-    """The rows of these lines, in order, and how many lines were rejected and blank."""
+def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> tuple[pl.DataFrame, int, int, int]:
+    """The rows of these lines, in order, and how many lines were rejected and blank, entries said to be cut."""
     with pytest.MonkeyPatch.context() as patch:
         if not cut:
             patch.setattr(compiled, "CUTTER", None)
@@ -122,7 +124,10 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
             entries = read_lines(b"\n".join(part) + end, start + 1, len(part), typed, entries, TREE)
         assert entries is not None
         frames = frames_of(entries, typed, FORMATS, False, Clock(), Tally())
-    return pl.concat([empty_rows(), *frames]).sort("i"), entries.rejected, entries.blank
+    cuts = Cuts()
+    if typed is None:
+        cuts.see_flags(entries.suspects)
+    return pl.concat([empty_rows(), *frames]).sort("i"), entries.rejected, entries.blank, cuts.entries
 
 
 @given(
@@ -161,14 +166,14 @@ def entry(**fields: Any) -> bytes:
 def test_a_deep_line_and_a_wide_one_are_read_as_well() -> None:
     deep = b'{"logName":"a","textPayload":"deep","other":' + b"[" * 500 + b"]" * 500 + b"}"
     wide = entry(textPayload="wide", **{f"k{n}": n for n in range(1000)})
-    rows, rejected, _ = rows_of(b"\n".join([deep, wide, entry(textPayload="plain")]), TYPED, cut=True)
+    rows, rejected, *_ = rows_of(b"\n".join([deep, wide, entry(textPayload="plain")]), TYPED, cut=True)
     assert rows["message"].to_list() == ["deep", "wide", "plain"]
     assert rejected == 0
 
 
 def test_more_shapes_than_are_told_apart() -> None:
     many = [entry(textPayload=f"text {n}", **{f"k{n}": n}) for n in range(3000)]
-    rows, rejected, _ = rows_of(b"\n".join(many), TYPED, cut=True, pieces=7)
+    rows, rejected, *_ = rows_of(b"\n".join(many), TYPED, cut=True, pieces=7)
     assert rows["message"].to_list() == [f"text {n}" for n in range(3000)]
     assert rejected == 0
 

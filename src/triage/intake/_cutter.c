@@ -127,7 +127,7 @@ typedef struct {
     int32_t *shape_of;
     char *scratch;
     size_t scratch_cap;
-    int failed; /* out of memory */
+    int flagged; /* some key ends as those do that say of a text that it was cut */
 } Cutter;
 
 static int grow(Column *column, int64_t rows) {
@@ -486,6 +486,8 @@ static const uint8_t *value(Cutter *self, const uint8_t *p, const uint8_t *end, 
     return p;
 }
 
+static const char FLAG[] = "runcated";
+
 static uint64_t hash_of(const uint8_t *text, size_t size) {
     uint64_t hash = 1469598103934665603u ^ size;
     for (size_t n = 0; n < size; n++) hash = (hash ^ text[n]) * 1099511628211u;
@@ -531,6 +533,9 @@ static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end,
                 self->key_at[self->key_count++] = key;
             }
         }
+        if (size >= sizeof FLAG - 1 && key[size - 1] == FLAG[sizeof FLAG - 2] &&
+            !memcmp(key + size - (sizeof FLAG - 1), FLAG, sizeof FLAG - 1))
+            self->flagged = 1;
         p = space(p, end);
         if (p >= end || *p++ != ':') return NULL;
         p = value(self, space(p, end), end, slot >= 0 ? here->slots + slot : NULL, depth);
@@ -665,6 +670,13 @@ static PyObject *cutter_add(Cutter *self, PyObject *args) {
     }
     PyBuffer_Release(&data);
     return left;
+}
+
+static PyObject *cutter_flagged(Cutter *self, PyObject *unused) {
+    (void)unused;
+    int flagged = self->flagged;
+    self->flagged = 0;
+    return PyBool_FromLong(flagged);
 }
 
 /* ---------------------------------------------------------------------------------------------------- handing it out */
@@ -923,6 +935,8 @@ static PyObject *cutter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 static PyMethodDef cutter_methods[] = {
     {"add", (PyCFunction)(void (*)(void))cutter_add, METH_VARARGS,
      "add(data, line): take the lines of data, the first of which is number `line`; (line, start, end) of each that is left."},
+    {"flagged", (PyCFunction)(void (*)(void))cutter_flagged, METH_NOARGS,
+     "flagged(): whether a key ended with \"runcated\" since this was asked last; in lines that are left, perhaps."},
     {"finish", (PyCFunction)(void (*)(void))cutter_finish, METH_NOARGS,
      "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: (its column or the text of all rows, whether some values in it are RAW)})."},
     {NULL, NULL, 0, NULL}};

@@ -107,6 +107,10 @@ class Cutting:
         self._pieces.append((line, data))
         return [(number, data[start:end]) for number, start, end in self._cutter.add(data, line)]
 
+    def flagged(self) -> bool:
+        """Whether since this was asked last a key may have come that says of a text that it was cut."""
+        return self._cutter.flagged()
+
     def finish(self) -> Found:
         """What was found in all of them."""
         count, lines, shapes, keys, columns = self._cutter.finish()

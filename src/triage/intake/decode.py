@@ -155,19 +155,18 @@ class Decoder:
         group.clear()  # what is done with is not held on to: each is a lot of memory
         self._held = None
         before = replace(self._tally)
-        rows, rejected, blank, pending = self._read(parts, last=last)
-        if pending is not None and not last:
-            parts, self._held = _split(parts, pending)
+        taken = self._read(parts, last=last)
+        if taken.pending is not None and not last:
+            parts, self._held = _split(parts, taken.pending)
             self._tally = before  # it is read again
-            rows, rejected, blank, _ = self._read(parts, last=True)
+            taken = self._read(parts, last=True)
         said = [*self._notices, *(notice for part in parts for notice in part.notices)]
         self._notices, self._nothing = [], False
-        self._cuts.see_texts(rows)
-        # platforms whose fields are known have no such field
-        if self._reading.json_first and self._reading.typed is None:
-            self._cuts.see_flags(parts)
-        rows = self._long.shorten(self._stamps.believed(rows))
-        return _batch(rows, parts, (rejected, blank), self._source, self._reading.detection, said)
+        self._cuts.see_texts(taken.rows)
+        if self._reading.typed is None:  # platforms whose fields are known have no such field
+            self._cuts.see_flags(taken.suspects)
+        rows = self._long.shorten(self._stamps.believed(taken.rows))
+        return _batch(rows, parts, (taken.rejected, taken.blank), self._source, self._reading.detection, said)
 
     def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
         """What still waited, and what is to be said of the source as a whole."""
@@ -180,7 +179,7 @@ class Decoder:
         if final or self._nothing:
             yield _batch(empty_rows(), [], (0, 0), self._source, self._reading.detection, final)
 
-    def _read(self, parts: list[Piece], *, last: bool) -> tuple[pl.DataFrame, int, int, int | None]:
+    def _read(self, parts: list[Piece], *, last: bool) -> _Taken:
         return _read(parts, self._reading, self._options, self._clock, self._tally, last=last)
 
 
@@ -238,16 +237,29 @@ def _offset(data: bytes, lines: int) -> int:
     return at
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Rows of some pieces, how many of their lines were rejected and blank, the row from which on it waits for more (None:
+    nowhere), and JSON in which an entry may say that its text was cut."""
+
+    rows: pl.DataFrame
+    rejected: int
+    blank: int
+    pending: int | None
+    suspects: Sequence[bytes]
+
+
 def _read(
     parts: list[Piece], reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
-) -> tuple[pl.DataFrame, int, int, int | None]:
-    """Rows of some pieces, how many of their lines were rejected and blank, and the row from which on it waits for more."""
+) -> _Taken:
+    """What some pieces hold."""
     rejected = blank = 0
+    suspects: Sequence[bytes] = ()
     tidy = False
     if parts[0].objects is not None or reading.json_first:
         entries = _entries(parts, None, None) if options.with_fields else _entries(parts, reading.typed, reading.tree)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
-        rejected, blank = entries.rejected, entries.blank
+        rejected, blank, suspects = entries.rejected, entries.blank, entries.suspects
         del entries
     else:
         tidy = not any(
@@ -257,7 +269,7 @@ def _read(
     read = read_texts(
         _joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields, tidy=tidy
     )
-    return read.rows, rejected, blank, read.pending
+    return _Taken(read.rows, rejected, blank, read.pending, suspects)
 
 
 def _entries(parts: Sequence[Piece], typed: Typed | None, tree: Tree | None) -> Entries:

@@ -37,6 +37,7 @@ class Entries:
     blank: int = 0
     given: int = 0  # objects that were given one by one
     cutting: Cutting | None = None  # lines of which values were cut out
+    suspects: list[bytes] = field(default_factory=list)  # where an entry may say that its text was cut
 
 
 def read_lines(
@@ -52,6 +53,10 @@ def read_lines(
     else:
         entries.cutting = entries.cutting or (cutting_of(tree) if tree is not None else None)
         left = entries.cutting.add(data, line) if entries.cutting is not None else None
+        if entries.cutting is None or entries.cutting.flagged():
+            entries.suspects.append(data)
+        else:
+            entries.suspects += [raw for _, raw in left or ()]
     if left is None:
         if not _read_whole(data, range(line, line + lines), typed, entries):  # some line is no such object
             _read_singly(dict(enumerate(data.removesuffix(b"\n").split(b"\n"), line)), typed, entries)
@@ -99,6 +104,7 @@ def read_objects(
 ) -> Entries:
     """The entries that are given as (text, first line, lines), numbered in their order."""
     entries = Entries() if into is None else into
+    entries.suspects += [body for body, _, _ in objects] if typed is None else ()
     found, kept, orders = [], [], []
     for order, one in enumerate(objects, entries.given):
         entry = _decode_typed(one[0], typed) if typed else None
@@ -309,12 +315,13 @@ def _nothing(count: int) -> pl.Series:
 
 
 def _named(given: Given, entry: Format) -> dict[str, pl.Series]:
-    raw = {
-        f"g_{name}#{n}": given.values(path, exception=name == "exception")
-        for name, paths in entry.fields.items()
-        for n, path in enumerate(paths)
-        if given.has(path)
-    }
+    raw: dict[str, pl.Series] = {}
+    for name, paths in entry.fields.items():
+        for n, path in enumerate(paths):
+            if given.has(path):
+                values = raw[f"g_{name}#{n}"] = given.values(path, exception=name == "exception")
+                if not path.extract and not values.null_count():
+                    break  # later candidates are only asked where the earlier ones are empty
     said = [
         values.is_not_null()
         for column, values in raw.items()

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from triage.intake.framing import Piece
-
 MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 # anchored at the end only, so that it is searched from there: a look at the last byte is enough for most texts
 _MARKED = (
@@ -38,12 +36,9 @@ class Cuts:
             if isinstance(first, int) and (self.line is None or first < self.line):
                 self.line = first
 
-    def see_flags(self, parts: Iterable[Piece]) -> None:
+    def see_flags(self, bodies: Iterable[bytes]) -> None:
         """Count JSON entries with a field that says so."""
-        for part in parts:
-            for body in (one[0] for one in part.objects) if part.objects is not None else (part.data,):
-                if _KEY in body:
-                    self.entries += len(_FLAG.findall(body))
+        self.entries += sum(len(_FLAG.findall(body)) for body in bodies if _KEY in body)
 
     def notices(self, name: str) -> list[str]:
         """What was counted, as sentences."""
