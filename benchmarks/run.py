@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,15 @@ def from_report(report: Mapping[str, Any]) -> dict[str, Any]:
         "server_errors": http.get("errors") or 0,
         "latency_ms": {key: latency.get(key) for key in TOLERANCE},
         "exits": dict(report["exits"]["codes"]),
+        "errors_by_minute": {rate["at"]: rate["errors"] for rate in report["rates"]},
+        "requests_by_minute": {rate["at"]: [rate["requests"], rate["failed"]] for rate in report["rates"]},
+        "slice_s": report["slice_s"],
+        "routes": {
+            f"{route['service'] or ''} {route['method']} {_VARIES.sub('#', route['route'])}": {
+                name: route[name] for name in ("requests", "errors", "p50", "p95", "max")
+            }
+            for route in http.get("routes") or ()
+        },
         "top": sorted((c["count"] for c in messages), reverse=True)[:5],
     }
 
@@ -142,10 +153,48 @@ def from_report(report: Mapping[str, Any]) -> dict[str, Any]:
 def disagreements(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """What the two answers do not share of what both say, as sentences; none when they agree."""
     found = [f"{key} {ours[key]} against {theirs[key]}" for key in EXACT if key in theirs and ours[key] != theirs[key]]
-    for key, tolerance in TOLERANCE.items() if "latency_ms" in theirs else ():
-        a, b = ours["latency_ms"][key], theirs["latency_ms"][key]
-        if (a is None) != (b is None) or (a is not None and abs(a - b) > tolerance * b):
-            found.append(f"latency {key} {a} against {b}")
+    if "latency_ms" in theirs:
+        found += _differing("latency", ours["latency_ms"], theirs["latency_ms"])
+    for name in ("errors_by_minute", "requests_by_minute"):
+        if name in theirs:
+            a, b = _busy(ours, name), _busy({**theirs, "slice_s": ours["slice_s"]}, name)
+            found += [
+                f"{name}: {a.get(at)} at {at} against {b.get(at)}" for at in sorted({*a, *b}) if not _close(a, b, at)
+            ]
+    for name, a in ours["routes"].items() if "routes" in theirs else ():
+        b = theirs["routes"].get(name, dict.fromkeys(a, 0))
+        found += [f"{key} of {name} {a[key]} against {b[key]}" for key in ("requests", "errors") if a[key] != b[key]]
+        found += _differing(name, a, b, times=5)  # each has fewer requests to estimate from
+    return found
+
+
+_VARIES = re.compile(r"\{[^}]*\}|<[^>]*>|[0-9]+")
+
+
+def _busy(answer: Mapping[str, Any], name: str) -> dict[int, list[int]]:
+    """What happened in each minute, or each slice of the report where those are longer: sums of what is not 0."""
+    width = max(60, int(answer["slice_s"]))
+    sums: dict[int, list[int]] = {}
+    for moment, counts in answer[name].items():
+        second = int(datetime.fromisoformat(moment).timestamp()) // width * width
+        several = counts if isinstance(counts, list) else [counts]
+        sums[second] = [a + b for a, b in zip(sums.get(second, [0] * len(several)), several, strict=True)]
+    return {second: counts for second, counts in sums.items() if any(counts)}
+
+
+def _close(a: Mapping[int, list[int]], b: Mapping[int, list[int]], at: int) -> bool:
+    """Whether both tell the same of that time, up to a tenth: in a long log a bucket reaches over the border of two minutes."""
+    pairs = zip(a.get(at) or b[at], b.get(at) or a[at], strict=True)
+    return all(abs(one - other) <= 0.1 * max(one, other) + 2 for one, other in pairs)
+
+
+def _differing(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], times: float = 1) -> list[str]:
+    """Which milliseconds of the two are further apart than `times` what they may be."""
+    found = []
+    for key in TOLERANCE.keys() & ours.keys() & theirs.keys():
+        a, b = ours[key], theirs[key]
+        if (a is None) != (b is None) or (a is not None and abs(a - b) > times * TOLERANCE[key] * b):
+            found.append(f"{what} {key} {a} against {b}")
     return found
 
 

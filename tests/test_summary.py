@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from triage.engine import Progress, summarize
+from triage.engine import Progress, analyze, summarize
 from triage.errors import TriageError
 from triage.grouping.signature import sign
 from triage.schema import EVENTS, INTAKE, LEVELS, conform, empty
-from triage.summary import TABLES, Summary, http_id
+from triage.summary import RATE_US, TABLES, Summary, http_id
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 MESSAGES = (
@@ -140,13 +140,27 @@ def test_a_plain_loop_counts_the_same(listed: list[dict[str, Any]]) -> None:
 
 def test_time_buckets_coarsen_until_the_table_is_small() -> None:
     table = TABLES["volume"]
-    rows = pl.DataFrame({"bucket": [i * 1024 for i in range(40_000)], "count": [1] * 40_000}).with_columns(
+    rows = pl.DataFrame({"bucket": [i * RATE_US for i in range(40_000)], "count": [1] * 40_000}).with_columns(
         service=pl.lit("api"), level=pl.lit("INFO", pl.Enum(LEVELS)), crashes=pl.lit(0, pl.Int64())
     )
-    small, width = table.coarsen(conform(rows, table.schema), 1024)
+    small, width = table.coarsen(conform(rows, table.schema), RATE_US)
     assert len(small) <= table.bucket_rows
-    assert width == 4096
+    assert width == 4 * RATE_US
     assert int(small["count"].sum()) == 40_000
+
+
+def test_stamps_of_whole_seconds_fall_into_their_own_slice(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    lines = [
+        f'203.0.113.{n} - - [02/Mar/2026:09:{second // 60:02}:{second % 60:02} +0000] "GET /a HTTP/1.1" 200 7 "-" "curl"'
+        for second in range(120)
+        for n in range(5)
+    ]
+    log.write_text("\n".join(lines))
+    report = analyze(log)
+    assert report.slice_s == 2.0
+    assert {rate.requests for rate in report.rates} == {10}
+    assert {rate.records for rate in report.rates} == {10}
 
 
 @settings(deadline=None, max_examples=40)
@@ -159,13 +173,13 @@ def test_the_width_is_the_first_doubling_that_leaves_few_enough_rows(
 ) -> None:
     table = replace(TABLES["volume"], bucket_rows=most)
     rows = pl.DataFrame(listed, schema={"service": pl.String(), "bucket": pl.Int64()}, orient="row").with_columns(
-        bucket=pl.col("bucket") * 1024,
+        bucket=pl.col("bucket") * RATE_US,
         level=pl.lit(None, pl.Enum(LEVELS)),
         count=pl.lit(1, pl.Int64()),
         crashes=pl.lit(0, pl.Int64()),
     )
-    _, width = table.coarsen(conform(rows, table.schema), 1024)
-    sizes = {1024 << n: len({(s, None if b is None else b >> n) for s, b in listed}) for n in range(14)}
+    _, width = table.coarsen(conform(rows, table.schema), RATE_US)
+    sizes = {RATE_US << n: len({(s, None if b is None else b >> n) for s, b in listed}) for n in range(14)}
     enough = [w for w, size in sizes.items() if size <= most]
     assert width == (min(enough) if enough else min(w for w, size in sizes.items() if size == min(sizes.values())))
 
@@ -174,7 +188,7 @@ def test_the_width_is_the_first_doubling_that_leaves_few_enough_rows(
 @given(rows, rows)
 def test_a_part_with_the_widths_of_another_merges_to_the_same(a: Any, b: Any) -> None:
     x, y = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101)))
-    wide = dict.fromkeys(x.widths, 1024 * 64)
+    wide = dict.fromkeys(x.widths, RATE_US * 64)
     frame = events(b, first_line=101)
     signed, nodes = sign(frame)
     coarse = Summary.of(signed, nodes, ledger(len(frame)), widths=wide)

@@ -21,7 +21,8 @@ from triage.schema import KIND, LEVEL, LEVELS, NODES, QUIET, TIME, conform, empt
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
-PACE_US = TICK_US << 14  # the same where requests are held against their own usual: 16.8 s
+RATE_US = 15_625  # the same of what is shown in slices of time: whole seconds are borders of these
+PACE_US = RATE_US << 10  # the same where requests are held against their own usual: 16 s
 BAND = 40  # steps of latency in one band there: each is half as slow again as the one before
 LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
 LATENCY_MIN_MS = 0.001
@@ -56,7 +57,7 @@ class Table:
     keys: Mapping[str, pl.DataType]
     totals: Totals
     bucket_rows: int = 0  # with a `bucket` key: coarsen the buckets until at most so many rows are left
-    finest: int = TICK_US  # the finest bucket, in microseconds: TICK_US times a power of two
+    finest: int = TICK_US  # the finest bucket, in microseconds
     keep: tuple[str, int] | None = None  # (group, k): of each group only the k earliest rows
     most: int = 0  # of all rows only so many, smallest keys first
 
@@ -163,6 +164,7 @@ TABLES: dict[str, Table] = {
         {"service": STR, "level": LEVEL, "bucket": INT},
         {"count": _sum("count"), "crashes": _sum("crashes")},
         bucket_rows=16_384,
+        finest=RATE_US,
     ),
     # What an id stands for.
     "nodes": Table(
@@ -212,7 +214,7 @@ TABLES: dict[str, Table] = {
         {"signature": STR, "level": LEVEL, **WHERE},
         {"count": _sum("count"), "first": _low("first", TIME), "last": _high("last", TIME)},
     ),
-    "rhythm": Table({"signature": STR, "bucket": INT}, {"count": _sum("count")}, bucket_rows=32_768),
+    "rhythm": Table({"signature": STR, "bucket": INT}, {"count": _sum("count")}, bucket_rows=32_768, finest=RATE_US),
     "members": Table({"signature": STR, "failure": STR}, {"count": _sum("count")}),
     "examples": Table(
         {"id": STR, "source": STR, "line": INT},
@@ -237,6 +239,7 @@ TABLES: dict[str, Table] = {
         {"kind": KIND, "service": STR, "bucket": INT},
         {"requests": _sum("requests"), "failed": _sum("failed"), "timed": _sum("timed"), "total_us": _sum("total_us")},
         bucket_rows=16_384,
+        finest=RATE_US,
     ),
     # How long answers took and which requests were refused, over time. The one of services stays fine where routes are many.
     "pace": Table(
@@ -320,7 +323,7 @@ class Summary:
         widths = widths or {}
         marked = mark(signed) if marks is None else marks
         events = signed.select(QUIET.keys())
-        events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket())
+        events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket(RATE_US))
         requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
         buckets = {"volume": events["bucket"], "traffic": requests["bucket"]}
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
@@ -408,8 +411,8 @@ def _thinned(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     return tables | {name: TABLES[name].fold(rows) for name, rows in thin_out(tables).items()}
 
 
-def _bucket() -> pl.Expr:
-    return (pl.col("at").dt.epoch("us") // TICK_US * TICK_US).alias("bucket")
+def _bucket(width: int) -> pl.Expr:
+    return (pl.col("at").dt.epoch("us") // width * width).alias("bucket")
 
 
 def _text() -> pl.Expr:
@@ -444,7 +447,7 @@ def _tabulate(
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
     out["volume"] = _volume(events, signed, width)
-    placed = signed.lazy().with_row_index("row").with_columns(_bucket())
+    placed = signed.lazy().with_row_index("row").with_columns(_bucket(TICK_US))
     hot, answers = _answered(placed.filter(failing).select(_HOT).collect())
     if answers.height:
         out["nodes"] = pl.concat([nodes, answers]).lazy()
@@ -503,7 +506,7 @@ def _volume(events: pl.DataFrame, signed: pl.DataFrame, width: int) -> pl.LazyFr
         crashes=pl.lit(0, INT),
     )
     crashed = signed.filter(pl.col("stack").is_not_null() & pl.col("level").is_null())
-    crashed = crashed.with_columns(_bucket(), count=pl.lit(0, INT), crashes=_ONE)
+    crashed = crashed.with_columns(_bucket(RATE_US), count=pl.lit(0, INT), crashes=_ONE)
     parts = (runs, undated.with_columns(count=_ONE, crashes=pl.lit(0, INT)), crashed)
     return pl.concat(part.lazy().select(columns) for part in parts)
 
@@ -610,7 +613,11 @@ def _examples(hot: pl.DataFrame, each: pl.DataFrame) -> pl.LazyFrame:
 
 def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     grouped = hot.lazy().drop_nulls("signature").with_columns(count=_ONE, first="at", last="at")
-    return {"clusters": grouped, "groups": grouped, "rhythm": grouped.drop_nulls("bucket")}
+    return {
+        "clusters": grouped,
+        "groups": grouped,
+        "rhythm": grouped.drop_nulls("bucket").with_columns(_bucket(RATE_US)),
+    }
 
 
 def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:

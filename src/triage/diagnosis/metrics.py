@@ -274,11 +274,11 @@ class Slices:
 
 
 def slices(span: Window | None) -> Slices | None:
-    """The window cut into at most 60 slices of a width that reads well (1 s, 5 s, 1 min, 5 min, 1 h ...)."""
+    """The window cut into at most 60 slices of a width that reads well (0.1 s, 1 s, 5 s, 1 min, 5 min, 1 h ...)."""
     if span is None:
         return None
     seconds = (span.end - span.start).total_seconds()
-    nice = (0.001, 0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+    nice = (0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
     width = next((w for w in nice if seconds / w <= SLICES), 86400 * math.ceil(seconds / 86400 / SLICES))
     start = to_us(span.start) // int(width * 1e6) * int(width * 1e6)
     return Slices(start, int(width * 1e6), int((to_us(span.end) - start) // int(width * 1e6)) + 1)
