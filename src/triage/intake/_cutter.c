@@ -65,7 +65,7 @@ typedef struct {
     uint8_t *valid;
     char *data;
     size_t data_size, data_cap;
-    int64_t *numbers; /* where they are asked for and all values are whole numbers */
+    int64_t *numbers; /* the values as what is wanted, as long as `whole` says that all of them are that */
     int whole;
     int raw; /* some value is RAW */
 } Column;
@@ -85,8 +85,11 @@ typedef struct {
 /* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
 enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, RAW };
 
+/* What a value is wanted as where all are that: text, a whole number, or microseconds since 1970 of a stamp in UTC. */
+enum { AS_TEXT, AS_NUMBER, AS_TIME };
+
 typedef struct {
-    int number;
+    int wanted;
     uint64_t seen;
     int kind;
     const uint8_t *at;
@@ -227,15 +230,15 @@ static int append(Column *column, int64_t row, const char *text, size_t size, in
     return 0;
 }
 
-static void clear_column(Column *column, int number) {
+static void clear_column(Column *column, int wanted) {
     free(column->one);
     free(column->views);
     free(column->valid);
     free(column->data);
     free(column->numbers);
     memset(column, 0, sizeof *column);
-    column->same = !number; /* numbers are laid down at once */
-    column->whole = number;
+    column->same = wanted == AS_TEXT; /* numbers are laid down at once */
+    column->whole = wanted != AS_TEXT;
 }
 
 /* --------------------------------------------------------------------------------------------------------- scanning */
@@ -401,6 +404,40 @@ static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind
         *size = (size_t)(last - start);
     }
     return p;
+}
+
+static int digits(const char *text, int count, int *value) {
+    *value = 0;
+    for (int n = 0; n < count; n++) {
+        if (text[n] < '0' || text[n] > '9') return -1;
+        *value = *value * 10 + (text[n] - '0');
+    }
+    return 0;
+}
+
+/* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
+static int is_stamp(const char *t, size_t size, int64_t *micros) {
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year, month, day, hour, minute, second, fraction = 0;
+    if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' ||
+        t[16] != ':' || digits(t, 4, &year) || digits(t + 5, 2, &month) || digits(t + 8, 2, &day) || digits(t + 11, 2, &hour) ||
+        digits(t + 14, 2, &minute) || digits(t + 17, 2, &second))
+        return 0;
+    int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2) || hour > 23 || minute > 59 ||
+        second > 59)
+        return 0;
+    if (size > 20) {
+        int count = (int)size - 21, rest;
+        if (t[19] != '.' || digits(t + 20, count > 6 ? 6 : count, &fraction) || (count > 6 && digits(t + 26, count - 6, &rest))) return 0;
+        for (int n = count; n < 6; n++) fraction *= 10;
+    }
+    /* days since 1970, in years that begin in March: leap days come last */
+    int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+    *micros = ((days * 24 + hour) * 60 + minute) * 60000000 + (int64_t)second * 1000000 + fraction;
+    return 1;
 }
 
 static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end, int node, int depth);
@@ -602,6 +639,7 @@ static int commit(Cutter *self, int64_t line, int shape) {
         const char *text = (const char *)leaf->at;
         size_t size = leaf->size;
         int64_t number = 0;
+        int fits = 0;
         if (leaf->kind == ESCAPED || leaf->kind == RAW) {
             if (size + 1 > self->scratch_cap) {
                 char *scratch = realloc(self->scratch, (size + 1) * 2);
@@ -617,12 +655,15 @@ static int commit(Cutter *self, int64_t line, int shape) {
                 self->scratch[0] = 0;
                 memcpy(self->scratch + 1, leaf->at, size++);
             }
-        } else if (leaf->kind == WHOLE && leaf->column.whole) {
+        } else if (leaf->column.whole && leaf->wanted == AS_TIME) {
+            fits = leaf->kind == TEXT && is_stamp(text, size, &number);
+        } else if (leaf->column.whole && leaf->kind == WHOLE) {
+            fits = 1;
             int minus = *text == '-';
             for (size_t k = (size_t)minus; k < size; k++) number = number * 10 + (text[k] - '0');
             if (minus) number = -number;
         }
-        if (append(&leaf->column, self->rows, text, size, leaf->kind == WHOLE, number)) return -1;
+        if (append(&leaf->column, self->rows, text, size, fits, number)) return -1;
     }
     self->lines[self->rows] = line;
     self->shape_of[self->rows] = shape;
@@ -784,10 +825,11 @@ static PyObject *hand_out_leaf(Leaf *leaf, int64_t rows) {
     Column *column = &leaf->column;
     if (column->same && column->rows == rows) return PyUnicode_DecodeUTF8(column->one, (Py_ssize_t)column->one_size, NULL);
     if ((column->same && lay_down(column)) || pad(column, rows)) return PyErr_NoMemory();
-    if (column->whole) {
+    /* a moment that is missing in some lines may stand elsewhere in them, and there in another form */
+    if (column->whole && !(leaf->wanted == AS_TIME && column->nulls)) {
         void *kept[4] = {column->valid, column->numbers, NULL, NULL};
         column->valid = NULL, column->numbers = NULL;
-        return hand_out("l", rows, column->nulls, kept, 2, 0);
+        return hand_out(leaf->wanted == AS_TIME ? "tsu:UTC" : "l", rows, column->nulls, kept, 2, 0);
     }
     int far = column->data != NULL;
     void *kept[4] = {column->valid, column->views, column->data, NULL};
@@ -836,7 +878,7 @@ static PyObject *cutter_finish(Cutter *self, PyObject *unused) {
         shapes = hand_out("i", rows, 0, kept, 2, 0);
     }
     if (shapes) names = shape_names(self);
-    for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, self->leaves[n].number);
+    for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, self->leaves[n].wanted);
     free(self->lines);
     free(self->shape_of);
     self->lines = NULL, self->shape_of = NULL;
@@ -872,12 +914,12 @@ static int plant(Cutter *self, PyObject *slots) {
     Py_ssize_t count = PyList_Size(slots);
     size_t size = 0, used = 0;
     for (Py_ssize_t n = 0; n < count; n++) {
-        int node, leaf, inner, number;
+        int node, leaf, inner, wanted;
         const char *key;
         Py_ssize_t length;
-        if (!PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iip", &node, &key, &length, &leaf, &inner, &number))
+        if (!PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iii", &node, &key, &length, &leaf, &inner, &wanted))
             return -1;
-        if (node < 0 || leaf >= MAX_LEAVES || inner > (int)count || node > (int)count) {
+        if (node < 0 || leaf >= MAX_LEAVES || wanted < AS_TEXT || wanted > AS_TIME || inner > (int)count || node > (int)count) {
             PyErr_SetString(PyExc_ValueError, "no such node or leaf");
             return -1;
         }
@@ -896,10 +938,10 @@ static int plant(Cutter *self, PyObject *slots) {
     }
     for (int n = 0; n < self->leaf_count; n++) clear_column(&self->leaves[n].column, 0);
     for (Py_ssize_t n = 0; n < count; n++) {
-        int node, leaf, inner, number;
+        int node, leaf, inner, wanted;
         const char *key;
         Py_ssize_t length;
-        PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iip", &node, &key, &length, &leaf, &inner, &number);
+        PyArg_ParseTuple(PyList_GetItem(slots, n), "iy#iii", &node, &key, &length, &leaf, &inner, &wanted);
         Node *at = self->nodes + node;
         Slot *grown = realloc(at->slots, (size_t)(at->count + 1) * sizeof(Slot));
         if (!grown) {
@@ -911,8 +953,8 @@ static int plant(Cutter *self, PyObject *slots) {
         at->slots[at->count++] = (Slot){self->names + used, (size_t)length, leaf, inner};
         used += (size_t)length;
         if (leaf >= 0) {
-            self->leaves[leaf].number = number;
-            clear_column(&self->leaves[leaf].column, number);
+            self->leaves[leaf].wanted = wanted;
+            clear_column(&self->leaves[leaf].column, wanted);
         }
     }
     return 0;

@@ -29,13 +29,22 @@ Keys = tuple[str, ...]
 class Tree:
     """What is asked of entries. `strict`: one that has another thing than an object around a value that is asked for is foreign."""
 
-    slots: tuple[tuple[int, bytes, int, int, bool], ...]  # node, key, leaf, inner node (-1: none), number
+    slots: tuple[tuple[int, bytes, int, int, int], ...]  # node, key, leaf, inner node (-1: none), what it is wanted as
     paths: tuple[Keys, ...]  # of the leaves
     strict: bool
 
 
-def tree_of(leaves: Iterable[Keys], *, strict: bool, numbers: Collection[Keys] = ()) -> Tree:
-    """The tree in which these leaves hang; at `numbers` whole numbers are to stay numbers."""
+_AS_TEXT, _AS_NUMBER, _AS_TIME = range(3)
+
+
+def tree_of(
+    leaves: Iterable[Keys], *, strict: bool, numbers: Collection[Keys] = (), times: Collection[Keys] = ()
+) -> Tree:
+    """The tree in which these leaves hang.
+
+    Where at `numbers` all values are whole numbers they stay that, and where at `times` all are stamps in UTC (RFC 3339
+    with a Z) and no entry lacks one they are read.
+    """
     leaves = tuple(dict.fromkeys(leaves))
     nodes: dict[Keys, int] = {(): 0}
     for keys in leaves:
@@ -45,13 +54,13 @@ def tree_of(leaves: Iterable[Keys], *, strict: bool, numbers: Collection[Keys] =
     slots = []
     for keys in dict.fromkeys([*leaves, *(keys for keys in nodes if keys)]):
         place = (nodes[keys[:-1]], keys[-1].encode(), places.get(keys, -1), nodes.get(keys, -1))
-        slots.append((*place, keys in numbers))
+        slots.append((*place, _AS_NUMBER if keys in numbers else _AS_TIME if keys in times else _AS_TEXT))
     return Tree(tuple(slots), leaves, strict)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What stood at a path: one text in all entries, or a value for each (null: none).
+    """What stood at a path: one text in all entries, or a value for each (null: none): texts, whole numbers or times.
 
     `raw` says that some texts begin with a NUL: behind it stands JSON that is no text.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ import polars as pl
 from triage.intake.cutting import Cutting, Tree, cutting_of, tree_of
 from triage.intake.distinct import cut_out, on_distinct
 from triage.intake.exports import EXPORTS, Entry, as_text, explode
-from triage.intake.formats import Format, Place, to_json
+from triage.intake.formats import UNITS_MS, Format, Place, to_json
 from triage.intake.given import CutRows, Given, Objects
-from triage.intake.rows import Tally, blank_rows, fill
-from triage.intake.times import Clock
-from triage.intake.typedrows import Typed, TypedEntries
+from triage.intake.rows import Tally, blank_rows, fill, milliseconds
+from triage.intake.times import ISO, Clock
+from triage.intake.typedrows import STAMP, Typed, TypedEntries
+from triage.schema import TIME
 
 
 @dataclass(slots=True)
@@ -304,10 +306,15 @@ def columns_of(given: Given, entry: Format, with_fields: bool = False) -> list[p
 
 def asked(formats: Sequence[Format]) -> Tree:
     """The tree of what the formats ask of entries."""
-    paths = [path for entry in formats for places in entry.fields.values() for path in places]
+    fields = [(entry, name, path) for entry in formats for name, paths in entry.fields.items() for path in paths]
+    paths = [path for _, _, path in fields]
     paths += [rule.path for entry in formats for rule in entry.kinds]
     paths += [Place(tuple(mark.split("."))) for entry in formats for mark in entry.structured if mark != "+"]
-    return tree_of([keys for path in paths for keys in (path.keys, (path.dotted,))], strict=False)
+    leaves = [keys for path in paths for keys in (path.keys, (path.dotted,))]
+    moments = {p.keys for entry, name, p in fields if name == "at" and not p.extract and ISO[0] in (entry.times or ISO)}
+    others = {p.keys for entry, name, p in fields if name != "at" or p.extract or ISO[0] not in (entry.times or ISO)}
+    others |= {path.keys for path in paths[len(fields) :]}
+    return tree_of(leaves, strict=False, times={keys for keys in moments - others if len(keys) == 1})
 
 
 def _nothing(count: int) -> pl.Series:
@@ -364,15 +371,19 @@ _SAYING = ("g_message#", "g_exception#", "g_route#", "g_status#")
 
 def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr]:
     """Candidates of a field to one column: the first that is there, what its path extracts."""
-    candidates: dict[str, list[pl.Expr]] = defaultdict(list)
+    candidates: dict[str, list[pl.Series]] = defaultdict(list)
     for column, values in raw.items():
         name, _, number = column.partition("#")
         if not name.startswith("g_") or values.null_count() == len(values):
             continue
         paths = entry.fields.get(name[2:], ())
         extract = paths[int(number)].extract if number else None
-        candidates[name].append(pl.lit(cut_out(values, extract) if extract else values))
-    out: list[pl.Series | pl.Expr] = [pl.coalesce(exprs).alias(name) for name, exprs in candidates.items()]
+        candidates[name].append(cut_out(values, extract) if extract else values)
+    out: list[pl.Series | pl.Expr] = []
+    for name, given in candidates.items():
+        if len({values.dtype for values in given}) > 1:  # stamps of which some were read already
+            given = [values.dt.strftime(STAMP) if values.dtype == TIME else values for values in given]
+        out.append(given[0].alias(name) if len(given) == 1 else pl.coalesce(map(pl.lit, given)).alias(name))
     for n, rule in enumerate(entry.kinds):
         if f"k_{n}#" not in raw:
             out.append(pl.lit(False).alias(f"k_{n}"))
@@ -404,13 +415,21 @@ def _plausible(name: str, path: Place, values: pl.Series) -> pl.Series:
     if name == "method":
         return values.str.to_uppercase().str.extract(r"^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE)$", 1)
     if name == "latency":
-        text, number = pl.lit(values), pl.lit(values).str.contains(r"^[\d.]+(?:e[+-]?\d+)?$")
-        large = text.str.contains(r"^\d{7,}$") & (path.dotted in _VAGUE)  # nanoseconds: as milliseconds it were hours
-        return pl.select(
-            pl.when(large).then(text + "ns").when(number).then(text + (path.unit or "ms")).otherwise(text)
-        ).to_series()
+        return _latency(path, values)
     regex = _PLAUSIBLE.get(f"{name}.{path.dotted}") or _PLAUSIBLE.get(name)
     return values.str.extract(regex, 1) if regex else values
+
+
+def _latency(path: Place, values: pl.Series) -> pl.Series:
+    """Durations in milliseconds; numbers are in the unit that the path names."""
+    numbers = values.cast(pl.Float64, strict=False)
+    most = 1e6 if path.dotted in _VAGUE else math.inf
+    if numbers.null_count() == values.null_count() and numbers.is_between(0, most, closed="left").all():
+        return numbers * UNITS_MS[path.unit or "ms"]
+    text, number = pl.lit(values), pl.lit(values).str.contains(r"^[\d.]+(?:e[+-]?\d+)?$")
+    large = text.str.contains(r"^\d{7,}$") & (path.dotted in _VAGUE)  # nanoseconds: as milliseconds it were hours
+    told = pl.select(pl.when(large).then(text + "ns").when(number).then(text + (path.unit or "ms")).otherwise(text))
+    return milliseconds(told.to_series(), "ms")
 
 
 def _payload(entry: Entry, entry_format: Format) -> str | None:

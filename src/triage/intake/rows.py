@@ -10,8 +10,8 @@ import polars as pl
 from triage.intake.distinct import on_distinct
 from triage.intake.formats import UNITS_MS, Format
 from triage.intake.levels import read_levels
-from triage.intake.times import Clock, read_times
-from triage.schema import KIND, ROWS
+from triage.intake.times import Clock, Stamps, read_times
+from triage.schema import KIND, ROWS, TIME
 
 # ROWS while they are being read: `i` orders, `open` says that the message may hold another layer, `part` that the
 # entry goes on in the next one, `chain` names the formats that read it, outermost first.
@@ -94,9 +94,9 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         text = (
             frame["g_at"]
             if missing == len(frame)
-            else frame["g_at"].zip_with(frame["at"].is_null(), pl.Series([None], dtype=pl.String))
+            else frame["g_at"].zip_with(frame["at"].is_null(), pl.Series([None], dtype=frame["g_at"].dtype))
         )
-        stamps = read_times(text, entry.times, clock=clock)
+        stamps = Stamps(text) if text.dtype == TIME else read_times(text, entry.times, clock=clock)
         tally.zone += stamps.zone_assumed
         tally.year += stamps.year_assumed
         new["at"] = pl.coalesce("at", stamps.at.alias("g_time")) if missing < len(frame) else stamps.at.alias("at")
@@ -129,7 +129,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if "g_status" in have:
         new["status"] = pl.coalesce(pl.lit(_statuses(frame["g_status"])), "status")
     if "g_latency" in have:
-        new["latency_ms"] = pl.coalesce(pl.lit(_milliseconds(frame["g_latency"], entry.latency)), "latency_ms")
+        new["latency_ms"] = pl.coalesce(pl.lit(milliseconds(frame["g_latency"], entry.latency)), "latency_ms")
     if "g_exit_code" in have:
         new["exit_code"] = pl.coalesce(pl.col("g_exit_code").cast(pl.Int64, strict=False), "exit_code")
     if "g_fields" in have:
@@ -145,7 +145,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     elif "g_part" in have:
         frame = frame.with_columns((pl.col("g_part") == "P").alias("part"))
     if entry.kind == "json":
-        frame = frame.with_columns(_fallback_message(pl.col("message")).alias("message"))
+        frame = frame.with_columns(_fallback_message(frame).alias("message"))
     first = (frame["chain"] == "").all()
     chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
     return frame.with_columns(
@@ -210,12 +210,16 @@ def _with_reason(text: pl.Expr, have: set[str]) -> pl.Expr:
     )
 
 
-def _fallback_message(text: pl.Expr) -> pl.Expr:
-    """What stands in for a message that an entry does not have: the request, else nothing."""
-    request = pl.concat_str(pl.col("method"), pl.col("route"), pl.col("status"), separator=" ", ignore_nulls=True)
-    return (
-        pl.when(text.is_null() | ((text == "") & (pl.col("kind") != "app"))).then(request).otherwise(text).fill_null("")
-    )
+def _fallback_message(frame: pl.DataFrame) -> pl.Series:
+    """The messages, with what stands in for one that an entry does not have: the request, else nothing."""
+    text = frame["message"]
+    bare = (frame["kind"] != "app") & (text == "") if (text == "").any() else text.is_null()
+    rows = (bare | text.is_null()).arg_true()
+    if not len(rows):
+        return text
+    parts = frame.select(pl.col("method", "route", "status").gather(rows))
+    request = parts.select(pl.concat_str("method", "route", "status", separator=" ", ignore_nulls=True)).to_series()
+    return text.scatter(rows, request)
 
 
 def _names(given: pl.Series, entry: Format, name: str) -> pl.Series:
@@ -265,8 +269,10 @@ def _statuses(texts: pl.Series) -> pl.Series:
     return numbers.zip_with(numbers.is_between(100, 599).fill_null(True), pl.Series([None], dtype=pl.Int64))
 
 
-def _milliseconds(texts: pl.Series, unit: str) -> pl.Series:
-    """Durations as milliseconds; `unit` is that of numbers which name none."""
+def milliseconds(texts: pl.Series, unit: str) -> pl.Series:
+    """Durations as milliseconds; `unit` is that of texts which name none."""
+    if texts.dtype == pl.Float64:
+        return texts
     numbers = texts.cast(pl.Float64, strict=False) * UNITS_MS[unit]
     if numbers.null_count() == texts.null_count():
         return numbers

@@ -15,6 +15,8 @@ import polars as pl
 from triage.intake.cutting import Cutting, Keys, Tree, cutting_of, tree_of
 from triage.intake.exports import as_text
 from triage.intake.formats import Format, Place
+from triage.intake.times import ISO
+from triage.schema import TIME
 
 Reader = Callable[[Sequence[Any]], list[Any]]  # objects to one value of each
 
@@ -89,13 +91,19 @@ def typed_decoder(entry: Format) -> Typed:
         fields[column.partition("#")[0]].append((column, spot))
     used = Counter(spot.path for spots in fields.values() for _, spot in spots)
     wanted = {spot.path for name in _NUMBERS for _, spot in fields.get(name, ()) if spot.sure and used[spot.path] == 1}
+    times = (
+        []
+        if entry.times and ISO[0] not in entry.times
+        else [p.keys for p in entry.fields.get("at", ()) if not p.extract]
+    )
+    times = [keys for keys in times if used[".".join(keys)] == 1]
     asked = [*(path.keys for path in paths.values()), *((key,) for key in entry.keys if not tree[key])]
     return Typed(
         entry,
         msgspec.json.Decoder(model, strict=False),
         tuple(Spot(key, 0, readers[key,]) for key in entry.keys),
         tuple(nodes),
-        tree_of(asked, strict=True, numbers=[keys for keys in asked if ".".join(keys) in wanted]),
+        tree_of(asked, strict=True, numbers=[keys for keys in asked if ".".join(keys) in wanted], times=times),
         frozenset(wanted),
         {name: tuple(spots) for name, spots in fields.items()},
     )
@@ -136,7 +144,12 @@ class _Values:
         if isinstance(self.values, str):
             size = count if self.rows is None else len(self.rows)
             return pl.Series([self.values], dtype=dtype).new_from_index(0, size)
+        if self.values.dtype == TIME and dtype == pl.String:
+            return self.values.dt.strftime(STAMP)
         return self.values if self.values.dtype == dtype else self.values.cast(dtype)
+
+
+STAMP = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
 
 class Bodies(Protocol):
@@ -264,7 +277,10 @@ class TypedEntries:
         ):
             return pl.Series([text], dtype=pl.String).new_from_index(0, sum(sizes))
         number = number and all(isinstance(part.values, pl.Series) and part.values.dtype == pl.Int64 for part in some)
-        dtype = pl.Int64() if number else pl.String()
+        timed = all(
+            isinstance(part.values, pl.Series) and part.values.dtype == TIME for part in parts if part is not None
+        )
+        dtype = pl.Int64() if number else TIME if timed and len(some) == len(parts) else pl.String()
         values = pl.concat([p.series(size, dtype) for p, size in zip(parts, sizes, strict=True) if p is not None])
         key = some[0].node, tuple(part is not None for part in parts)
         if key not in places_of:
