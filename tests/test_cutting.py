@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from triage.engine import analyze
 from triage.intake import cutting as compiled
 from triage.intake.cutting import CUTTER, Cutting, tree_of
 from triage.intake.decode import empty_rows
@@ -19,7 +21,9 @@ from triage.intake.times import Clock
 from triage.intake.truncated import Cuts
 from triage.intake.typedrows import Typed, typed_decoder
 from triage.options import catalog_of
+from triage.rendering import render
 
+SAMPLES = Path(__file__).parent.parent / "sample_logs"
 GCP = catalog_of(None)["gcp"]
 TYPED = typed_decoder(GCP)
 FORMATS = catalog_of(None).json
@@ -207,3 +211,10 @@ def test_what_is_cut_is_what_was_asked_for() -> None:
     assert {keys: v.to_list() if isinstance(v, pl.Series) else v for keys, v in said.items()} == assert_cut
     assert [found.keys[n] for n in found.shapes] == [("a", "b"), ("b",), ("b", "a")]
     assert cutting.raw(7) == b'{"b":{"c":2,"a":true}}'
+
+
+@pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.iterdir() if path.is_dir()))
+def test_a_report_is_the_same_without_the_compiled_part(sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = render(analyze(SAMPLES / sample), "json")
+    monkeypatch.setattr(compiled, "CUTTER", None)
+    assert render(analyze(SAMPLES / sample), "json") == cut
