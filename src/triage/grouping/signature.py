@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -113,6 +113,10 @@ def message_id(template: str) -> str:
     return failure_id("message", None, template)
 
 
+def _exception_id(exception: str | None, template: str) -> str:
+    return failure_id("exception", exception, template)
+
+
 def message_signature(template: str) -> str:
     """The signature of records without a traceback whose masked message is this."""
     return _signature("message", template)
@@ -137,17 +141,17 @@ def sign(
         if every
         else find_failing(events, marks=marks, dirs=dirs)
     )
-    rows = events.filter(matters).select("message", "stack", "kind", "status", "level")
-    if rows.is_empty():
+    if not matters.any():
         return conform(events, SIGNED), empty(NODES)
-    distinct = rows.select("message", "stack", _http().alias("http")).unique()
-    signed, nodes = _sign_distinct(distinct, dirs)
-    values = rows.select("message", "stack", _http().alias("http")).join(
-        signed, on=["message", "stack", "http"], how="left", nulls_equal=True, maintain_order="left"
-    )
-    place = pl.DataFrame({"m": matters}).select(pl.when("m").then(pl.col("m").cast(pl.Int64).cum_sum() - 1)).to_series()
-    names = [n for n in SIGNED if n not in EVENTS]
-    return conform(events.with_columns(values[n].gather(place).alias(n) for n in names), SIGNED), nodes
+    # a request is its status, whatever it says
+    rows = events.filter(matters).select("message", "stack", _http().alias("http"))
+    rows = rows.with_columns(message=pl.when(pl.col("http").is_null()).then("message"))
+    signed, nodes = _sign_distinct(rows.unique(), dirs)
+    values = rows.join(signed, on=rows.columns, how="left", nulls_equal=True, maintain_order="left").drop(rows.columns)
+    if not matters.all():
+        place = pl.when("m").then(pl.col("m").cum_sum().cast(pl.Int64) - 1)
+        values = values.select(pl.all().gather(matters.rename("m").to_frame().select(place).to_series()))
+    return conform(events.hstack(values), SIGNED), nodes
 
 
 def explain(event: Mapping[str, Any]) -> list[Part]:
@@ -264,7 +268,7 @@ def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:
 def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Signed columns for distinct (message, stack, http)."""
     stacks, links = _sign_stacks(distinct["stack"].drop_nulls().unique().sort(), dirs)
-    table = distinct.with_columns(_own_text().alias("head")).join(stacks, on="stack", how="left")
+    table = distinct.with_columns(_own_texts(distinct)).join(stacks, on="stack", how="left")
     table = table.with_columns(
         pl.col("head").str.replace_all(r"\s+", " ").str.replace(_LEAD, "").alias("flat"),
         pl.col("causes").list.len().fill_null(0).gt(0).alias("raised"),
@@ -282,16 +286,17 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
     table = table.with_columns(head=pl.coalesce(own, pl.col("stack").str.strip_chars()).str.head(_EXAMPLE))
 
     heads = table.filter(~pl.col("headline") & pl.col("http").is_null()).select("head").unique()
-    heads = heads.with_columns(_template(heads["head"], dirs).alias("said"))
     heads = heads.with_columns(pl.col("head").str.extract_groups(_HEADLINE).alias("g"))
     heads = heads.with_columns(
         pl.col("g").struct.field("type").alias("type"),
         pl.col("g").struct.field("message").fill_null("").str.strip_chars().alias("text"),
     ).drop("g")
-    heads = heads.with_columns(_template(heads["text"], dirs).alias("text_template"))
+    # both at once: every mask has a price of its own
+    said = _template(pl.concat([heads["head"], heads["text"]]), dirs)
+    heads = heads.with_columns(said.head(heads.height).alias("said"), said.tail(heads.height).alias("text_template"))
     heads = heads.with_columns(
-        _ids(heads, "message", None, "said").alias("said_id"),
-        _ids(heads, "exception", "type", "text_template").alias("type_id"),
+        _ids(heads, message_id, "said").alias("said_id"),
+        _ids(heads, _exception_id, "type", "text_template").alias("type_id"),
     )
     table = table.join(heads, on="head", how="left")
 
@@ -314,44 +319,33 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
         links=pl.when(status).then(nothing).otherwise(pl.col("links").fill_null(nothing)),
         bare=bare & ~status,
     )
-    signature = pl.Series(
-        "signature",
-        [
-            key if key is not None else _signature(*parts)
-            for key, *parts in table.select(
-                pl.when(pl.col("http").is_null()).then("signature"),
-                pl.when(status).then(pl.lit("http")).when("bare").then(pl.col("type")).otherwise(pl.lit("message")),
-                pl.when("bare").then("text_template").otherwise("template"),
-            ).iter_rows()
-        ],
-        dtype=pl.String(),
+    said = table.select(
+        key=pl.when(pl.col("http").is_null()).then("signature"),
+        what=pl.when(status).then(pl.lit("http")).when("bare").then(pl.col("type")).otherwise(pl.lit("message")),
+        text=pl.when("bare").then("text_template").otherwise("template").fill_null(""),
     )
-    nodes = pl.concat(
-        [
-            links.select(NODES.keys()),
-            table.filter(pl.col("failure").is_not_null()).select(
-                pl.col("failure").alias("id"),
-                pl.lit("message").alias("kind"),
-                pl.lit(None, pl.String()).alias("exception"),
-                pl.col("head").str.strip_chars().alias("message"),
-                pl.col("said").alias("template"),
-                pl.lit(None, pl.String()).alias("frame"),
-                nothing.alias("frames"),
-            ),
-            table.filter("bare").select(
-                pl.col("type_id").alias("id"),
-                pl.lit("exception").alias("kind"),
-                pl.col("type").alias("exception"),
-                pl.col("text").alias("message"),
-                pl.col("text_template").alias("template"),
-                pl.lit(None, pl.String()).alias("frame"),
-                nothing.alias("frames"),
-            ),
-        ]
-    )
+    made = _ids(said, _signature, "what", "text")
+    signature = said["key"].zip_with(said["key"].is_not_null(), made).alias("signature")
+    # few ids stand for many texts: the smallest of each is its example
+    told = table.filter(pl.col("failure").is_not_null()).group_by(id="failure").agg(
+        kind=pl.lit("message"), exception=pl.lit(None, pl.String()), message=pl.col("head").str.strip_chars().min(),
+        template=pl.col("said").first(), frame=pl.lit(None, pl.String()), frames=nothing,
+    )  # fmt: skip
+    bare_ones = table.filter("bare").group_by(id="type_id").agg(
+        kind=pl.lit("exception"), exception=pl.col("type").first(), message=pl.col("text").min(),
+        template=pl.col("text_template").first(), frame=pl.lit(None, pl.String()), frames=nothing,
+    )  # fmt: skip
+    nodes = pl.concat([links.select(NODES.keys()), conform(told, NODES), conform(bare_ones, NODES)])
     names = [n for n in SIGNED if n not in EVENTS and n != "signature"]
     table = steer(table.with_columns(signature), dirs, _signature)
     return table.select("message", "stack", "http", *names, "signature"), _smallest(nodes)
+
+
+def _own_texts(rows: pl.DataFrame) -> pl.Series:
+    """The `head` of every row: its message without the traceback that it may hold."""
+    heads = rows["message"].fill_null("").str.strip_chars().alias("head")
+    at = rows["stack"].is_not_null().arg_true()
+    return heads.scatter(at, rows[at].select(_own_text()).to_series()) if len(at) else heads
 
 
 def _own_text() -> pl.Expr:
@@ -363,9 +357,13 @@ def _own_text() -> pl.Expr:
     return pl.when(opens.is_not_null() & at_line_start).then(before).otherwise(message).str.strip_chars()
 
 
-def _ids(frame: pl.DataFrame, kind: str, exception: str | None, template: str) -> pl.Series:
-    types: Iterable[str | None] = frame[exception] if exception else (None for _ in range(frame.height))
-    return pl.Series([failure_id(kind, t, x) for t, x in zip(types, frame[template], strict=True)], dtype=pl.String())
+def _ids(frame: pl.DataFrame, of: Callable[..., str], *columns: str) -> pl.Series:
+    """What `of` makes of these columns, asked once for rows that are equal there."""
+    distinct = frame.select(columns).unique()
+    ids = pl.Series("id", [of(*row) for row in distinct.iter_rows()], dtype=pl.String())
+    return frame.select(columns).join(
+        distinct.with_columns(ids), on=list(columns), how="left", nulls_equal=True, maintain_order="left"
+    )["id"]
 
 
 def _smallest(nodes: pl.DataFrame) -> pl.DataFrame:
@@ -478,7 +476,7 @@ def _sign_new(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.Data
         message=pl.coalesce("text", pl.col("stack").str.slice(pl.col("offset"), pl.col("length"))).str.head(_EXAMPLE)
     )
     long = long.with_columns(_template(long["message"], dirs).alias("template"))
-    long = long.with_columns(_ids(long, "exception", "type", "template").alias("id"))
+    long = long.with_columns(_ids(long, _exception_id, "type", "template").alias("id"))
     flat = pl.col("message").str.replace_all(r"\s+", " ")
     titled = pl.col("type") + pl.when(flat.eq("")).then(pl.lit("")).otherwise(": " + flat)
     title = pl.col("type") + pl.when(pl.col("template").eq("")).then(pl.lit("")).otherwise(": " + pl.col("template"))
