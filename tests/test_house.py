@@ -19,6 +19,7 @@ LAYERS = (
     "schema",
     "packs",
     "locating",
+    "coding",
     "intake",
     "grouping",
     "summary",

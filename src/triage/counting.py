@@ -171,14 +171,16 @@ def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> 
     )
 
 
-def _cut(counted: Counted) -> Iterator[Counted]:
-    """What the batch holds of loud events, in pieces of no more than _LOUD."""
-    for start in range(0, counted.loud.height, _LOUD):
-        mine = counted.marks.filter(pl.col("row").is_between(start, start + _LOUD, closed="left"))
+def _cut(counted: Counted, room: int) -> Iterator[Counted]:
+    """What the batch holds of loud events, in pieces: one of no more than `room`, then of no more than _LOUD."""
+    start, size = 0, room or _LOUD
+    while start < counted.loud.height:
+        mine = counted.marks.filter(pl.col("row").is_between(start, start + size, closed="left"))
         yield Counted(
-            counted.loud.slice(start, _LOUD), mine.with_columns(pl.col("row") - start),
+            counted.loud.slice(start, size), mine.with_columns(pl.col("row") - start),
             counted.quiet.clear(), counted.intake.clear(), 0, 0,
         )  # fmt: skip
+        start, size = start + size, _LOUD
 
 
 @dataclass(slots=True)
@@ -225,10 +227,10 @@ class Gathering:
         quiet.add(replace(counted, loud=counted.loud.clear(), marks=counted.marks.clear()))
         if quiet.events >= _ROWS or len(quiet.batches) >= _BATCHES:
             yield quiet.summary()
-        for piece in _cut(counted):
-            if (loud.events and loud.events + piece.loud.height > _LOUD) or len(loud.batches) >= _BATCHES:
-                yield loud.summary()
+        for piece in _cut(counted, _LOUD - loud.events):
             loud.add(piece)
+            if loud.events >= _LOUD or len(loud.batches) >= _BATCHES:
+                yield loud.summary()
 
     def rest(self) -> Iterator[Summary]:
         """The summary of what waits, two where that is much."""

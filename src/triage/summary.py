@@ -7,17 +7,19 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
+from triage.coding import CLASS, Coded, code
 from triage.errors import TriageError
 from triage.grouping.crowding import MOST_IDS, thin_out
 from triage.grouping.marks import mark
-from triage.grouping.masks import route_template
+from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, LEVELS, NODES, QUIET, TIME, conform, empty
+from triage.schema import KIND, LEVEL, NODES, QUIET, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
@@ -86,7 +88,10 @@ class Table:
 
     def coarsen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
         """Rows with the finest buckets, of at least `width` microseconds, that leave no more rows than allowed."""
-        rows = self.fold(rows.with_columns(_wider(width)))
+        return self.widen(self.fold(rows.with_columns(_wider(width))), width)
+
+    def widen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
+        """The same for rows as `fold` gives them, with buckets of that width."""
         wider = self._width(rows, width)
         return (self.fold(rows.with_columns(_wider(wider))) if wider > width else rows), wider
 
@@ -346,7 +351,10 @@ class Summary:
         tables: dict[str, pl.DataFrame] = {}  # one after the other: all at once would double the memory of a large log
         for name, table in TABLES.items():
             filled = [s.tables[name] for s in parts if s.tables[name].height]
-            tables[name] = pl.concat(filled) if filled else empty(table.schema)
+            if not filled:
+                tables[name] = _none(name)
+                continue
+            tables[name] = pl.concat(filled)
             if table.bucket_rows:
                 tables[name], widths[name] = table.coarsen(tables[name], widths[name])
             else:
@@ -398,12 +406,17 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
     tables: dict[str, pl.DataFrame] = {}
     final: dict[str, int] = {}
     for name, table in TABLES.items():
-        tables[name] = folded[name] if name in folded else empty(table.schema)
+        tables[name] = folded[name] if name in folded else _none(name)
         if table.bucket_rows:
             final[name] = widths.get(name, table.finest)
-            if tables[name].height > table.bucket_rows:
-                tables[name], final[name] = table.coarsen(tables[name], final[name])
+            tables[name], final[name] = table.widen(tables[name], final[name])
     return Summary(_thinned(tables), final)
+
+
+@cache
+def _none(name: str) -> pl.DataFrame:
+    """The table without rows."""
+    return empty(TABLES[name].schema)
 
 
 def _thinned(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -442,22 +455,34 @@ def _tabulate(
     """Rows for every table that has some, not yet folded; those of the volume in buckets of `width` microseconds."""
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
-    out["sources"] = _sources(events, intake, disorder, undated)
+    coded = code(events.select("source", "service", "deployment", "level", "at", "bucket", "lines"), _PLACE)
+    seen = coded.name(coded.rows.lazy().group_by(coded.keys).agg(**_SEEN).collect())
+    out["sources"] = _sources(seen, intake, disorder, undated)
+    if seen["deployment"].null_count() < seen.height:
+        out["revisions"] = seen.lazy().drop_nulls("deployment").with_columns(count="records")
     if intake["notices"].list.len().sum():
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
-    out["volume"] = _volume(events, signed, width)
+    out["volume"] = _volume(coded, signed, width)
     placed = signed.lazy().with_row_index("row").with_columns(_bucket(TICK_US))
     hot, answers = _answered(placed.filter(failing).select(_HOT).collect())
     if answers.height:
         out["nodes"] = pl.concat([nodes, answers]).lazy()
     out |= _failures(hot, marks)
     out |= _requests(requests)
-    out |= _life(events, placed, marks)
+    out |= _life(placed, marks)
     return out
 
 
 _ONE = pl.lit(1, INT)
+_PLACE = ["source", "service", "deployment", "level"]
+_SEEN = {
+    "records": pl.len().cast(INT),
+    "continuation": (pl.col("lines") - 1).clip(0).sum(),
+    "undated": pl.col("at").null_count().cast(INT),
+    "first": pl.col("at").min(),
+    "last": pl.col("at").max(),
+}
 # The columns that the tables of failures and of requests are made of: texts are looked up for examples only.
 _HOT = (
     "row", "source", "line", "at", "bucket", "level", "kind", "service", "instance", "trace", "status", "message", "stack",
@@ -479,55 +504,45 @@ def _answered(hot: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return rows, conform(named.with_columns(kind=pl.lit("http")), NODES)
 
 
-def _volume(events: pl.DataFrame, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
+def _volume(coded: Coded, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
     """Events of each service and level in buckets of `width` microseconds; those of no level that carry a stack are crashes.
 
     A key that is one number makes runs once it is sorted, which takes a fifth of the time of a group_by: events are nearly
     in order.
     """
     columns = list(TABLES["volume"].schema)
-    services = events["service"].unique()
-    many = max(1, len(services))
-    dated = events.drop_nulls("bucket") if len(services) <= _MANY_SERVICES else events.clear()
-    undated = events.filter(pl.col("bucket").is_null()) if len(services) <= _MANY_SERVICES else events
-    service = (
-        pl.lit(0, INT)
-        if len(services) < 2
-        else pl.col("service").replace_strict(services, pl.int_range(len(services), eager=True), return_dtype=INT)
-    )
-    level = pl.col("level").to_physical().cast(INT).fill_null(len(LEVELS))
-    key = (pl.col("bucket") // width * many + service) * (len(LEVELS) + 1) + level
-    where, what = pl.col("value") // (len(LEVELS) + 1), pl.col("value") % (len(LEVELS) + 1)
-    runs = dated.select(key.sort().rle().struct.unnest()).select(
-        service=pl.lit(services).gather(where % many),
-        level=pl.lit(pl.Series([*LEVELS, None], dtype=LEVEL)).gather(what),
-        bucket=where // many * width,
-        count=pl.col("len").cast(INT),
-        crashes=pl.lit(0, INT),
-    )
-    crashed = signed.filter(pl.col("stack").is_not_null() & pl.col("level").is_null())
+    rows = coded.rows.select(*coded.keys, "bucket")
+    counted = rows.clear().with_columns(count=_ONE)
+    if coded.classes is not None and 0 < coded.classes.height <= _MANY_CLASSES:
+        many = coded.classes.height
+        key = pl.col("bucket") // width * many + pl.col(CLASS)
+        runs = rows.drop_nulls().select(key.sort().rle().struct.unnest())
+        counted = runs.select(
+            (pl.col("value") % many).alias(CLASS),
+            (pl.col("value") // many * width).alias("bucket"),
+            count=pl.col("len").cast(INT),
+        )
+        rows = rows.filter(pl.col("bucket").is_null())
+    counted = coded.name(pl.concat([counted, rows.with_columns(count=_ONE)]))
+    crashed = signed.lazy().filter(pl.col("stack").is_not_null() & pl.col("level").is_null())
     crashed = crashed.with_columns(_bucket(RATE_US), count=pl.lit(0, INT), crashes=_ONE)
-    parts = (runs, undated.with_columns(count=_ONE, crashes=pl.lit(0, INT)), crashed)
-    return pl.concat(part.lazy().select(columns) for part in parts)
+    return pl.concat([counted.lazy().with_columns(crashes=pl.lit(0, INT)).select(columns), crashed.select(columns)])
 
 
-_MANY_SERVICES = 1_000  # so that key and bucket are one number of 64 bits, whatever the time
+_MANY_CLASSES = 1_000  # so that key and bucket are one number of 64 bits, whatever the time
 
 
-def _sources(events: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
+def _sources(seen: pl.DataFrame, intake: pl.DataFrame, disorder: int, undated: int | None) -> pl.LazyFrame:
     zero, untimed = pl.lit(0, INT), pl.lit(None, TIME)
     unsaid = {n: pl.lit(None, STR) for n in ("format", "why")}
     names = list(TABLES["sources"].schema)
     read = intake.lazy().with_columns(
         records=zero, continuation=zero, undated=zero, disorder=zero, first=untimed, last=untimed
     )
-    seen = events.lazy().group_by("source").agg(
-        records=pl.len().cast(INT), continuation=(pl.col("lines") - 1).clip(0).sum(), undated=pl.col("at").null_count().cast(INT),
-        first=pl.col("at").min(), last=pl.col("at").max(),
-    ).with_columns(bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, **unsaid)  # fmt: skip
-    parts = [read.select(names), seen.select(names)]
-    lent = 0 if undated is None else undated - events["at"].null_count()
-    told = events["source"].min() if events.height else intake["source"].min()
+    counted = seen.lazy().with_columns(bytes=zero, lines=zero, blank=zero, rejected=zero, disorder=zero, **unsaid)
+    parts = [read.select(names), counted.select(names)]
+    lent = 0 if undated is None else undated - seen["undated"].sum()
+    told = seen["source"].min() if seen.height else intake["source"].min()
     if (disorder or lent) and told is not None:
         more = pl.LazyFrame({"source": [told], "disorder": [disorder], "undated": [lent]})
         counts = dict.fromkeys(("bytes", "lines", "blank", "rejected", "records", "continuation"), zero)
@@ -612,11 +627,14 @@ def _examples(hot: pl.DataFrame, each: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
-    grouped = hot.lazy().drop_nulls("signature").with_columns(count=_ONE, first="at", last="at")
+    grouped = hot.lazy().drop_nulls("signature")
+    keys = ("signature", "level", "service", "instance", "exception", "template")
+    told = {"count": pl.len().cast(INT), "first": pl.col("at").min(), "last": pl.col("at").max(), "message": pl.col("message").min()}  # fmt: skip
+    rows = grouped.group_by(keys).agg(**told).collect().lazy()
     return {
-        "clusters": grouped,
-        "groups": grouped,
-        "rhythm": grouped.drop_nulls("bucket").with_columns(_bucket(RATE_US)),
+        "clusters": rows,
+        "groups": rows,
+        "rhythm": grouped.drop_nulls("bucket").with_columns(_bucket(RATE_US), count=_ONE),
     }
 
 
@@ -624,41 +642,52 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     if not requests.height:
         return {}
     ms = pl.col("latency_ms")
-    timed = {"timed": ms.count().cast(INT), "total_us": (ms * 1000).round().cast(INT).sum()}
     step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
-    requests = requests.with_columns(route_template(requests["route"]), step)
-    seen = (
-        requests.lazy()
-        .group_by("kind", "format", "service", "method", "route", "status", "step")
-        .agg(count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max())
-        .collect()
+    us = (ms * 1000).round().cast(INT).alias("us")
+    coded = _by_route(requests.with_columns(step, us, answer="status"))
+    rows = coded.rows.lazy()
+    timed = {"timed": ms.count().cast(INT), "total_us": pl.col("us").sum()}
+    counted = rows.group_by(*coded.keys, "step").agg(
+        count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max()
     )
-    failed = (pl.col("status") >= 500).cast(INT)
-    moments = requests.lazy().drop_nulls("bucket").select(
-        "kind", "service", "bucket", requests=_ONE, failed=failed, timed=ms.is_not_null().cast(INT),
-        total_us=(ms * 1000).round().cast(INT),
-    )  # fmt: skip
-    out = {"requests": seen.lazy(), "latency": seen.lazy().drop_nulls("step"), "traffic": moments}
-    return out | _pace(requests.drop_nulls("bucket"))
-
-
-def _pace(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
-    """Answers by how long they took, and requests that were refused, in stretches of time."""
+    dated = rows.drop_nulls("bucket")
+    failed = (pl.col("answer") >= 500).sum().cast(INT)
+    wide = dated.with_columns(pl.col("bucket") // PACE_US * PACE_US, band=pl.col("step") // BAND)
     told = {"count": pl.len().cast(INT), "line": pl.col("line").min(), "first": pl.col("at").min(), "last": pl.col("at").max()}  # fmt: skip
-    place = ["kind", "source", "service"]
-    wide = requests.lazy().with_columns(pl.col("bucket") // PACE_US * PACE_US)
-    answered = wide.filter(pl.col("status") < 400).with_columns(band=pl.col("step") // BAND)
-    routes = answered.group_by(*place, "method", "route", "band", "bucket").agg(**told).collect()
-    refused = wide.filter(pl.col("status").is_between(400, 499)).with_columns(count=_ONE, first="at", last="at")
-    return {"route_pace": routes.lazy(), "pace": routes.lazy(), "refused": refused}
+    plans = (
+        counted,
+        dated.group_by(*coded.keys, "bucket").agg(requests=pl.len().cast(INT), failed=failed, **timed),
+        # answers by how long they took, and requests that were refused, in stretches of time
+        wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
+        wide.filter(pl.col("answer").is_between(400, 499)).group_by(*coded.keys, "bucket").agg(**told),
+    )
+    seen, moments, paces, refused = (coded.name(rows).lazy() for rows in pl.collect_all(plans))
+    return {
+        "requests": seen,
+        "latency": seen.drop_nulls("step"),
+        "traffic": moments,
+        "route_pace": paces,
+        "pace": paces,
+        "refused": refused,
+    }
 
 
-def _life(events: pl.DataFrame, placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
+_ASKED = ["kind", "source", "format", "service", "method", "status"]
+
+
+def _by_route(requests: pl.DataFrame) -> Coded:
+    """The requests by what they have in common, of their routes the templates."""
+    routes = code(requests.select(merge_routes(requests["route"])), ["route"])
+    if routes.classes is None:
+        return code(requests.with_columns(route_template(requests["route"])), [*_ASKED, "route"])
+    templates = code(routes.classes.select(route_template(routes.classes["route"])), ["route"], few=0)
+    places = templates.rows.select(pl.col(CLASS).gather(routes.rows[CLASS]))
+    return code(requests.drop("route"), _ASKED, known=Coded(places, templates.classes))
+
+
+def _life(placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     """Starts, stops, exits, deploys: what the lines say of the processes themselves."""
     out: dict[str, pl.LazyFrame] = {}
-    if events["deployment"].null_count() < events.height:
-        deployed = events.lazy().drop_nulls("deployment").select("service", "deployment", first="at", last="at")
-        out["revisions"] = deployed.with_columns(count=_ONE)
     if not marks.height:
         return out
     place = placed.select(

@@ -27,8 +27,8 @@ def main() -> None:
     # Tables here are small: more threads wait for each other and more arenas hold memory, measured at 8 % of the time and
     # 50 MB. Polars asks for both once, when it is imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1")
-    gc.set_threshold(100_000)  # what is decoded are many objects and no cycles: to look for them more often costs 3 %
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:30000,muzzy_decay_ms:30000")
+    gc.set_threshold(1_000_000)  # what is decoded are many objects and no cycles: to look for them more often costs 3 %
     sys.exit(run(sys.argv[1:]))
 
 

@@ -92,6 +92,11 @@ def route_template(paths: pl.Series) -> pl.Series:
     return _look_up(paths, distinct, _look_up(plain, left, _replace(left, _ROUTE[_ROUTE_PLAIN:])))
 
 
+def merge_routes(paths: pl.Series) -> pl.Series:
+    """Paths with the templates that these have, where most are different: then a number at their end is another one."""
+    return paths.str.replace(r"/[0-9]+$", "/0") if paths.head(_TRIED).n_unique() > _MANY else paths
+
+
 def _replace(texts: pl.Series, rules: Iterable[tuple[str, str]]) -> pl.Series:
     for pattern, replacement in rules:
         texts = texts.str.replace_all(pattern, replacement)
@@ -110,6 +115,7 @@ def check_regex(pattern: str, what: str) -> None:
         ) from None
 
 
+_TRIED, _MANY = 2_000, 200  # paths that are looked at, and how many different ones are many
 _ROUTE_PLAIN = 4  # after so many of them most paths that differ in a number are one
 # Slashes are doubled first, so that neighbouring segments do not share one: no pattern can look ahead.
 _ROUTE = (

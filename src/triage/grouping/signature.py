@@ -319,13 +319,13 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
         links=pl.when(status).then(nothing).otherwise(pl.col("links").fill_null(nothing)),
         bare=bare & ~status,
     )
-    said = table.select(
+    parts = table.select(
         key=pl.when(pl.col("http").is_null()).then("signature"),
         what=pl.when(status).then(pl.lit("http")).when("bare").then(pl.col("type")).otherwise(pl.lit("message")),
         text=pl.when("bare").then("text_template").otherwise("template").fill_null(""),
     )
-    made = _ids(said, _signature, "what", "text")
-    signature = said["key"].zip_with(said["key"].is_not_null(), made).alias("signature")
+    given = parts["key"]
+    signature = given.zip_with(given.is_not_null(), _ids(parts, _signature, "what", "text")).alias("signature")
     # few ids stand for many texts: the smallest of each is its example
     told = table.filter(pl.col("failure").is_not_null()).group_by(id="failure").agg(
         kind=pl.lit("message"), exception=pl.lit(None, pl.String()), message=pl.col("head").str.strip_chars().min(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -197,14 +197,31 @@ def _read_language(path: Path, pack: Mapping[str, Any]) -> Language:
         order=int(pack.get("order", 50)),
         marks=_compile(path, "marks", "|".join(f"(?:{m})" for m in marks), re.MULTILINE),
         lines={kind: _checked(path, f"lines.{kind}", _strings(path, lines, kind)) for kind in lines},
-        rules={key: tuple(_compile(path, key, p) for p in _strings(path, parse, key)) for key in _PARSE},
-        places={key: _union(path, key, _strings(path, pack, key)) for key in _LIBRARY},
+        rules=_compiled(path, _PARSE, lambda key: tuple(_compile(path, key, p) for p in _strings(path, parse, key))),
+        places=_compiled(path, _LIBRARY, lambda key: _union(path, key, _strings(path, pack, key))),
         newest_first=parse.get("order", "newest_first") == "newest_first",
         last_is_root=parse.get("exceptions", "first") == "last",
         inline_cause=parse.get("inline_cause"),
         anonymous=parse.get("anonymous"),
         samples=tuple(samples),
     )
+
+
+class _WhenAsked(dict[str, Any]):
+    """Patterns by key, compiled when they are asked for: a log holds tracebacks of few languages."""
+
+    def __init__(self, compiled: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._compiled = compiled
+
+    def __missing__(self, key: str) -> Any:
+        made = self[key] = self._compiled(key)
+        return made
+
+
+def _compiled(path: Path, keys: Iterable[str], compiled: Callable[[str], Any]) -> Mapping[str, Any]:
+    """The patterns of these keys; those of users at once, so that they learn of what is wrong."""
+    return _WhenAsked(compiled) if is_ours(path) else {key: compiled(key) for key in keys}
 
 
 def _mapping(path: Path, pack: Mapping[str, Any], key: str) -> Mapping[str, Any]:
