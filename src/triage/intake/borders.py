@@ -47,6 +47,8 @@ class Opening:
         looked = rows.select(key=STREAM, bare=BARE, complete=COMPLETE)
         streams = set(looked["key"].unique().to_list())
         new = streams - self._begun
+        if idle := new & self._touched - self._open:  # streams that held nothing but records of their own so far
+            new -= idle - set(looked.filter(~pl.col("complete"))["key"].unique().to_list())
         passing, aside = self._put_aside(rows, looked, new) if new else (rows, None)
         bare = looked.select(pl.col("bare") & ~pl.col("complete")).to_series()
         if bare.any():
