@@ -87,9 +87,25 @@ def mask(texts: pl.Series, *, dirs: tuple[Path, ...] | None = None) -> pl.Series
 def route_template(paths: pl.Series) -> pl.Series:
     """Paths with the segments that are ids as {id}; host, query and fragment dropped; same length, name and order."""
     distinct = paths.drop_nulls().unique()
+    if len(distinct) > _MANY:
+        return _look_up(paths, distinct, _route_templates(distinct))
+    new = pl.Series([path for path in distinct if path not in _TEMPLATES], dtype=pl.String)
+    if len(_TEMPLATES) + len(new) > _KEPT:
+        _TEMPLATES.clear()
+        new = distinct
+    if len(new):
+        _TEMPLATES.update(zip(new, _route_templates(new), strict=True))
+    return _look_up(paths, distinct, pl.Series([_TEMPLATES[path] for path in distinct], dtype=pl.String))
+
+
+_TEMPLATES: dict[str, str] = {}  # of paths that came before, in this process: the same few come in every batch
+_KEPT = 4_096
+
+
+def _route_templates(distinct: pl.Series) -> pl.Series:
     plain = _replace(distinct, _ROUTE[:_ROUTE_PLAIN])
     left = plain.unique()
-    return _look_up(paths, distinct, _look_up(plain, left, _replace(left, _ROUTE[_ROUTE_PLAIN:])))
+    return _look_up(plain, left, _replace(left, _ROUTE[_ROUTE_PLAIN:]))
 
 
 def merge_routes(paths: pl.Series) -> pl.Series:
