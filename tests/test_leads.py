@@ -48,7 +48,7 @@ def rows_of(lines: list[str], *, tally: Tally) -> pl.DataFrame:
     frame = pl.DataFrame({"message": lines}, schema={"message": pl.String}).with_row_index("i")
     number = pl.col("i").cast(pl.Int64)
     work = blank_rows(frame.select("message", i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
-    return read_texts(work, Layers(catalog(), (), catalog().json), CLOCK, tally, last=True).rows
+    return read_texts(work, Layers(catalog(), catalog().text, catalog().json), CLOCK, tally, last=True).rows
 
 
 stamped = st.builds(
@@ -76,6 +76,19 @@ def test_a_cut_header_is_read_as_its_whole_regex_reads_it(
         patch.setattr(textrows, "read_leads", lambda *_args, **_named: None)
         assert cut.equals(rows_of(lines, tally=plain), null_equal=True)
     assert tally == plain
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+@pytest.mark.parametrize("every", [1, 30])
+def test_all_headers_behind_all_stamps_are_read_alike(stamp: str, every: int) -> None:
+    for behind in BEHIND:
+        lines = [stamp.format(s=n // every % 60, f=n * 37 % 1000) + behind for n in range(80)]
+        tally, plain = Tally(), Tally()
+        cut = rows_of(lines, tally=tally)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(textrows, "read_leads", lambda *_args, **_named: None)
+            assert cut.equals(rows_of(lines, tally=plain), null_equal=True), behind
+        assert tally == plain
 
 
 def test_what_a_pattern_must_look_like_to_be_cut() -> None:

@@ -48,8 +48,11 @@ class Leads:
     def groups(self, entry: Format) -> tuple[pl.DataFrame, pl.Series] | None:
         """What the pattern of a format finds in the texts with a stamp of the shape, as the regex of the whole pattern does,
         `g_head` without the stamp; and which texts it reads. None where the pattern does not begin with a stamp."""
-        rest = behind_stamp(entry.pattern, dotted=entry.message == "group")
-        if rest is None or (self.at is not None and entry.times != self.times):
+        found = behind_stamp(entry.pattern, dotted=entry.message == "group")
+        if found is None or (self.at is not None and entry.times != self.times):
+            return None
+        rest, comma = found
+        if self.tail.endswith(",") and not comma:
             return None
         groups = self.behind.str.extract_groups(f"^(?P<g_head>{re.escape(self.tail)}{rest})").struct.unnest()
         hit = groups["g_head"].is_not_null()
@@ -135,15 +138,16 @@ def _regex_of(lead: str) -> str:
 
 
 @cache
-def behind_stamp(pattern: str, *, dotted: bool) -> str | None:
-    """The part of a format's pattern behind the stamp at its start; None where it does not begin with one and a blank."""
+def behind_stamp(pattern: str, *, dotted: bool) -> tuple[str, bool] | None:
+    """The part of a format's pattern behind the stamp at its start, and whether a comma may end that; None where the
+    pattern does not begin with a stamp and a blank."""
     for front in ("", expand("%{DRAIN}?")):  # that one begins with no digits of a date
         for stamp in ("%{STAMP}", "%{STAMP,}"):
             lead = f"{front}(?P<at>{expand(stamp)})"
             rest = pattern.removeprefix(lead)
             if rest != pattern and re.match(_BLANK, rest) and not _forks(pattern):
                 named = re.sub(r"\(\?P?<(\w+)>", r"(?P<g_\1>", rest)
-                return f"(?s:{named})" if dotted else named
+                return f"(?s:{named})" if dotted else named, "," in stamp
     return None
 
 
