@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from triage.engine import Options, summarize
 from triage.intake.stacks import parse_stack
-from triage.intake.traces import LINE_CAP, assemble
+from triage.intake.traces import _RECORD, LINE_CAP, _starts, assemble
 from triage.schema import EVENTS, INTAKE, ROWS, conform, empty
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -454,3 +454,10 @@ def test_a_folder_of_the_user_reaches_traces_masks_and_marks(tmp_path: Path) -> 
     plain = summarize([str(log)])
     assert "no cat today" in plain["groups"]["template"].to_list()
     assert "Bad" not in plain["groups"]["exception"].to_list()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="hiiiIIXXYPpfftobenqkxyvwmsBTEF", max_size=24))
+def test_what_starts_a_record_whatever_was_not_looked_at(letters: str) -> None:
+    found = _starts(pl.Series(list(letters), dtype=pl.String)).arg_true().to_list()
+    assert found == [match.start() for match in _RECORD.finditer(letters)]

@@ -291,7 +291,7 @@ def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _lines_frame(piece: Piece) -> pl.DataFrame:
     lines = _plain_lines(piece) if piece.lines else empty_rows().select("message")
-    number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64)
+    number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64, eager=True)
     return blank_rows(lines.select("message", i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
 
 

@@ -30,6 +30,7 @@ _STAMP_COMMA = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,](?:\d{1,9}(?:Z|[+-]\d\d
 MACROS = {
     "STAMP": _STAMP,
     "STAMP,": _STAMP_COMMA,
+    "DRAIN": r"(?:\d+ )?<\d{1,3}>1 ",  # what a syslog drain puts in front of a line
     "STAMPS": _STAMP + r"(?: (?:[+-]\d\d:?\d\d|UTC|GMT)\b)?",
     "LEVEL": (
         r"(?i-u:trace|debug\d?|info(?:rmation)?|notice|warn(?:ing)?|e(?:rr(?:or)?|merg(?:ency)?)|crit(?:ical)?|fatal|severe|verbose)"
@@ -85,6 +86,7 @@ class Format:
     groups: tuple[str, ...] = ()
     message: str = "rest"  # rest: what follows the pattern; all: the whole text; else: filled by the group `message`
     also: Mapping[str, str] = field(default_factory=dict)  # field -> regex with one group, searched in the whole text
+    usual: str = ""  # how what follows the header most often begins: its groups need not be searched then
     joins: tuple[str, str] | None = None  # a first line and the next one that are one record
     keys: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
@@ -245,6 +247,9 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         raise fail(f"unknown group {odd[0]!r}", f"known: {', '.join(FIELDS)}; end others with _")
     joins = content.get("joins")
     also = {k: expand(v) for k, v in content.get("also", {}).items()}
+    usual = expand(content.get("usual", ""))
+    if odd := [g for g in re.findall(r"\(\?P?<(\w+)>", usual) if g not in also]:
+        raise fail(f"usual: {odd[0]!r} is not among those of also")
     kinds = tuple(
         KindRule(
             str(k["kind"]),
@@ -259,6 +264,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         **also,
         **content.get("head", {}),
         **{f"kinds[{n}]": k.matches or "" for n, k in enumerate(kinds)},
+        "usual": usual,
     }
     if joins:
         regexes |= {"joins.first": joins["first"], "joins.next": joins["next"]}
@@ -282,6 +288,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         groups=tuple(g for g in groups if g in FIELDS),
         message="group" if "message" in groups or "inner" in groups else content.get("message", "rest"),
         also=also,
+        usual=usual,
         joins=(expand(joins["first"]), expand(joins["next"])) if joins else None,
         keys=tuple(content.get("keys", ())),
         any_of=tuple(content.get("any", ())),
@@ -353,6 +360,7 @@ class _Shape(TypedDict, total=False):
     known: list[str]
     pattern: str | list[str]
     also: dict[str, str | list[str]]
+    usual: str | list[str]
     joins: _Joins
     head: dict[str, str]
     fields: dict[str, list[Any]]

@@ -90,7 +90,9 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     frame = frame.with_columns(kind.alias("kind"), structured.alias("g_structured"))
     own = pl.col("kind") == "app"
 
-    if "g_at" in have and (missing := frame["at"].null_count()):
+    if "g_time" in have:
+        new["at"] = pl.col("g_time").alias("at")
+    elif "g_at" in have and (missing := frame["at"].null_count()):
         text = (
             frame["g_at"]
             if missing == len(frame)
@@ -108,7 +110,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
             level = pl.when(~mirrored).then(level)
         elif entry.transport_level == "journal" and "g_stream" in have:
             level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.col("g_level") == "6"))).then(level)
-        new["level"] = pl.coalesce(level, "level")
+        new["level"] = level if frame["level"].null_count() == len(frame) else pl.coalesce(level, "level")
     empty = {n for n in _NAMES if frame[n].null_count() == len(frame)}
     for name in ("service", "instance", "deployment"):
         if f"g_{name}" in have:
@@ -146,7 +148,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         frame = frame.with_columns((pl.col("g_part") == "P").alias("part"))
     if entry.kind == "json":
         frame = frame.with_columns(_fallback_message(frame).alias("message"))
-    first = (frame["chain"] == "").all()
+    first = not frame["chain"].str.len_bytes().sum()
     chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
     return frame.with_columns(
         (~own | pl.col("g_structured") | _opens(entry)).alias("header"),
@@ -175,7 +177,7 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
     elif "g_inner" in have:
         text = pl.col("g_inner")
     elif entry.kind == "text" and entry.message == "rest":
-        text = pl.col("message").str.strip_prefix(pl.col("g_head"))
+        text = pl.col("message").str.strip_prefix(pl.col("g_head")) if "g_head" in have else pl.col("message")
     else:
         text = pl.col("message")
     if "g_reason" in have:
@@ -227,8 +229,8 @@ def _names(given: pl.Series, entry: Format, name: str) -> pl.Series:
     if entry.kind == "text" and name == "service" and entry.header == "plain":
         return on_distinct(given, lambda names: _without_nil(names.str.replace(r"\[[0-9]+\]$", "")))
     sizes = given.str.len_bytes()
-    longest_nil = max(map(len, _NIL))
-    return given if (sizes > longest_nil).all() else on_distinct(given, _without_nil)
+    short = given.filter(sizes <= max(map(len, _NIL)))
+    return on_distinct(given, _without_nil) if short.unique().is_in(_NIL).any() else given
 
 
 def _without_nil(names: pl.Series) -> pl.Series:
@@ -248,14 +250,17 @@ def _unquoted(name: str) -> pl.Expr:
 
 def _paths(urls: pl.Series) -> pl.Series:
     """Paths of URLs, without scheme, host and query."""
-    if urls.str.contains("://", literal=True).any():
-        first = urls.drop_nulls()[0]
-        if found := re.match(_HOST, first):  # most often all are of one host
-            urls = urls.str.strip_prefix(found[0])
+    if urls.str.contains(r"[?#]|://").any():
         if urls.str.contains("://", literal=True).any():
-            urls = urls.str.replace(_HOST, "")
-    if urls.str.contains("?", literal=True).any() or urls.str.contains("#", literal=True).any():
-        urls = urls.str.replace(r"(?s)[?#].*$", "")
+            first = urls.drop_nulls()[0]
+            if found := re.match(_HOST, first):  # most often all are of one host
+                urls = urls.str.strip_prefix(found[0])
+            if urls.str.contains("://", literal=True).any():
+                urls = urls.str.replace(_HOST, "")
+        if urls.str.contains("[?#]").any():
+            urls = urls.str.replace(r"(?s)[?#].*$", "")
+    if urls.str.len_bytes().min() != 0:
+        return urls
     return urls.zip_with((urls != "").fill_null(True), pl.Series(["/"]))
 
 

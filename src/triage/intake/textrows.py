@@ -12,10 +12,14 @@ import polars as pl
 from triage.intake.exports import Entry
 from triage.intake.formats import Catalog, Format, anonymous
 from triage.intake.jsonrows import known_object, object_frames
+from triage.intake.leads import Leads, behind_stamp, read_leads
 from triage.intake.rows import WORK, Tally, fill
 from triage.intake.times import Clock
 
 DEPTH = 5  # layers that are unwrapped
+_LETTERED = re.compile(
+    r"\^(?:\(\?:[A-Za-z]+(?:\|[A-Za-z]+)*\)|\[A-Z\]|[A-Za-z])(?![?*{|])"
+)  # a regex for what begins with a letter
 ANSI = r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
 
 
@@ -118,6 +122,8 @@ def _unwrap_objects(
 ) -> list[pl.DataFrame]:
     """Frames of the rows whose text is a JSON entry, then the frame of all others."""
     text = frame["message"]
+    if not (text >= "{").any():  # far cheaper than to look at each
+        return [frame]
     looks = text.str.starts_with("{")
     if not looks.any() or (layers.forced is not None and layers.forced.kind == "text" and not layers.forced.unwraps):
         return [frame]
@@ -194,30 +200,95 @@ def _try(
 ) -> tuple[list[pl.DataFrame], pl.DataFrame]:
     """Frames of the rows that the formats read, one each, and the rows that none of them reads."""
     pieces: list[pl.DataFrame] = []
+    dated = frame.height - frame["at"].null_count()
+    cuts = dated in (0, frame.height)
+    leads: Leads | None = None
     for entry in formats:
         if frame.is_empty():
             break
-        groups = frame["message"].str.extract_groups(_compiled(entry)).struct.unnest()
-        hit = groups["g_head"].is_not_null()
-        count = hit.sum()
-        if not count:
-            continue
-        everything = count == len(frame)
-        found = frame.hstack(groups) if everything else frame.filter(hit).hstack(groups.filter(hit))
-        extra = [pl.col("message").str.extract(regex, 1).alias(f"g_{name}") for name, regex in entry.also.items()]
-        rules = [
-            pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}")
-            for n, rule in enumerate(entry.kinds)
-        ]
-        pieces.append(fill(found.with_columns(*extra, *rules) if extra or rules else found, entry, clock, tally))
-        frame = frame.clear() if everything else frame.filter(~hit)
+        if cuts and leads is None and behind_stamp(entry.pattern, dotted=False) is not None:
+            leads = read_leads(frame["message"], entry.times, clock, timed=not dated)
+            cuts = leads is not None
+        found = leads.groups(entry) if leads is not None else None
+        hit = pl.Series([False]).new_from_index(0, frame.height)
+        left: pl.Series | None = None  # the rows that only the regex of the whole pattern can tell; None: all
+        if found is not None and leads is not None:
+            groups, hit = found
+            if hit.any():
+                pieces.append(_fill_cut(frame, groups, hit, leads, entry, clock, tally))
+            left = hit.head(0).arg_true() if hit.all() else leads.undecided()
+        if left is None or len(left):
+            rows = frame if left is None else frame[left]
+            groups = rows["message"].str.extract_groups(_compiled(entry)).struct.unnest()
+            more = groups["g_head"].is_not_null()
+            if count := more.sum():
+                everything = count == rows.height
+                read = rows.hstack(groups) if everything else rows.filter(more).hstack(groups.filter(more))
+                pieces.append(fill(_searched(read, read["message"], entry), entry, clock, tally))
+                hit = more if left is None else hit.scatter(left.filter(more), True)
+        if hit.any():
+            others = ~hit
+            frame = frame.filter(others)
+            leads = leads.kept(others) if leads is not None else None
     return pieces, frame
+
+
+def _fill_cut(
+    frame: pl.DataFrame,
+    groups: pl.DataFrame,
+    hit: pl.Series,
+    leads: Leads,
+    entry: Format,
+    clock: Clock,
+    tally: Tally,
+) -> pl.DataFrame:
+    """The rows that a format reads behind their stamps."""
+    behind = leads.behind
+    if leads.at is not None:
+        groups = groups.with_columns(leads.at.alias("g_time"))
+    if not hit.all():
+        frame, groups, behind = frame.filter(hit), groups.filter(hit), behind.filter(hit)
+    if leads.unzoned:
+        tally.zone += groups.height - groups["g_time"].null_count()
+    return fill(_searched(frame.hstack(groups), behind, entry), entry, clock, tally)
+
+
+def _searched(found: pl.DataFrame, rest: pl.Series, entry: Format) -> pl.DataFrame:
+    """The rows with what is searched in their texts and which rules for their kind hold; `rest` is what `g_head` begins."""
+    text = found["message"]
+    if rest is not text and entry.message == "rest":
+        found = found.with_columns(rest.alias("message"))
+    told: dict[str, pl.Series] = {}
+    left: pl.Series | None = None  # the rows that have to be searched; None: all
+    if entry.usual:
+        behind = found.select(pl.lit(rest).str.strip_prefix(pl.col("g_head")).alias("message")).to_series()
+        groups = behind.str.extract_groups(f"^{_named(entry.usual)}").struct.unnest()
+        told = {column.name: column for column in groups}
+        left = groups.to_series(0).is_null().arg_true()
+        if entry.message == "rest":
+            found = found.with_columns(behind).drop("g_head")
+    for name, regex in entry.also.items():
+        usual = told.get(f"g_{name}")
+        if usual is None or left is None:
+            told[f"g_{name}"] = text.str.extract(regex, 1)
+        elif len(left):
+            told[f"g_{name}"] = usual.scatter(left, text.gather(left).str.extract(regex, 1))
+    rules = [
+        pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}")
+        for n, rule in enumerate(entry.kinds)
+    ]
+    found = found.with_columns(column.alias(name) for name, column in told.items()) if told else found
+    return found.with_columns(*rules) if rules else found
 
 
 @cache
 def _compiled_pattern(pattern: str) -> str:
-    named = re.sub(r"\(\?P?<(\w+)>", r"(?P<g_\1>", pattern)
-    return f"^(?P<g_head>{named})"
+    return f"^(?P<g_head>{_named(pattern)})"
+
+
+@cache
+def _named(pattern: str) -> str:
+    return re.sub(r"\(\?P?<(\w+)>", r"(?P<g_\1>", pattern)
 
 
 def _compiled(entry: Format) -> str:
@@ -235,7 +306,10 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
     if not pairs:
         return frame, None
     firsts = "|".join(anonymous(first) for first, _ in pairs)
-    if not frame["message"].str.contains(firsts).any():
+    text = frame["message"]
+    # to compare is far cheaper than a regex, and most lines begin with the digits of a stamp
+    may = text.filter(text >= "A") if all(_LETTERED.match(first) for first, _ in pairs) else text
+    if not may.str.contains(firsts).any():
         return frame, None
     frame = frame.sort("i", maintain_order=True).with_columns(_stream_key())
     joined = frame.with_columns(

@@ -73,6 +73,8 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
     `shapes` are chrono formats; those without a year get the clock's, "epoch" reads numbers (s, ms, us or ns), and one
     that starts with "(?" is a regex whose groups are the parts of a stamp (see intake.stamps).
     """
+    if (repeated := _read_repeated(text, shapes, clock)) is not None:
+        return repeated
     at = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
     zone_assumed = year_assumed = 0
     if text.null_count() == len(text):
@@ -106,6 +108,25 @@ def read_times(text: pl.Series, shapes: Sequence[str] = (), *, clock: Clock) -> 
     return Stamps(at.rename(text.name), zone_assumed, year_assumed)
 
 
+def _read_repeated(text: pl.Series, shapes: Sequence[str], clock: Clock) -> Stamps | None:
+    """The same for stamps that mostly repeat the one in front of them; None where they do not."""
+    if len(text) < _MANY or text.head(_MANY).rle_id()[-1] > _MANY // 4:
+        return None
+    runs = text.rle_id()
+    count = int(runs[-1]) + 1
+    if count > len(text) // 4:
+        return None
+    own = text.gather(runs.search_sorted(pl.int_range(count, dtype=pl.UInt32, eager=True)))
+    stamps = read_times(own, shapes, clock=clock)
+    read = len(own) - stamps.at.null_count()
+    if stamps.zone_assumed not in (0, read) or stamps.year_assumed not in (0, read):
+        return None
+    at = stamps.at.gather(runs)
+    read = len(at) - at.null_count()
+    return Stamps(at, read if stamps.zone_assumed else 0, read if stamps.year_assumed else 0)
+
+
+_MANY = 512  # stamps from which on it pays to look whether they repeat
 _SECOND = "%Y-%m-%dT%H:%M:%S"
 _SHORTEST, _LONGEST = 20, 30  # bytes of 2026-03-02T10:14:07Z, and with nanoseconds
 
@@ -159,7 +180,7 @@ def _other_shapes(day_first: bool) -> tuple[str, ...]:
 
 def _order(text: pl.Series, shapes: tuple[str, ...]) -> list[str]:
     """The shapes, those that read the first stamps in front; the rest keep their order."""
-    probe = text.drop_nulls().head(1)
+    probe = text.slice(text.is_not_null().arg_max() or 0, 1)
     clock = Clock()
     good = next((s for s in shapes if _read_shape(probe, s, clock)[0].null_count() == 0), None)
     return list(shapes) if good is None else [good, *(s for s in shapes if s != good)]

@@ -157,6 +157,7 @@ _LETTERS = (  # specific before general: the first class that a line matches is 
     ("e", "headline"),
 )
 _INDENTED = ("t", "s", "q", "f", "k", "e")
+_MANY = 2_000  # lines from which on it pays to look whether they repeat
 _PLAUSIBLE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*(?::.*)?$"
 
 
@@ -178,9 +179,25 @@ def _classify(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
         calls = calls.filter("hit")
         parts.append(calls.select("n", letter=_letter(patterns, _INDENTED, pl.lit("n"))))
     if outer.height:
-        free = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
-        parts.append(outer.select("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), free)))
+        # most lines are of no class at all: one regex for all of them tells
+        classes = "|".join(patterns[kind] for _, kind in _LETTERS if kind in patterns)
+        told = outer.select("n", "line", hit=text.str.contains(classes) if classes else pl.lit(False))
+        plausible = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
+        free = pl.when(text.str.strip_chars() == "").then(pl.lit("b")).otherwise(plausible)
+        parts.append(told.filter(~pl.col("hit")).select("n", letter=free))
+        named = told.filter("hit")
+        parts.append(named.select("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), plausible)))
     return pl.concat(parts).sort("n")["letter"]
+
+
+def _letters_of(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
+    """The letter of every line by its text alone, asked once for each text where the same ones come again and again."""
+    if len(lines) < _MANY or lines.head(_MANY).n_unique() > _MANY // 4:
+        return _classify(lines, patterns)
+    table = lines.rename("line").to_frame()
+    own = table.unique()
+    own = own.with_columns(letter=_classify(own["line"], patterns))
+    return table.join(own, on="line", how="left", maintain_order="left")["letter"]
 
 
 def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Expr) -> pl.Expr:
@@ -465,7 +482,7 @@ class Assembler:
             lines = lines.with_columns(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
         else:
             lines = lines.with_columns(lead=pl.lit(True))
-        lines = lines.with_columns(own=_classify(lines["text"], self._patterns))
+        lines = lines.with_columns(own=_letters_of(lines["text"], self._patterns))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
         calm = _calm(lines)
@@ -497,18 +514,17 @@ class Assembler:
             .otherwise(own)
         )
         lines = lines.with_columns(letter=letter)
-        word = lines["letter"].str.join("").item()
-        starts = [match.start() for match in _RECORD.finditer(word)]
-        mask = pl.Series("start", [False]).extend_constant(False, lines.height - 1).scatter(starts, True)
-        lines = lines.with_columns(start=mask & lines["lead"])
+        lines = lines.with_columns(start=_starts(lines["letter"]) & lines["lead"])
         # a row whose first line goes on a record belongs to it as a whole
         lines = lines.with_columns(
             record=pl.when(pl.col("start")).then(pl.col("row")).forward_fill(),
             blank=pl.col("start") & pl.col("letter").is_in(["b", "B"]),
         )
-        heads = lines.filter(pl.col("lead")).select("row", "start", "blank")
-        light = light.join(heads, on="row", how="left", maintain_order="left").with_columns(
-            pl.col("start").fill_null(True), pl.col("blank").fill_null(False)
+        asked = light["wanted"].arg_true()
+        heads = lines.filter(pl.col("lead")).head(len(asked))  # in the order in which they were asked for
+        none = pl.Series([False]).new_from_index(0, light.height)
+        light = light.with_columns(
+            start=(~none).scatter(asked, heads["start"]), blank=none.scatter(asked, heads["blank"])
         )
         lines = lines.with_columns(lines=pl.when("lead").then("lines").otherwise(0))
         return light, lines.select(
@@ -528,13 +544,15 @@ class Assembler:
         else:
             solid = pl.col("start") & ~pl.col("blank")
             limit = rows["_pos"][-1] - REACH
-            if place["key"].n_unique() > 1:
-                border = pl.when(solid).then(pl.col("order")).max().over("key")
-                near = pl.col("_pos").max().over("key") > limit
-            else:
-                border = pl.when(solid).then(pl.col("order")).max()
-                near = pl.col("_pos").max() > limit
-            waits = ((pl.col("order") >= border) & near).fill_null(False)
+            # streams stand one behind the other: what waits of each is its end
+            ends = place.group_by("key").agg(
+                pl.col("order").filter(solid).max().alias("border"), pl.col("order").max() + 1, pl.col("_pos").max()
+            )
+            ends = ends.filter((pl.col("_pos") > limit) & pl.col("border").is_not_null())
+            waiting = ends.select(pl.int_ranges("border", "order").alias("n")).explode(
+                "n", empty_as_null=False, keep_nulls=False
+            )
+            waits = pl.lit(pl.Series([False]).new_from_index(0, place.height).scatter(waiting["n"], True))
         held = place.filter(waits)
         if lines is not None and not self._newest_first and held.height:
             earlier = self._unsure(lines, held)
@@ -571,6 +589,21 @@ def stream_of(rows: pl.DataFrame) -> pl.Expr:
     varied = rows.select(part.ne_missing(part.first()).any().alias(name) for name, part in parts.items()).row(0)
     same = [pl.lit(first, dtype=pl.UInt64) for first, differs in zip(firsts, varied, strict=True) if not differs]
     return reduce(xor, [*(h for h, differs in zip(hashes, varied, strict=True) if differs), *same])
+
+
+def _starts(letters: pl.Series) -> pl.Series:
+    """Which of these letters start a record.
+
+    What surely starts one (a capital or a header: only behind a report may a header be a part of it) and stands between
+    two such is one by itself: it need not be looked at, and whether it is there changes nothing for the others.
+    """
+    opens = (letters < "a") | (letters == "h") | (letters == "i")
+    sure = opens & (letters != "P")
+    alone = sure & sure.shift(1, fill_value=False) & opens.shift(-1, fill_value=False)
+    left = (~alone).arg_true()
+    word = letters.gather(left).str.join("").item()
+    starts = pl.Series([match.start() for match in _RECORD.finditer(word)], dtype=pl.UInt32)
+    return alone.scatter(left.gather(starts), True).alias("start")
 
 
 def _calm(lines: pl.DataFrame) -> pl.Series:
@@ -705,7 +738,14 @@ def _notice(rows: pl.DataFrame, out: pl.Series, records: pl.Series, text: str) -
 
 def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     """Message and stack of every record of several lines: record, _lines, _line, _message, _stack, _cut, _capped, _ended, _crash."""
-    table = lines.group_by("record", maintain_order=True).agg(
+    record = pl.col("record")
+    # a header that looks like a crash and has nothing below it is a message: whether it was looked at depends on its neighbours
+    crash = pl.col("own").str.contains("^[top]") & pl.col("bare")
+    several = record.eq_missing(record.shift(1)) | record.eq_missing(
+        record.shift(-1)
+    )  # lines of a record stand together
+    table = lines.filter(several | crash | (pl.col("_left") > 0))
+    table = table.group_by("record", maintain_order=True).agg(
         "text",
         pl.col("own").str.join("").alias("own"),
         pl.col("_left").filter("lead").sum().alias("left"),
@@ -713,8 +753,6 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         pl.col("line").min().alias("_line"),
         pl.col("bare").any().alias("bare"),
     )
-    # a header that looks like a crash and has nothing below it is a message: whether it was looked at depends on its neighbours
-    crash = pl.col("own").str.contains("^[top]") & pl.col("bare")
     table = table.filter((pl.col("own").str.len_bytes() > 1) | crash | (pl.col("left") > 0))
     if table.height == 0:
         return table.select(
