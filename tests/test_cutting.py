@@ -123,9 +123,9 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
         raws = data.split(b"\n")
         size = -(-len(raws) // pieces)
         for start in range(0, len(raws), size):
-            part = raws[start : start + size]
-            end = b"\n" if start + size < len(raws) else b""
-            entries = read_lines(b"\n".join(part) + end, start + 1, len(part), typed, entries, TREE)
+            part = b"\n".join(raws[start : start + size]) + (b"\n" if start + size < len(raws) else b"")
+            count = part.count(b"\n") + (part[-1:] not in (b"", b"\n"))
+            entries = read_lines(part, start + 1, count, typed, entries, TREE)
         assert entries is not None
         frames = frames_of(entries, typed, FORMATS, False, Clock(), Tally())
     cuts = Cuts()

@@ -16,6 +16,7 @@
 #include <emmintrin.h>
 #endif
 
+#define VERSION 1      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define MAX_KEYS 256   /* of one object at the top */
 #define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
@@ -1002,6 +1003,8 @@ PyMODINIT_FUNC PyInit__cutter(void) {
     if (!made) return NULL;
     cutter_type = PyType_FromSpec(&cutter_spec);
     cut_type = PyType_FromSpec(&cut_spec);
-    if (!cutter_type || !cut_type || PyModule_AddObjectRef(made, "Cutter", cutter_type)) Py_CLEAR(made);
+    if (!cutter_type || !cut_type || PyModule_AddObjectRef(made, "Cutter", cutter_type) ||
+        PyModule_AddIntConstant(made, "VERSION", VERSION))
+        Py_CLEAR(made);
     return made;
 }

@@ -1,3 +1,5 @@
+VERSION: int
+
 class Cut:
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
 

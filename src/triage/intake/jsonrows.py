@@ -83,7 +83,7 @@ def _read_singly(raws: Mapping[int, bytes], typed: Typed | None, into: Entries) 
 
 def _read_whole(part: bytes, where: Sequence[int], typed: Typed | None, into: Entries) -> bool:
     """Add the objects, one in each of the lines with these numbers; False, and nothing added, when some line is none."""
-    if len(where) - 1 not in (part.count(b"}\n{"), part.count(b"}\r\n{")):
+    if where and len(where) - 1 not in (part.count(b"}\n{"), part.count(b"}\r\n{")):
         return False  # an object might go on over a line's end, which the decoder takes
     try:
         found = typed.decoder.decode_lines(part) if typed else _PLAIN.decode_lines(part)
