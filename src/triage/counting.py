@@ -166,9 +166,13 @@ def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> 
         place = loud.cast(pl.Int64).cum_sum() - 1
         marks = marks.with_columns(row=place.gather(marks["row"]))
     events = order.lend(events)
-    return Counted(
-        events.filter(loud), marks, events.select(QUIET.keys()).filter(~loud), assembled.intake, disorder, undated
-    )
+    quiet = events.select(QUIET.keys()).filter(~loud)
+    return Counted(_alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated)
+
+
+def _alone(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with texts of their own: those of a filtered frame keep all texts of the whole frame in memory."""
+    return rows.with_columns(pl.col(pl.String) + "")
 
 
 def _cut(counted: Counted, room: int) -> Iterator[Counted]:
