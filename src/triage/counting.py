@@ -14,7 +14,7 @@ from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
 from triage.intake.decode import Batch
 from triage.intake.traces import Assembled
-from triage.schema import QUIET, TIME
+from triage.schema import QUIET, TIME, alone
 from triage.summary import Summary
 
 FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
@@ -167,12 +167,7 @@ def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> 
         marks = marks.with_columns(row=place.gather(marks["row"]))
     events = order.lend(events)
     quiet = events.select(QUIET.keys()).filter(~loud)
-    return Counted(_alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated)
-
-
-def _alone(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with texts of their own: those of a filtered frame keep all texts of the whole frame in memory."""
-    return rows.with_columns(pl.col(pl.String) + "")
+    return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated)
 
 
 def _cut(counted: Counted, room: int) -> Iterator[Counted]:

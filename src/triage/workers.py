@@ -23,7 +23,7 @@ _AHEAD = 4  # tasks for each process that are done before those in front of them
 # A worker runs this. It is not told of Ctrl-C: who started it ends it. Polars reads the environment when it is imported.
 _PROGRAM = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
-    "os.environ.setdefault('POLARS_MAX_THREADS', '1'); os.environ.setdefault('_RJEM_MALLOC_CONF', 'narenas:1,dirty_decay_ms:30000,muzzy_decay_ms:30000');"
+    "os.environ.setdefault('POLARS_MAX_THREADS', '1'); os.environ.setdefault('_RJEM_MALLOC_CONF', 'narenas:1,oversize_threshold:0,dirty_decay_ms:300,muzzy_decay_ms:0');"
     "import gc, json; gc.set_threshold(1_000_000); sys.path[:] = json.loads(sys.argv[1]);"
     "from triage.workers import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
 )

@@ -25,10 +25,10 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def main() -> None:
     """The `triage` program: runs the command of sys.argv and exits."""
     # Tables here are small: more threads wait for each other and more arenas hold memory, measured at 8 % of the time and
-    # 50 MB. Memory that is freed is wanted again for the next batch: to keep it for a while costs no more of it at the peak
-    # and saves up to 9 % of the time. Polars asks for all of that once, when it is imported.
+    # 50 MB. Memory that is freed is wanted again for the next batch, but not all of it: given back at once it costs a third of
+    # the time, kept for long 60 MB, and 0.3 s is in between. Polars asks for all of that once, when it is imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:30000,muzzy_decay_ms:30000")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,oversize_threshold:0,dirty_decay_ms:300,muzzy_decay_ms:0")
     # What is decoded are many objects and no cycles: to look for them costs 3 %, and 30 ms while the patterns are read.
     gc.set_threshold(1_000_000)
     sys.exit(run(sys.argv[1:]))
