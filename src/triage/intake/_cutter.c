@@ -16,7 +16,7 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 1      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 2      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define MAX_KEYS 256   /* of one object at the top */
 #define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
@@ -86,8 +86,9 @@ typedef struct {
 /* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
 enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, RAW };
 
-/* What a value is wanted as where all are that: text, a whole number, or microseconds since 1970 of a stamp in UTC. */
-enum { AS_TEXT, AS_NUMBER, AS_TIME };
+/* What a value is wanted as: text, what stands in it behind its last slash, and where all are that, a whole number, or
+   microseconds since 1970 of a stamp in UTC. */
+enum { AS_TEXT, AS_LAST, AS_NUMBER, AS_TIME };
 
 typedef struct {
     int wanted;
@@ -137,7 +138,7 @@ typedef struct {
 static int grow(Column *column, int64_t rows) {
     if (rows <= column->cap) return 0;
     int64_t cap = column->cap ? column->cap : 1024;
-    while (cap < rows) cap *= 2;
+    while (cap < rows) cap += cap < 8192 ? cap : cap / 4;
     View *views = realloc(column->views, (size_t)cap * sizeof(View));
     if (!views) return -1;
     column->views = views;
@@ -163,7 +164,7 @@ static int make_view(Column *column, View *view, const char *text, size_t size) 
     }
     if (column->data_size + size > column->data_cap) {
         size_t cap = column->data_cap ? column->data_cap : 1 << 16;
-        while (cap < column->data_size + size) cap *= 2;
+        while (cap < column->data_size + size) cap += cap < 1 << 20 ? cap : cap / 4;
         char *data = realloc(column->data, cap);
         if (!data) return -1;
         column->data = data;
@@ -238,8 +239,8 @@ static void clear_column(Column *column, int wanted) {
     free(column->data);
     free(column->numbers);
     memset(column, 0, sizeof *column);
-    column->same = wanted == AS_TEXT; /* numbers are laid down at once */
-    column->whole = wanted != AS_TEXT;
+    column->whole = wanted >= AS_NUMBER;
+    column->same = !column->whole; /* numbers are laid down at once */
 }
 
 /* --------------------------------------------------------------------------------------------------------- scanning */
@@ -446,6 +447,7 @@ static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end,
 static int take(Cutter *self, int leaf, int kind, const uint8_t *at, size_t size) {
     Leaf *one = self->leaves + leaf;
     if (kind == ESCAPED && size >= 6 && !memcmp(at, "\\u0000", 6)) return -1; /* it would look like RAW */
+    if (kind == RAW && one->wanted == AS_LAST) return -1;
     one->seen = self->stamp;
     one->kind = kind;
     one->at = at;
@@ -656,6 +658,12 @@ static int commit(Cutter *self, int64_t line, int shape) {
                 self->scratch[0] = 0;
                 memcpy(self->scratch + 1, leaf->at, size++);
             }
+        }
+        if (leaf->wanted == AS_LAST) {
+            size_t cut = size;
+            while (cut && text[cut - 1] != '/') cut--;
+            if (cut == size) continue; /* nothing stands there */
+            text += cut, size -= cut;
         } else if (leaf->column.whole && leaf->wanted == AS_TIME) {
             fits = leaf->kind == TEXT && is_stamp(text, size, &number);
         } else if (leaf->column.whole && leaf->kind == WHOLE) {
@@ -833,6 +841,12 @@ static PyObject *hand_out_leaf(Leaf *leaf, int64_t rows) {
         return hand_out(leaf->wanted == AS_TIME ? "tsu:UTC" : "l", rows, column->nulls, kept, 2, 0);
     }
     int far = column->data != NULL;
+    if (far) { /* what is not needed is given back: a column may live long */
+        char *data = realloc(column->data, column->data_size ? column->data_size : 1);
+        if (data) column->data = data;
+    }
+    View *views = realloc(column->views, (size_t)(rows ? rows : 1) * sizeof(View));
+    if (views) column->views = views;
     void *kept[4] = {column->valid, column->views, column->data, NULL};
     column->valid = NULL, column->views = NULL, column->data = NULL;
     return hand_out("vu", rows, column->nulls, kept, 3 + far, (int64_t)column->data_size);

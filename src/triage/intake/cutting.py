@@ -22,7 +22,7 @@ except (
 ):  # no compiler where triage was installed: all lines are read without it, in two to three times the time
     CUTTER: type[Cutter] | None = None
 else:
-    CUTTER = _cutter.Cutter if getattr(_cutter, "VERSION", 0) == 1 else None  # an older one may lie there
+    CUTTER = _cutter.Cutter if getattr(_cutter, "VERSION", 0) == 2 else None  # an older one may lie there
 
 Keys = tuple[str, ...]
 
@@ -36,16 +36,21 @@ class Tree:
     strict: bool
 
 
-_AS_TEXT, _AS_NUMBER, _AS_TIME = range(3)
+_AS_TEXT, _AS_LAST, _AS_NUMBER, _AS_TIME = range(4)
 
 
 def tree_of(
-    leaves: Iterable[Keys], *, strict: bool, numbers: Collection[Keys] = (), times: Collection[Keys] = ()
+    leaves: Iterable[Keys],
+    *,
+    strict: bool,
+    numbers: Collection[Keys] = (),
+    times: Collection[Keys] = (),
+    lasts: Collection[Keys] = (),
 ) -> Tree:
     """The tree in which these leaves hang.
 
     Where at `numbers` all values are whole numbers they stay that, and where at `times` all are stamps in UTC (RFC 3339
-    with a Z) and no entry lacks one they are read.
+    with a Z) and no entry lacks one they are read. Of texts at `lasts` what stands behind the last slash is taken.
     """
     leaves = tuple(dict.fromkeys(leaves))
     nodes: dict[Keys, int] = {(): 0}
@@ -53,10 +58,12 @@ def tree_of(
         for n in range(1, len(keys)):
             nodes.setdefault(keys[:n], len(nodes))
     places = {keys: n for n, keys in enumerate(leaves)}
+    ways = ((_AS_NUMBER, numbers), (_AS_TIME, times), (_AS_LAST, lasts))
     slots = []
     for keys in dict.fromkeys([*leaves, *(keys for keys in nodes if keys)]):
         place = (nodes[keys[:-1]], keys[-1].encode(), places.get(keys, -1), nodes.get(keys, -1))
-        slots.append((*place, _AS_NUMBER if keys in numbers else _AS_TIME if keys in times else _AS_TEXT))
+        wanted = next((way for way, which in ways if keys in which), _AS_TEXT)
+        slots.append((*place, wanted))
     return Tree(tuple(slots), leaves, strict)
 
 

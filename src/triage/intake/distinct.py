@@ -8,7 +8,7 @@ import polars as pl
 
 _FEW = 64
 _PROBE = 256
-_LAST_SEGMENT = "([^/]+)$"
+LAST_SEGMENT = "([^/]+)$"
 
 
 def on_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -26,12 +26,14 @@ def on_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> 
         return values
     if changed.null_count() == len(changed):
         return pl.Series(values.name, [None], dtype=changed.dtype).new_from_index(0, len(values))
+    if len(changed) == 1 and not values.null_count():
+        return changed.new_from_index(0, len(values)).alias(values.name)
     return values.replace_strict(distinct, changed, default=None, return_dtype=changed.dtype)
 
 
 def cut_out(values: pl.Series, regex: str) -> pl.Series:
     """The first group of the regex in each value; null where it does not match."""
-    if regex == _LAST_SEGMENT and (segments := _last_segments(values)) is not None:
+    if regex == LAST_SEGMENT and (segments := _last_segments(values)) is not None:
         return segments
     return on_distinct(values, lambda texts: texts.str.extract(regex, 1))
 

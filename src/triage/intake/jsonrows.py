@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import or_
@@ -193,7 +193,8 @@ def frames_of(
         places, found, odd = entries.typed.sort_out(typed)
         if places.height:
             raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
-            frame = blank_rows(places).with_columns(_merge(raw, typed.entry))
+            done = {column for column, place in typed.places.items() if place.path in entries.typed.cut_out}
+            frame = blank_rows(places).with_columns(_merge(raw, typed.entry, done))
             frames.append(fill(frame, typed.entry, clock, tally))
         for one in odd:
             read_one(one.body, one.line, one.lines, entries, one.order)
@@ -369,8 +370,8 @@ def _guessed(given: Given, entry: Format) -> dict[str, pl.Series]:
 _SAYING = ("g_message#", "g_exception#", "g_route#", "g_status#")
 
 
-def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr]:
-    """Candidates of a field to one column: the first that is there, what its path extracts."""
+def _merge(raw: dict[str, pl.Series], entry: Format, done: Collection[str] = ()) -> list[pl.Series | pl.Expr]:
+    """Candidates of a field to one column: the first that is there, what its path extracts (from those of `done` it is)."""
     candidates: dict[str, list[pl.Series]] = defaultdict(list)
     for column, values in raw.items():
         name, _, number = column.partition("#")
@@ -378,7 +379,7 @@ def _merge(raw: dict[str, pl.Series], entry: Format) -> list[pl.Series | pl.Expr
             continue
         paths = entry.fields.get(name[2:], ())
         extract = paths[int(number)].extract if number else None
-        candidates[name].append(cut_out(values, extract) if extract else values)
+        candidates[name].append(cut_out(values, extract) if extract and column not in done else values)
     out: list[pl.Series | pl.Expr] = []
     for name, given in candidates.items():
         if len({values.dtype for values in given}) > 1:  # stamps of which some were read already

@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from triage.intake.cutting import Cutting, Keys, Tree, cutting_of, tree_of
+from triage.intake.distinct import LAST_SEGMENT
 from triage.intake.exports import as_text
 from triage.intake.formats import Format, Place
 from triage.intake.times import ISO
@@ -51,6 +52,7 @@ class Typed:
     nodes: tuple[Node, ...]  # the entry itself, then the objects in it, outer before inner
     tree: Tree  # the same for what cuts values out of lines
     numbers: frozenset[str]  # the paths whose values stay numbers where all of them are whole ones
+    lasts: frozenset[str]  # the paths of whose texts only what is behind the last slash is wanted
     fields: Mapping[str, tuple[tuple[str, Spot], ...]]  # field -> its candidates, each a column and a place
 
     @property
@@ -97,14 +99,26 @@ def typed_decoder(entry: Format) -> Typed:
         else [p.keys for p in entry.fields.get("at", ()) if not p.extract]
     )
     times = [keys for keys in times if used[".".join(keys)] == 1]
+    lasts = {
+        p.dotted: p.keys
+        for p in paths.values()
+        if p.extract == LAST_SEGMENT and used[p.dotted] == 1 and p.keys[0] not in entry.keys
+    }
     asked = [*(path.keys for path in paths.values()), *((key,) for key in entry.keys if not tree[key])]
     return Typed(
         entry,
         msgspec.json.Decoder(model, strict=False),
         tuple(Spot(key, 0, readers[key,]) for key in entry.keys),
         tuple(nodes),
-        tree_of(asked, strict=True, numbers=[keys for keys in asked if ".".join(keys) in wanted], times=times),
+        tree_of(
+            asked,
+            strict=True,
+            numbers=[keys for keys in asked if ".".join(keys) in wanted],
+            times=times,
+            lasts=[*lasts.values()],
+        ),
         frozenset(wanted),
+        frozenset(lasts),
         {name: tuple(spots) for name, spots in fields.items()},
     )
 
@@ -196,6 +210,7 @@ class TypedEntries:
 
     blocks: list[_Block] = field(default_factory=list)
     cutting: Cutting | None = None
+    cut_out: frozenset[str] = frozenset()  # paths at which `sort_out` found what the format wants of the texts there
 
     @property
     def empty(self) -> bool:
@@ -241,6 +256,7 @@ class TypedEntries:
         """Columns i, line and lines of the entries; what stands at each path, as text (a status as a number, where it is one
         everywhere); and those that are not among them."""
         if self.cutting is not None:
+            self.cut_out = typed.lasts if not self.blocks else frozenset()
             self._take_cut(typed, self.cutting)
         if not self.blocks:
             return pl.DataFrame(schema=dict.fromkeys(("i", "line", "lines"), pl.Int64)), {}, []
