@@ -19,7 +19,7 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, NODES, QUIET, TIME, alone, conform, empty
+from triage.schema import KIND, LEVEL, NODES, QUIET, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
@@ -410,7 +410,7 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
         if table.bucket_rows:
             final[name] = widths.get(name, table.finest)
             tables[name], final[name] = table.widen(tables[name], final[name])
-    return Summary({name: alone(rows) for name, rows in _thinned(tables).items()}, final)
+    return Summary(_thinned(tables), final)
 
 
 @cache

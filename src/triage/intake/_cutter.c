@@ -534,9 +534,10 @@ static uint64_t hash_of(const uint8_t *text, size_t size) {
     return hash;
 }
 
-static int slot_of(const Node *node, const uint8_t *key, size_t size) {
+static int slot_of(const Node *node, const uint8_t *at, size_t size) {
+    const char *key = (const char *)at;
     for (int n = 0; n < node->count; n++)
-        if (node->slots[n].size == size && !memcmp(node->slots[n].key, key, size)) return n;
+        if (node->slots[n].size == size && (!size || *node->slots[n].key == *key) && !memcmp(node->slots[n].key, key, size)) return n;
     return -1;
 }
 
