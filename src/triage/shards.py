@@ -29,8 +29,8 @@ from triage.schema import EVENTS, INTAKE, TIME, conform, empty
 from triage.summary import Summary, merge_all
 
 SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
-LARGEST = 256 << 20
-_PARTS = 4  # of a file of middle size, so that processes end at about the same time
+LARGEST = 512 << 20
+_PARTS = 2  # of a file of middle size: as many as there are processes, unless more memory is given than usual
 _TOGETHER = 8 << 20  # bytes of small files that are read in one go
 _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for that its first records take
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go
