@@ -94,9 +94,9 @@ RECORDS = {
     "heroku": "SELECT count(*) FROM t",
 }
 
-FAILED = "severity IN ('ERROR', 'CRITICAL', 'ALERT', 'EMERGENCY')"
+FAILED = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 MINUTES = f"""
-    SELECT strftime(date_trunc('minute', moment), '%Y-%m-%dT%H:%M:%SZ'), count(*) FILTER ({FAILED}),
+    SELECT strftime(date_trunc('minute', moment), '%Y-%m-%dT%H:%M:%SZ'), count(*) FILTER (severity IN {FAILED}),
            count(status), count(*) FILTER (status >= 500)
     FROM t WHERE moment IS NOT NULL GROUP BY 1 ORDER BY 1
 """
@@ -125,7 +125,7 @@ def answer(kind: str, path: Path) -> dict[str, Any]:
 
     severity = dict(rows("SELECT severity, count(*) FROM t WHERE severity <> '' GROUP BY 1"))
     records = rows(RECORDS[kind])[0][0]
-    errors = sum(severity.get(level, 0) for level in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY"))
+    errors = sum(severity.get(level, 0) for level in FAILED)
     minutes = rows(MINUTES)
     mean, p50, p95, worst = rows(
         "SELECT avg(latency_ms), approx_quantile(latency_ms, 0.5), approx_quantile(latency_ms, 0.95),"

@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a module may import its own layer and those below.
 LAYERS = (
     "errors",
+    "tuning",
     "schema",
     "packs",
     "locating",

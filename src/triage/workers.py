@@ -20,11 +20,10 @@ from triage.shards import Outcome, Reader, Task
 PAYS = 48 << 20  # bytes for each process from which on starting one is worth what it costs
 MOST = 16  # processes: one reads and merges what the others send
 _AHEAD = 4  # tasks for each process that are done before those in front of them
-# A worker runs this. It is not told of Ctrl-C: who started it ends it. Polars reads the environment when it is imported.
+# A worker runs this. It is not told of Ctrl-C: who started it ends it.
 _PROGRAM = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
-    "os.environ.setdefault('POLARS_MAX_THREADS', '1'); os.environ.setdefault('_RJEM_MALLOC_CONF', 'narenas:1,oversize_threshold:0,dirty_decay_ms:300,muzzy_decay_ms:0');"
-    "import gc, json; gc.set_threshold(1_000_000); sys.path[:] = json.loads(sys.argv[1]);"
+    "import json; sys.path[:] = json.loads(sys.argv[1]); from triage.tuning import tune; tune(os.environ);"
     "from triage.workers import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from triage.cli.app import app
 from triage.cli.output import say
 from triage.cli.reading import Stopped
 from triage.errors import TriageError
+from triage.tuning import tune
 
 OK, MISTAKE, INTERNAL = 0, 2, 70
 
@@ -24,13 +24,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """The `triage` program: runs the command of sys.argv and exits."""
-    # Tables here are small: more threads wait for each other and more arenas hold memory, measured at 8 % of the time and
-    # 50 MB. Memory that is freed is wanted again for the next batch, but not all of it: given back at once it costs a third of
-    # the time, kept for long 60 MB, and 0.3 s is in between. Polars asks for all of that once, when it is imported.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,oversize_threshold:0,dirty_decay_ms:300,muzzy_decay_ms:0")
-    # What is decoded are many objects and no cycles: to look for them costs 3 %, and 30 ms while the patterns are read.
-    gc.set_threshold(1_000_000)
+    tune(os.environ)
     sys.exit(run(sys.argv[1:]))
 
 

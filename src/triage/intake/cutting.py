@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 try:
     from triage.intake import _cutter
-except (
-    ImportError
-):  # no compiler where triage was installed: all lines are read without it, in two to three times the time
+except ImportError:
+    # no compiler where triage was installed: all lines are read without it, in two to three times the time
     CUTTER: type[Cutter] | None = None
 else:
     CUTTER = _cutter.Cutter if getattr(_cutter, "VERSION", 0) == 2 else None  # an older one may lie there
