@@ -12,9 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from triage.engine import analyze
-from triage.intake import cutting as compiled
-from triage.intake.cutting import CUTTER, Cutting, tree_of
+from triage.intake import compiled
+from triage.intake.cutting import Cutting, tree_of
 from triage.intake.decode import empty_rows
+from triage.intake.distinct import plain_texts
 from triage.intake.jsonrows import asked, frames_of, read_lines
 from triage.intake.rows import Tally
 from triage.intake.times import Clock
@@ -197,12 +198,43 @@ def test_columns_of_any_length(count: int) -> None:
     assert rows_of(data, TYPED, cut=True)[0].to_dicts() == rows_of(data, TYPED, cut=False)[0].to_dicts()
 
 
+@given(st.binary(max_size=40).map(lambda data: data.replace(b"a", b"\n")), st.integers(0, 1_000))
+def test_lines_are_counted_alike(data: bytes, times: int) -> None:
+    data *= times
+    assert compiled.count_lines(data) == data.count(b"\n") + (data[-1:] not in (b"", b"\n"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 120), st.integers(1, 40)), max_size=120),
+    st.sampled_from(["", "a", "the same beginning of every one of them ", "long " * 60]),
+    st.integers(0, 60),
+)
+def test_few_texts_and_many_are_held_alike(runs: list[tuple[int, int]], start: str, few: int) -> None:
+    """Rows hold the numbers of few different texts, of many the texts: it must not show where the one becomes the other."""
+    said = [None if text < 5 else f"{start}{text % max(few, 6)}" for text, times in runs for _ in range(times)]
+    if compiled.CUTTER is None:
+        return
+    cutting = Cutting(tree_of([("a",)], strict=False), compiled.CUTTER)
+    lines = [json.dumps({"b": 1} if text is None else {"a": text}).encode() for text in said]
+    for n in range(0, len(lines), 700):
+        assert cutting.add(b"\n".join(lines[n : n + 700]) + b"\n", n + 1) == []
+    found = cutting.finish()
+    assert found.count == len(said)
+    values = found.columns[("a",)].said() if ("a",) in found.columns else [None] * len(said)
+    if isinstance(values, pl.Series):
+        assert isinstance(values.dtype, pl.Enum) == (len({*said} - {None}) <= 48 and len(start) < 250)
+        values = plain_texts(values).to_list()
+    assert ([values] * len(said) if isinstance(values, str) else values) == said
+
+
 def test_what_is_cut_is_what_was_asked_for() -> None:
     assert_cut = {("a",): ["x", None, "z"], ("b", "c"): [1, 2, None], ("b", "a"): [None, "true", None]}
-    if CUTTER is None:  # there was no compiler: nothing is cut, and the tests above read in the one way there is
+    if (
+        compiled.CUTTER is None
+    ):  # there was no compiler: nothing is cut, and the tests above read in the one way there is
         return
     asked_for = [("a",), ("b", "c"), ("b", "a")]
-    cutting = Cutting(tree_of(asked_for, strict=False, numbers=[("b", "c")]), CUTTER)
+    cutting = Cutting(tree_of(asked_for, strict=False, numbers=[("b", "c")]), compiled.CUTTER)
     left = cutting.add(b'{"a":"x","b":{"c":1}}\nno\n{"b":{"c":2,"a":true}}\n{"b":7,"a":"z"}', 5)
     assert left == [(6, b"no")]
     found = cutting.finish()

@@ -49,8 +49,8 @@ def code(rows: pl.DataFrame, names: Sequence[str], *, known: Coded | None = None
             found.append((places, value.to_frame()))
     if not rows.height or not found:
         number = pl.repeat(0, rows.height, dtype=_INT, eager=True).alias(CLASS)
-        classes = pl.concat([*(frame.clear() for _, frame in found), rows.select(names).head(1)], how="horizontal")
-        return Coded(rows.drop(names).with_columns(number), classes)
+        classes = pl.concat([*(frame.clear() for _, frame in found), rows.select_seq(names).head(1)], how="horizontal")
+        return Coded(rows.drop(names).with_columns_seq(number), classes)
     number, classes = found[0]
     frames, span = [classes], classes.height
     for places, values in found[1:]:
@@ -62,8 +62,8 @@ def code(rows: pl.DataFrame, names: Sequence[str], *, known: Coded | None = None
         span *= values.height
     if len(found) > 1 or isinstance(classes.dtypes[0], pl.Enum):
         number, classes = _without_unused(number, frames, span)
-    classes = classes.with_columns(pl.lit(value.first(), value.dtype).alias(value.name) for value in same)
-    return Coded(rows.drop(names).with_columns(number.alias(CLASS)), classes)
+    classes = classes.with_columns_seq(pl.lit(value.first(), value.dtype).alias(value.name) for value in same)
+    return Coded(rows.drop(names).with_columns_seq(number.alias(CLASS)), classes)
 
 
 def _number(column: pl.Series) -> tuple[pl.Series, pl.Series | None]:

@@ -46,7 +46,7 @@ def begin(batches: Iterator[Batch]) -> tuple[Beginning, Iterator[Batch]]:
         height += batch.rows.height
         if height >= FIRST_ROWS:
             break
-    times = [batch.rows.select("at") for batch in taken if batch.rows.height]
+    times = [batch.rows.select_seq("at") for batch in taken if batch.rows.height]
     beginning = Beginning.of(pl.concat(times)) if times else Beginning()
     return beginning, chain(_given(taken), batches)
 
@@ -88,7 +88,7 @@ class Order:
 
     def see(self, rows: pl.DataFrame) -> None:
         """Take note of the next rows, in input order."""
-        dated = rows.select("line", "at")
+        dated = rows.select_seq("line", "at")
         if dated["at"].null_count():
             dated = dated.filter(pl.col("at").is_not_null())
         if not dated.height:
@@ -130,7 +130,7 @@ class Order:
         if not len(bare):
             return events
         times = self.before(events["line"].gather(bare))
-        return events.with_columns(events["at"].scatter(bare, times))
+        return events.with_columns_seq(events["at"].scatter(bare, times))
 
     def forget(self, oldest: int | None) -> None:
         """Drop what no event to come can stand behind; the first of their lines is `oldest` (None: all are to be read yet)."""
@@ -164,9 +164,9 @@ def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> 
     if marks.height:
         loud = loud.clone().scatter(marks["row"], True)
         place = loud.cast(pl.Int64).cum_sum() - 1
-        marks = marks.with_columns(row=place.gather(marks["row"]))
+        marks = marks.with_columns_seq(row=place.gather(marks["row"]))
     events = order.lend(events)
-    quiet = events.select(QUIET.keys()).filter(~loud)
+    quiet = events.select_seq(QUIET.keys()).filter(~loud)
     return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated)
 
 
@@ -176,7 +176,7 @@ def _cut(counted: Counted, room: int) -> Iterator[Counted]:
     while start < counted.loud.height:
         mine = counted.marks.filter(pl.col("row").is_between(start, start + size, closed="left"))
         yield Counted(
-            counted.loud.slice(start, size), mine.with_columns(pl.col("row") - start),
+            counted.loud.slice(start, size), mine.with_columns_seq(pl.col("row") - start),
             counted.quiet.clear(), counted.intake.clear(), 0, 0,
         )  # fmt: skip
         start, size = start + size, _LOUD
@@ -242,7 +242,7 @@ def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None,
     """One Summary of some batches."""
     first, marks = 0, []
     for batch in batches:
-        marks.append(batch.marks.with_columns(pl.col("row") + first))
+        marks.append(batch.marks.with_columns_seq(pl.col("row") + first))
         first += batch.loud.height
     marked = pl.concat(marks)
     signed, nodes = sign(pl.concat([b.loud for b in batches]), marks=marked, dirs=dirs)

@@ -95,7 +95,7 @@ def empty(schema: dict[str, pl.DataType]) -> pl.DataFrame:
 def conform(frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     """The frame with exactly the schema's columns, in its order, missing ones null."""
     have = frame.schema
-    return frame.select(
+    return frame.select_seq(
         (pl.col(n) if have[n] == t else pl.col(n).cast(t)) if n in have else pl.lit(None, dtype=t).alias(n)
         for n, t in schema.items()
     )
@@ -103,4 +103,4 @@ def conform(frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame
 
 def alone(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with texts of their own: as long as some rows of a frame are there, all of its texts stay in memory."""
-    return rows.with_columns(pl.col(pl.String) + "")
+    return rows.with_columns_seq(pl.col(pl.String) + "")

@@ -380,7 +380,7 @@ class Trunk:
         yield from (shift_lines(summary, self._line - 1) for summary in partial.summaries)
         course.assembler = assembler
         order.know(_last_time(order, self._line))
-        order.know(partial.lent.with_columns(pl.col("line") + self._line - 1))
+        order.know(partial.lent.with_columns_seq(pl.col("line") + self._line - 1))
         order.disorder += partial.disorder + (
             partial.first is not None and order.last is not None and partial.first < order.last
         )
@@ -404,7 +404,7 @@ class Trunk:
         yield from self._course.rest()
 
     def _shift(self, rows: pl.DataFrame | None) -> pl.DataFrame | None:
-        return None if rows is None else rows.with_columns(pl.col("line") + self._line - 1)
+        return None if rows is None else rows.with_columns_seq(pl.col("line") + self._line - 1)
 
     def _time(self, order: Order) -> datetime | None:
         return order.begun.first if order.last is None else order.last
@@ -413,7 +413,9 @@ class Trunk:
 def shift_lines(summary: Summary, by: int) -> Summary:
     """The summary of a part with the lines as they are numbered in the whole."""
     moved = {
-        name: rows.with_columns(pl.col("line") + by) for name, rows in summary.tables.items() if "line" in rows.columns
+        name: rows.with_columns_seq(pl.col("line") + by)
+        for name, rows in summary.tables.items()
+        if "line" in rows.columns
     }
     return Summary({**summary.tables, **moved}, summary.widths)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -30,6 +31,9 @@ LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
 LATENCY_MIN_MS = 0.001
 EXAMPLES = 3
 EXAMPLE_CHARS = 6_000
+# to start the streaming engine costs more than it gains where rows are few, and those of one summary are
+_ENGINE: Literal["in-memory"] = "in-memory"
+_SHORT = 1 << 15  # rows of a table that are few
 
 STR, INT, FLOAT, BOOL = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean()
 Totals = Mapping[str, tuple[pl.DataType, pl.Expr]]
@@ -84,7 +88,9 @@ class Table:
 
     def fold(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Combine rows that share a key; sorted by the keys."""
-        return self.folded(rows.lazy()).collect() if rows.height else empty(self.schema)
+        if not rows.height:
+            return empty(self.schema)
+        return self.folded(rows.lazy()).collect(engine=_ENGINE if rows.height <= _SHORT else "streaming")
 
     def coarsen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
         """Rows with the finest buckets, of at least `width` microseconds, that leave no more rows than allowed."""
@@ -108,7 +114,9 @@ class Table:
             pl.all_horizontal(*(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in group)).alias("same"),
             _doublings(pl.col("bucket") // width),
         )
-        merging = apart.filter("same").drop_nulls().group_by("doublings").len().sort("doublings").collect()
+        merging = (
+            apart.filter("same").drop_nulls().group_by("doublings").len().sort("doublings").collect(engine=_ENGINE)
+        )
         left = rows.height
         for doublings, count in merging.iter_rows():
             left -= count
@@ -402,7 +410,7 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
         )
         for name, table in rows.items()
     }
-    folded = dict(zip(plans, pl.collect_all(plans.values()), strict=True))
+    folded = dict(zip(plans, pl.collect_all(plans.values(), engine=_ENGINE), strict=True))
     tables: dict[str, pl.DataFrame] = {}
     final: dict[str, int] = {}
     for name, table in TABLES.items():
@@ -456,7 +464,7 @@ def _tabulate(
     failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     coded = code(events.select("source", "service", "deployment", "level", "at", "bucket", "lines"), _PLACE)
-    seen = coded.name(coded.rows.lazy().group_by(coded.keys).agg(**_SEEN).collect())
+    seen = coded.name(coded.rows.lazy().group_by(coded.keys).agg(**_SEEN).collect(engine=_ENGINE))
     out["sources"] = _sources(seen, intake, disorder, undated)
     if seen["deployment"].null_count() < seen.height:
         out["revisions"] = seen.lazy().drop_nulls("deployment").with_columns(count="records")
@@ -465,7 +473,7 @@ def _tabulate(
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
     out["volume"] = _volume(coded, signed, width)
     placed = signed.lazy().with_row_index("row").with_columns(_bucket(TICK_US))
-    hot, answers = _answered(placed.filter(failing).select(_HOT).collect())
+    hot, answers = _answered(placed.filter(failing).select(_HOT).collect(engine=_ENGINE))
     if answers.height:
         out["nodes"] = pl.concat([nodes, answers]).lazy()
     out |= _failures(hot, marks)
@@ -570,7 +578,7 @@ def _failures(hot: pl.DataFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]
         .drop_nulls("failure"),
     ]
     shown = pl.concat([way.drop("http", "causes") for way in ways])
-    each = shown.with_columns(count=_ONE, first="at", last="at").collect()
+    each = shown.with_columns(count=_ONE, first="at", last="at").collect(engine=_ENGINE)
     rows = each.lazy()
     out = {
         "failures": rows,
@@ -621,7 +629,12 @@ def _examples(hot: pl.DataFrame, each: pl.DataFrame) -> pl.LazyFrame:
             hot.lazy().drop_nulls("signature").select("row", *order, id="signature"),
         ]
     )
-    first = ids.sort("id", *order, nulls_last=True).group_by("id", maintain_order=True).head(EXAMPLES).collect()
+    first = (
+        ids.sort("id", *order, nulls_last=True)
+        .group_by("id", maintain_order=True)
+        .head(EXAMPLES)
+        .collect(engine=_ENGINE)
+    )
     texts = hot.filter(pl.col("row").is_in(first["row"].unique().implode()))
     return first.lazy().join(texts.lazy().select("row", text=_text()), on="row")
 
@@ -630,7 +643,7 @@ def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     grouped = hot.lazy().drop_nulls("signature")
     keys = ("signature", "level", "service", "instance", "exception", "template")
     told = {"count": pl.len().cast(INT), "first": pl.col("at").min(), "last": pl.col("at").max(), "message": pl.col("message").min()}  # fmt: skip
-    rows = grouped.group_by(keys).agg(**told).collect().lazy()
+    rows = grouped.group_by(keys).agg(**told).collect(engine=_ENGINE).lazy()
     return {
         "clusters": rows,
         "groups": rows,
@@ -661,7 +674,7 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
         wide.filter(pl.col("answer").is_between(400, 499)).group_by(*coded.keys, "bucket").agg(**told),
     )
-    seen, moments, paces, refused = (coded.name(rows).lazy() for rows in pl.collect_all(plans))
+    seen, moments, paces, refused = (coded.name(rows).lazy() for rows in pl.collect_all(plans, engine=_ENGINE))
     return {
         "requests": seen,
         "latency": seen.drop_nulls("step"),
@@ -692,7 +705,7 @@ def _life(placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         return out
     place = placed.select(
         "service", "instance", "at", "bucket", "source", "line", "failure", "message", first="at", last="at"
-    ).collect()[marks["row"]]
+    ).collect(engine=_ENGINE)[marks["row"]]
     seen = (
         marks.rename({"exit_code": "code", "count": "lost"})
         .hstack(place)

@@ -86,7 +86,7 @@ def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.Da
     """
     table, hint, pieces = _table(dirs)
     message = pl.col("message")
-    rows = events.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "message", "kind", "exit_code")
+    rows = events.select_seq(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "message", "kind", "exit_code")
     if (access := rows["kind"] == "access").any():
         rows = rows.filter(~access.fill_null(False))
     # vectors do not pay on short texts
@@ -100,23 +100,23 @@ def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.Da
     hits = (
         rows.filter(held)
         .filter(message.str.contains(hint) | pl.col("exit_code").is_not_null())
-        .with_columns(message.str.extract(r"^\s*([^\r\n]*)").str.head(_LONGEST).alias("text"))
+        .with_columns_seq(message.str.extract(r"^\s*([^\r\n]*)").str.head(_LONGEST).alias("text"))
     )
     if hits.is_empty():
         return pl.DataFrame(schema=MARKS)
-    texts = hits.select("text", kind=pl.col("kind").cast(pl.String())).filter(pl.col("text").is_not_null()).unique()
+    texts = hits.select_seq("text", kind=pl.col("kind").cast(pl.String())).filter(pl.col("text").is_not_null()).unique()
     facts = _read_texts(texts, table)
     told = pl.col("mark").is_not_null() & (pl.col("mark") != "none")
     silent = pl.col("mark").is_null() & pl.col("own").is_not_null()
     code = pl.coalesce(pl.col("exit_code"), pl.when(pl.col("mark").is_in(["exit", "worker_exit"])).then(pl.col("own")))
     return (
         hits.rename({"exit_code": "own"})
-        .with_columns(pl.col("kind").cast(pl.String()))
+        .with_columns_seq(pl.col("kind").cast(pl.String()))
         .join(facts, on=["text", "kind"], how="left", nulls_equal=True, maintain_order="left")
         .filter(told | silent)
-        .with_columns(pl.col("mark").fill_null("exit"))
-        .with_columns(exit_code=code)
-        .with_columns(
+        .with_columns_seq(pl.col("mark").fill_null("exit"))
+        .with_columns_seq(exit_code=code)
+        .with_columns_seq(
             signal=pl.when(pl.col("mark").is_in(["exit", "worker_exit"])).then(
                 pl.coalesce(
                     pl.col("signal"),
@@ -126,7 +126,7 @@ def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.Da
                 )
             )
         )
-        .select(MARKS.keys())
+        .select_seq(MARKS.keys())
         .sort("row")
     )
 
@@ -150,9 +150,9 @@ def _read_texts(texts: pl.DataFrame, table: Sequence[Sign]) -> pl.DataFrame:
         if here.is_empty():
             continue
         found.append(
-            here.select("text", "kind", pl.col("text").str.extract_groups(_named(sign.pattern)).alias("groups")).select(
-                "text", "kind", *_facts(sign)
-            )
+            here.select_seq(
+                "text", "kind", pl.col("text").str.extract_groups(_named(sign.pattern)).alias("groups")
+            ).select_seq("text", "kind", *_facts(sign))
         )
         left = left.join(here, on=["text", "kind"], how="anti", nulls_equal=True)
     if not found:

@@ -144,13 +144,13 @@ def sign(
     if not matters.any():
         return conform(events, SIGNED), empty(NODES)
     # a request is its status, whatever it says
-    rows = events.filter(matters).select("message", "stack", _http().alias("http"))
-    rows = rows.with_columns(message=pl.when(pl.col("http").is_null()).then("message"))
+    rows = events.filter(matters).select_seq("message", "stack", _http().alias("http"))
+    rows = rows.with_columns_seq(message=pl.when(pl.col("http").is_null()).then("message"))
     signed, nodes = _sign_distinct(rows.unique(), dirs)
     values = rows.join(signed, on=rows.columns, how="left", nulls_equal=True, maintain_order="left").drop(rows.columns)
     if not matters.all():
         place = pl.when("m").then(pl.col("m").cum_sum().cast(pl.Int64) - 1)
-        values = values.select(pl.all().gather(matters.rename("m").to_frame().select(place).to_series()))
+        values = values.select_seq(pl.all().gather(matters.rename("m").to_frame().select_seq(place).to_series()))
     return conform(events.hstack(values), SIGNED), nodes
 
 
@@ -162,7 +162,7 @@ def explain(event: Mapping[str, Any]) -> list[Part]:
         Part(n, False, "the same failure in another place, at another time or in another format is one group")
         for n in ("at", "level", "service", "instance", "format")
     ]
-    if frame.select(_http()).item() is not None:
+    if frame.select_seq(_http()).item() is not None:
         return [Part(row["template"], True, "a request counts by its status"), *outside]
     text = event.get("stack")
     stack = parse_stack(text) if text else Stack("", ())
@@ -224,7 +224,7 @@ def find_failing(
 ) -> pl.Series:
     """Which of the events `sign` signs."""
     platform = pl.col("kind") == "platform"
-    seen = events.select(
+    seen = events.select_seq(
         matters=(pl.col("level") >= "WARNING").fill_null(False)
         | pl.col("stack").is_not_null()
         | (pl.col("status") >= 500).fill_null(False),
@@ -261,19 +261,19 @@ def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:
     """Masked texts on one line, from at most LONGEST characters; a text that was cut ends at a word and in an ellipsis."""
     line = pl.col("t").str.replace_all(r"\s+", " ").str.strip_chars()
     cut = line.str.head(LONGEST).str.replace(r"\s\S*$", "") + "…"
-    short = texts.rename("t").to_frame().select(pl.when(line.str.len_chars() > LONGEST).then(cut).otherwise(line))
+    short = texts.rename("t").to_frame().select_seq(pl.when(line.str.len_chars() > LONGEST).then(cut).otherwise(line))
     return mask(short.to_series(), dirs=dirs)
 
 
 def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Signed columns for distinct (message, stack, http)."""
     stacks, links = _sign_stacks(distinct["stack"].drop_nulls().unique().sort(), dirs)
-    table = distinct.with_columns(_own_texts(distinct)).join(stacks, on="stack", how="left")
-    table = table.with_columns(
+    table = distinct.with_columns_seq(_own_texts(distinct)).join(stacks, on="stack", how="left")
+    table = table.with_columns_seq(
         pl.col("head").str.replace_all(r"\s+", " ").str.replace(_LEAD, "").alias("flat"),
         pl.col("causes").list.len().fill_null(0).gt(0).alias("raised"),
     )
-    table = table.with_columns(
+    table = table.with_columns_seq(
         headline=pl.col("raised")
         & (
             pl.col("flat").str.strip_chars().eq("")
@@ -283,18 +283,20 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
     )
     # A stack that no grammar reads is a text like any other.
     own = pl.when(pl.col("head").ne("") | pl.col("stack").is_null()).then(pl.col("head"))
-    table = table.with_columns(head=pl.coalesce(own, pl.col("stack").str.strip_chars()).str.head(_EXAMPLE))
+    table = table.with_columns_seq(head=pl.coalesce(own, pl.col("stack").str.strip_chars()).str.head(_EXAMPLE))
 
-    heads = table.filter(~pl.col("headline") & pl.col("http").is_null()).select("head").unique()
-    heads = heads.with_columns(pl.col("head").str.extract_groups(_HEADLINE).alias("g"))
-    heads = heads.with_columns(
+    heads = table.filter(~pl.col("headline") & pl.col("http").is_null()).select_seq("head").unique()
+    heads = heads.with_columns_seq(pl.col("head").str.extract_groups(_HEADLINE).alias("g"))
+    heads = heads.with_columns_seq(
         pl.col("g").struct.field("type").alias("type"),
         pl.col("g").struct.field("message").fill_null("").str.strip_chars().alias("text"),
     ).drop("g")
     # both at once: every mask has a price of its own
     said = _template(pl.concat([heads["head"], heads["text"]]), dirs)
-    heads = heads.with_columns(said.head(heads.height).alias("said"), said.tail(heads.height).alias("text_template"))
-    heads = heads.with_columns(
+    heads = heads.with_columns_seq(
+        said.head(heads.height).alias("said"), said.tail(heads.height).alias("text_template")
+    )
+    heads = heads.with_columns_seq(
         _ids(heads, message_id, "said").alias("said_id"),
         _ids(heads, _exception_id, "type", "text_template").alias("type_id"),
     )
@@ -303,7 +305,7 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
     bare = pl.col("type").is_not_null() & ~pl.col("raised") & ~pl.col("headline")
     status = pl.col("http").is_not_null()
     nothing = pl.lit([], dtype=pl.List(pl.String()))
-    table = table.with_columns(
+    table = table.with_columns_seq(
         exception=pl.when(status).then(None).otherwise(pl.coalesce("root", pl.when(bare).then("type"))),
         template=pl.when(status)
         .then(pl.lit("HTTP ") + pl.col("http").cast(pl.String()))
@@ -319,7 +321,7 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
         links=pl.when(status).then(nothing).otherwise(pl.col("links").fill_null(nothing)),
         bare=bare & ~status,
     )
-    parts = table.select(
+    parts = table.select_seq(
         key=pl.when(pl.col("http").is_null()).then("signature"),
         what=pl.when(status).then(pl.lit("http")).when("bare").then(pl.col("type")).otherwise(pl.lit("message")),
         text=pl.when("bare").then("text_template").otherwise("template").fill_null(""),
@@ -335,17 +337,17 @@ def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tup
         kind=pl.lit("exception"), exception=pl.col("type").first(), message=pl.col("text").min(),
         template=pl.col("text_template").first(), frame=pl.lit(None, pl.String()), frames=nothing,
     )  # fmt: skip
-    nodes = pl.concat([links.select(NODES.keys()), conform(told, NODES), conform(bare_ones, NODES)])
+    nodes = pl.concat([links.select_seq(NODES.keys()), conform(told, NODES), conform(bare_ones, NODES)])
     names = [n for n in SIGNED if n not in EVENTS and n != "signature"]
-    table = steer(table.with_columns(signature), dirs, _signature)
-    return table.select("message", "stack", "http", *names, "signature"), _smallest(nodes)
+    table = steer(table.with_columns_seq(signature), dirs, _signature)
+    return table.select_seq("message", "stack", "http", *names, "signature"), _smallest(nodes)
 
 
 def _own_texts(rows: pl.DataFrame) -> pl.Series:
     """The `head` of every row: its message without the traceback that it may hold."""
     heads = rows["message"].fill_null("").str.strip_chars().alias("head")
     at = rows["stack"].is_not_null().arg_true()
-    return heads.scatter(at, rows[at].select(_own_text()).to_series()) if len(at) else heads
+    return heads.scatter(at, rows[at].select_seq(_own_text()).to_series()) if len(at) else heads
 
 
 def _own_text() -> pl.Expr:
@@ -359,16 +361,16 @@ def _own_text() -> pl.Expr:
 
 def _ids(frame: pl.DataFrame, of: Callable[..., str], *columns: str) -> pl.Series:
     """What `of` makes of these columns, asked once for rows that are equal there."""
-    distinct = frame.select(columns).unique()
+    distinct = frame.select_seq(columns).unique()
     ids = pl.Series("id", [of(*row) for row in distinct.iter_rows()], dtype=pl.String())
-    return frame.select(columns).join(
-        distinct.with_columns(ids), on=list(columns), how="left", nulls_equal=True, maintain_order="left"
+    return frame.select_seq(columns).join(
+        distinct.with_columns_seq(ids), on=list(columns), how="left", nulls_equal=True, maintain_order="left"
     )["id"]
 
 
 def _smallest(nodes: pl.DataFrame) -> pl.DataFrame:
     """One row an id: the smallest message, and the smallest frame with the frames that belong to it."""
-    ordered = nodes.with_columns(pl.col("frames").list.join("\n").alias("order")).sort(
+    ordered = nodes.with_columns_seq(pl.col("frames").list.join("\n").alias("order")).sort(
         "id", pl.col("frame").is_null(), "frame", "order"
     )
     return conform(
@@ -453,7 +455,7 @@ def _sign_new(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.Data
     keyed = (
         stacks.rename("stack")
         .to_frame()
-        .with_columns((key + "\x00" + pl.col("stack").str.extract_all(_AS_IT_IS).list.join("\x00")).alias("key"))
+        .with_columns_seq((key + "\x00" + pl.col("stack").str.extract_all(_AS_IT_IS).list.join("\x00")).alias("key"))
     )
     order: list[_Parsed] = []
     numbers: dict[str, int] = {}
@@ -471,12 +473,12 @@ def _sign_new(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.Data
         for pos, link in enumerate(one.links)
     ]
     parts = pl.DataFrame(rows, schema=_PARTS, orient="row")
-    table = keyed.select("stack", pl.Series("key", keys, dtype=pl.Int64()))
-    long = table.join(parts, on="key", how="inner", maintain_order="left").with_columns(
+    table = keyed.select_seq("stack", pl.Series("key", keys, dtype=pl.Int64()))
+    long = table.join(parts, on="key", how="inner", maintain_order="left").with_columns_seq(
         message=pl.coalesce("text", pl.col("stack").str.slice(pl.col("offset"), pl.col("length"))).str.head(_EXAMPLE)
     )
-    long = long.with_columns(_template(long["message"], dirs).alias("template"))
-    long = long.with_columns(_ids(long, _exception_id, "type", "template").alias("id"))
+    long = long.with_columns_seq(_template(long["message"], dirs).alias("template"))
+    long = long.with_columns_seq(_ids(long, _exception_id, "type", "template").alias("id"))
     flat = pl.col("message").str.replace_all(r"\s+", " ")
     titled = pl.col("type") + pl.when(flat.eq("")).then(pl.lit("")).otherwise(": " + flat)
     title = pl.col("type") + pl.when(pl.col("template").eq("")).then(pl.lit("")).otherwise(": " + pl.col("template"))
@@ -500,18 +502,18 @@ def _sign_new(stacks: pl.Series, dirs: tuple[Path, ...] | None) -> tuple[pl.Data
         .group_by("stack", maintain_order=True)
         .agg(pl.col("id").alias("causes"), pl.col("link").fill_null("raised_from").alias("links"))
     )
-    whole = whole.join(chain, on="stack").with_columns(pl.col("links").list.head(pl.col("links").list.len() - 1))
-    whole = whole.with_columns(
+    whole = whole.join(chain, on="stack").with_columns_seq(pl.col("links").list.head(pl.col("links").list.len() - 1))
+    whole = whole.with_columns_seq(
         pl.Series(
             "signature",
             [
                 _signature(root, outer if outer != root else "", *order[k].frames, text if order[k].by_message else "")
-                for k, root, outer, text in whole.select("key", "root", "outer", "root_template").iter_rows()
+                for k, root, outer, text in whole.select_seq("key", "root", "outer", "root_template").iter_rows()
             ],
             dtype=pl.String(),
         )
     )
-    nodes = long.select(
+    nodes = long.select_seq(
         "stack",
         "id",
         pl.lit("exception").alias("kind"),

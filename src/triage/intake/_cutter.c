@@ -16,11 +16,15 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 2      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 3      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define MAX_KEYS 256   /* of one object at the top */
 #define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
 #define MAX_LEAVES 1024
+#define FEW 48 /* different texts of a column, none of them long, up to which its rows hold their numbers */
+#define SHORT 256
+#define LIKES 16 /* keys of an object inside that are remembered, and their longest */
+#define LIKE_SIZE 40
 #define LARGEST ((size_t)1 << 30) /* bytes of one column */
 
 /* ---------------------------------------------------------------- the Arrow C data interface, as its standard has it */
@@ -55,13 +59,22 @@ typedef struct {
 
 /* ------------------------------------------------------------------------------------------------------ the columns */
 
+/* A text that rows of a column hold, and its last bytes: texts that are nearly the same differ there. */
+typedef struct {
+    char *text;
+    uint32_t size;
+    uint64_t tail;
+} Different;
+
 typedef struct {
     int64_t rows; /* that have a place here; those behind them are null */
     int64_t cap;
     int64_t nulls;
-    int same; /* every row so far holds the text `one`: nothing is laid down yet */
-    char *one;
-    size_t one_size;
+    int same; /* every row so far holds the first of the different texts: nothing is laid down yet */
+    int few;  /* rows hold numbers of different texts */
+    Different *different;
+    int different_count, last; /* of the different texts that which the row before holds */
+    uint8_t *codes;
     View *views;
     uint8_t *valid;
     char *data;
@@ -77,10 +90,18 @@ typedef struct {
     int leaf, node; /* -1: none */
 } Slot;
 
+/* A key as it stood at its place in the object before: the next one most often has the same. */
+typedef struct {
+    char name[LIKE_SIZE];
+    size_t size;
+    int slot;
+} Like;
+
 typedef struct {
     Slot *slots;
     int count;
     uint64_t seen;
+    Like like[LIKES];
 } Node;
 
 /* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
@@ -135,13 +156,36 @@ typedef struct {
     int flagged; /* some key ends as those do that say of a text that it was cut */
 } Cutter;
 
+/* Whether two texts of that size, most often a short one, are the same. */
+static inline int equal(const void *a, const void *b, size_t size) {
+    const char *x = a, *y = b;
+    uint64_t one, other;
+    if (size < 8) {
+        for (size_t n = 0; n < size; n++)
+            if (x[n] != y[n]) return 0;
+        return 1;
+    }
+    for (size_t n = 0; n + 8 < size; n += 8) {
+        memcpy(&one, x + n, 8), memcpy(&other, y + n, 8);
+        if (one != other) return 0;
+    }
+    memcpy(&one, x + size - 8, 8), memcpy(&other, y + size - 8, 8);
+    return one == other;
+}
+
 static int grow(Column *column, int64_t rows) {
     if (rows <= column->cap) return 0;
     int64_t cap = column->cap ? column->cap : 1024;
     while (cap < rows) cap += cap < 8192 ? cap : cap / 4;
-    View *views = realloc(column->views, (size_t)cap * sizeof(View));
-    if (!views) return -1;
-    column->views = views;
+    if (column->few) {
+        uint8_t *codes = realloc(column->codes, (size_t)cap * sizeof(uint8_t));
+        if (!codes) return -1;
+        column->codes = codes;
+    } else {
+        View *views = realloc(column->views, (size_t)cap * sizeof(View));
+        if (!views) return -1;
+        column->views = views;
+    }
     uint8_t *valid = realloc(column->valid, (size_t)(cap + 7) / 8);
     if (!valid) return -1;
     memset(valid + (column->cap + 7) / 8, 0, (size_t)((cap + 7) / 8 - (column->cap + 7) / 8));
@@ -180,42 +224,97 @@ static int make_view(Column *column, View *view, const char *text, size_t size) 
 static int pad(Column *column, int64_t rows) {
     if (rows <= column->rows) return 0;
     if (grow(column, rows)) return -1;
-    memset(column->views + column->rows, 0, (size_t)(rows - column->rows) * sizeof(View));
-    if (column->whole) memset(column->numbers + column->rows, 0, (size_t)(rows - column->rows) * sizeof(int64_t));
+    size_t more = (size_t)(rows - column->rows);
+    if (column->few) memset(column->codes + column->rows, 0, more * sizeof(uint8_t));
+    else memset(column->views + column->rows, 0, more * sizeof(View));
+    if (column->whole) memset(column->numbers + column->rows, 0, more * sizeof(int64_t));
     column->nulls += rows - column->rows;
     column->rows = rows;
     return 0;
 }
 
-/* Lay the one text of all rows down, because it is not the text of all rows any more. */
+static uint64_t tail_of(const char *text, size_t size) {
+    uint64_t tail = 0;
+    memcpy(&tail, size > sizeof tail ? text + size - sizeof tail : text, size > sizeof tail ? sizeof tail : size);
+    return tail;
+}
+
+/* The number of the text among the different ones, to which it is added; -1 where they are too many or it is long, -2 without memory. */
+static int number_of(Column *column, const char *text, size_t size) {
+    uint64_t tail = tail_of(text, size);
+    for (int step = -1; step < column->different_count; step++) {
+        int n = step < 0 ? column->last : step;
+        const Different *one = column->different + n;
+        if (n < column->different_count && one->tail == tail && one->size == size && equal(one->text, text, size))
+            return column->last = n;
+    }
+    if (column->different_count == FEW || size > SHORT) return -1;
+    if (!column->different && !(column->different = malloc(FEW * sizeof(Different)))) return -2;
+    char *copy = malloc(size ? size : 1);
+    if (!copy) return -2;
+    memcpy(copy, text, size);
+    column->different[column->different_count] = (Different){copy, (uint32_t)size, tail};
+    return column->last = column->different_count++;
+}
+
+static void forget(Column *column) {
+    for (int n = 0; n < column->different_count; n++) free(column->different[n].text);
+    free(column->different);
+    free(column->codes);
+    column->different = NULL;
+    column->codes = NULL;
+    column->different_count = column->last = 0;
+}
+
+/* Lay down the number of the one text of all rows, because it is not the text of all rows any more. */
 static int lay_down(Column *column) {
     int64_t rows = column->rows;
     column->same = 0;
+    column->few = 1;
     if (!rows) return 0;
-    View view;
-    if (make_view(column, &view, column->one, column->one_size) || grow(column, rows)) return -1;
-    for (int64_t n = 0; n < rows; n++) column->views[n] = view;
+    if (grow(column, rows)) return -1;
+    memset(column->codes, 0, (size_t)rows * sizeof(uint8_t));
     memset(column->valid, 0xff, (size_t)(rows / 8));
     for (int64_t n = rows / 8 * 8; n < rows; n++) column->valid[n / 8] |= (uint8_t)(1 << n % 8);
     return 0;
 }
 
+/* Lay down texts instead of their numbers, because they are not few any more. */
+static int write_out(Column *column) {
+    View views[FEW];
+    for (int n = 0; n < column->different_count; n++)
+        if (make_view(column, views + n, column->different[n].text, column->different[n].size)) return -1;
+    if (column->cap) {
+        column->views = malloc((size_t)column->cap * sizeof(View));
+        if (!column->views) return -1;
+    }
+    for (int64_t n = 0; n < column->rows; n++) {
+        if (column->valid[n / 8] >> n % 8 & 1) column->views[n] = views[column->codes[n]];
+        else memset(column->views + n, 0, sizeof(View));
+    }
+    column->few = 0;
+    forget(column);
+    return 0;
+}
+
 static int append(Column *column, int64_t row, const char *text, size_t size, int whole, int64_t number) {
     if (column->whole && !whole) column->whole = 0;
-    if (column->same) {
-        if (!column->rows && !row) {
-            column->one = realloc(column->one, size ? size : 1);
-            if (!column->one) return -1;
-            memcpy(column->one, text, size);
-            column->one_size = size;
-            column->rows = 1;
-            return 0;
-        }
-        if (column->rows == row && column->one_size == size && !memcmp(column->one, text, size)) {
+    if (column->same || column->few) {
+        int code = number_of(column, text, size);
+        if (code == -2) return -1;
+        if (column->same && !code && column->rows == row) {
             column->rows++;
             return 0;
         }
-        if (lay_down(column)) return -1;
+        if (column->same && lay_down(column)) return -1;
+        if (code >= 0) {
+            if (pad(column, row) || grow(column, row + 1)) return -1;
+            column->codes[row] = (uint8_t)code;
+            column->valid[row / 8] |= (uint8_t)(1 << row % 8);
+            column->rows = row + 1;
+            return 0;
+        }
+        if (write_out(column)) return -1;
     }
     if (pad(column, row) || grow(column, row + 1)) return -1;
     View *view = column->views + row;
@@ -233,7 +332,7 @@ static int append(Column *column, int64_t row, const char *text, size_t size, in
 }
 
 static void clear_column(Column *column, int wanted) {
-    free(column->one);
+    forget(column);
     free(column->views);
     free(column->valid);
     free(column->data);
@@ -275,16 +374,21 @@ static int unit(const uint8_t *p, const uint8_t *end) {
     return value;
 }
 
-/* The quote that ends the string whose text begins at p, or NULL where it is not surely a string. */
-static const uint8_t *string_end(const uint8_t *p, const uint8_t *end, int *escaped) {
+#if defined(__SSE2__)
+/* Where among 16 bytes a string ends or needs a closer look, as bits. */
+static inline int stops_in(const uint8_t *p) {
+    __m128i x = _mm_loadu_si128((const __m128i *)p);
+    /* as signed bytes those of control characters and of no ASCII are both below the space */
+    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))),
+                                          _mm_cmplt_epi8(x, _mm_set1_epi8(0x20))));
+}
+#endif
+
+static const uint8_t *rest_of_string(const uint8_t *p, const uint8_t *end, int *escaped) {
     for (;;) {
 #if defined(__SSE2__)
         while (end - p >= 16) {
-            __m128i x = _mm_loadu_si128((const __m128i *)p);
-            /* as signed bytes those of control characters and of no ASCII are both below the space */
-            __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))),
-                                        _mm_cmplt_epi8(x, _mm_set1_epi8(0x20)));
-            int found = _mm_movemask_epi8(stop);
+            int found = stops_in(p);
             if (found) {
                 p += __builtin_ctz((unsigned)found);
                 break;
@@ -317,6 +421,19 @@ static const uint8_t *string_end(const uint8_t *p, const uint8_t *end, int *esca
             p += 2;
         }
     }
+}
+
+/* The quote that ends the string whose text begins at p, or NULL where it is not surely a string. */
+static inline const uint8_t *string_end(const uint8_t *p, const uint8_t *end, int *escaped) {
+#if defined(__SSE2__)
+    if (end - p >= 16) { /* most end soon */
+        int found = stops_in(p);
+        if (!found) return rest_of_string(p + 16, end, escaped);
+        const uint8_t *stop = p + __builtin_ctz((unsigned)found);
+        if (*stop == '"') return stop;
+    }
+#endif
+    return rest_of_string(p, end, escaped);
 }
 
 /* The text of a string with escapes that `string_end` went through; how many bytes it has. */
@@ -537,15 +654,16 @@ static uint64_t hash_of(const uint8_t *text, size_t size) {
 static int slot_of(const Node *node, const uint8_t *at, size_t size) {
     const char *key = (const char *)at;
     for (int n = 0; n < node->count; n++)
-        if (node->slots[n].size == size && (!size || *node->slots[n].key == *key) && !memcmp(node->slots[n].key, key, size)) return n;
+        if (node->slots[n].size == size && equal(node->slots[n].key, key, size)) return n;
     return -1;
 }
 
 /* Behind the object whose inside begins at p, of which the values of `node` are taken (-1: none), or NULL. */
 static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end, int node, int depth) {
-    const Node *here = node >= 0 ? self->nodes + node : NULL;
+    Node *here = node >= 0 ? self->nodes + node : NULL;
     const Shape *like = node == 0 && self->expected >= 0 ? self->shapes + self->expected : NULL;
     const char *names = like ? like->names : NULL;
+    int place = 0;
     p = space(p, end);
     if (p < end && *p == '}') return p + 1;
     for (;;) {
@@ -554,19 +672,30 @@ static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end,
         int escaped = 0, slot = -1;
         size_t size;
         const Key *same = like && self->key_count < like->count ? like->keys + self->key_count : NULL;
-        if (same && (size_t)(end - key) > same->size && key[same->size] == '"' && !memcmp(key, names, same->size)) {
+        if (same && (size_t)(end - key) > same->size && key[same->size] == '"' && equal(key, names, same->size)) {
             size = same->size;
             slot = same->slot;
             p = key + size + 1;
             names += size;
             self->keys[self->key_count] = *same;
             self->key_at[self->key_count++] = key;
+        } else if (node > 0 && place < LIKES && here->like[place].size && (size_t)(end - key) > here->like[place].size &&
+                   key[here->like[place].size] == '"' && equal(key, here->like[place].name, here->like[place].size)) {
+            size = here->like[place].size;
+            slot = here->like[place++].slot;
+            p = key + size + 1;
         } else {
             p = string_end(key, end, &escaped);
             if (!p || (escaped && here)) return NULL;
             size = (size_t)(p - key);
             p++;
             if (here) slot = slot_of(here, key, size);
+            if (node > 0 && place < LIKES && size < LIKE_SIZE) {
+                memcpy(here->like[place].name, key, size);
+                here->like[place].size = size;
+                here->like[place].slot = slot;
+            }
+            place++;
             if (node == 0) {
                 like = NULL;
                 if (self->key_count >= MAX_KEYS) return NULL;
@@ -598,7 +727,7 @@ static int shape_of(Cutter *self) {
         const char *name = shape->names;
         int k = 0;
         while (k < shape->count && shape->keys[k].hash == self->keys[k].hash && shape->keys[k].size == self->keys[k].size &&
-               !memcmp(name, self->key_at[k], shape->keys[k].size))
+               equal(name, self->key_at[k], shape->keys[k].size))
             name += shape->keys[k++].size;
         if (k == shape->count) return self->expected = n;
     }
@@ -831,10 +960,23 @@ static PyObject *hand_out(const char *format, int64_t rows, int64_t nulls, void 
     return (PyObject *)cut;
 }
 
+static PyObject *text_of(const Different *one) { return PyUnicode_DecodeUTF8(one->text, (Py_ssize_t)one->size, NULL); }
+
 static PyObject *hand_out_leaf(Leaf *leaf, int64_t rows) {
     Column *column = &leaf->column;
-    if (column->same && column->rows == rows) return PyUnicode_DecodeUTF8(column->one, (Py_ssize_t)column->one_size, NULL);
+    if (column->same && column->rows == rows) return text_of(column->different);
     if ((column->same && lay_down(column)) || pad(column, rows)) return PyErr_NoMemory();
+    if (column->few) {
+        PyObject *texts = PyList_New(column->different_count);
+        for (int n = 0; texts && n < column->different_count; n++) {
+            PyObject *text = text_of(column->different + n);
+            if (!text || PyList_SetItem(texts, n, text)) Py_CLEAR(texts);
+        }
+        if (!texts) return NULL;
+        void *kept[4] = {column->valid, column->codes, NULL, NULL};
+        column->valid = NULL, column->codes = NULL;
+        return Py_BuildValue("(NN)", hand_out("C", rows, column->nulls, kept, 2, 0), texts);
+    }
     /* a moment that is missing in some lines may stand elsewhere in them, and there in another form */
     if (column->whole && !(leaf->wanted == AS_TIME && column->nulls)) {
         void *kept[4] = {column->valid, column->numbers, NULL, NULL};
@@ -990,13 +1132,37 @@ static PyObject *cutter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
+/* ---------------------------------------------------------------------------------------------------- counting lines */
+
+static PyObject *count_lines(PyObject *unused, PyObject *args) {
+    (void)unused;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "y*", &data)) return NULL;
+    const uint8_t *p = data.buf, *end = p + data.len;
+    long long lines = data.len && end[-1] != '\n';
+    while (p < end) { /* a byte holds up to 255 of them, so compilers do many at once */
+        const uint8_t *stop = end - p > 255 * 64 ? p + 255 * 64 : end;
+        uint8_t found[64] = {0};
+        for (; stop - p >= 64; p += 64)
+            for (int n = 0; n < 64; n++) found[n] += p[n] == '\n';
+        for (; stop == end && p < end; p++) lines += *p == '\n';
+        for (int n = 0; n < 64; n++) lines += found[n];
+    }
+    PyBuffer_Release(&data);
+    return PyLong_FromLongLong(lines);
+}
+
+static PyMethodDef module_methods[] = {
+    {"count_lines", count_lines, METH_VARARGS, "count_lines(data): how many lines there are; the last one may lack its newline."},
+    {NULL, NULL, 0, NULL}};
+
 static PyMethodDef cutter_methods[] = {
     {"add", (PyCFunction)(void (*)(void))cutter_add, METH_VARARGS,
      "add(data, line): take the lines of data, the first of which is number `line`; (line, start, end) of each that is left."},
     {"flagged", (PyCFunction)(void (*)(void))cutter_flagged, METH_NOARGS,
      "flagged(): whether a key ended with \"runcated\" since this was asked last; in lines that are left, perhaps."},
     {"finish", (PyCFunction)(void (*)(void))cutter_finish, METH_NOARGS,
-     "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: (its column or the text of all rows, whether some values in it are RAW)})."},
+     "finish(): (rows, their lines, their shapes, the top keys of each shape, {leaf: (its column, or numbers and what they stand for, or the text of all rows; whether some values in it are RAW)})."},
     {NULL, NULL, 0, NULL}};
 
 static PyMethodDef cut_methods[] = {
@@ -1011,7 +1177,7 @@ static PyType_Spec cutter_spec = {"triage.intake._cutter.Cutter", sizeof(Cutter)
 static PyType_Spec cut_spec = {"triage.intake._cutter.Cut", sizeof(Cut), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                                cut_slots};
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cutter", "Values of JSON lines as Arrow columns.", -1,
-                                    NULL, NULL, NULL, NULL, NULL};
+                                    module_methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__cutter(void) {
     PyObject *made = PyModule_Create(&module);

@@ -40,17 +40,17 @@ class Opening:
     def take(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """The rows that pass and those that are put aside, with their places in `_pos`."""
         place = pl.int_range(self._count, self._count + rows.height, dtype=pl.Int64)
-        rows = rows.with_columns(place.alias("_pos"), stream_of(rows).alias(STREAM))
+        rows = rows.with_columns_seq(place.alias("_pos"), stream_of(rows).alias(STREAM))
         self._count += rows.height
         if not rows.height:
             return rows, None
-        looked = rows.select(key=STREAM, bare=BARE, complete=COMPLETE)
+        looked = rows.select_seq(key=STREAM, bare=BARE, complete=COMPLETE)
         streams = set(looked["key"].unique().to_list())
         new = streams - self._begun
         if idle := new & self._touched - self._open:  # streams that held nothing but records of their own so far
             new -= idle - set(looked.filter(~pl.col("complete"))["key"].unique().to_list())
         passing, aside = self._put_aside(rows, looked, new) if new else (rows, None)
-        bare = looked.select(pl.col("bare") & ~pl.col("complete")).to_series()
+        bare = looked.select_seq(pl.col("bare") & ~pl.col("complete")).to_series()
         if bare.any():
             self.bare.update(looked["key"].filter(bare).unique().to_list())
         return passing, aside
@@ -58,7 +58,9 @@ class Opening:
     def _put_aside(
         self, rows: pl.DataFrame, looked: pl.DataFrame, new: set[int]
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        places = looked.with_columns(n=pl.int_range(pl.len(), dtype=pl.Int64)).filter(pl.col("key").is_in(list(new)))
+        places = looked.with_columns_seq(n=pl.int_range(pl.len(), dtype=pl.Int64)).filter(
+            pl.col("key").is_in(list(new))
+        )
         firsts = places.group_by("key", maintain_order=True).agg(
             first=pl.col("n").first(),
             opened=pl.col("n").filter(~pl.col("complete")).first(),
@@ -90,7 +92,7 @@ class Opening:
             self._open.discard(stream)
         found = [rows.filter(aside)] if aside.any() else []
         if borders:
-            found.append(rows[sorted(borders)].with_columns(format=pl.lit(BORDER)))
+            found.append(rows[sorted(borders)].with_columns_seq(format=pl.lit(BORDER)))
         self._height += sum(frame.height for frame in found)
         out = pl.concat(found).sort("_pos", maintain_order=True) if found else None
         return (rows.filter(~aside) if aside.any() else rows), out
@@ -98,12 +100,12 @@ class Opening:
     def _starts(self, rows: pl.DataFrame, firsts: pl.DataFrame) -> dict[int, int]:
         """For each stream the first of its heads that surely starts a record, where there is one."""
         starts: dict[int, int] = {}
-        left = firsts.select("key", "heads")
+        left = firsts.select_seq("key", "heads")
         for n in range(_TRIES):
             left = left.filter(pl.col("heads").list.len() > n)
             if not left.height:
                 break
-            tried = left.select("key", n=pl.col("heads").list.get(n))
+            tried = left.select_seq("key", n=pl.col("heads").list.get(n))
             sure = self._assembler.start_surely(rows[tried["n"]])
             starts.update(tried.filter(sure).iter_rows())
             left = left.filter(~sure)

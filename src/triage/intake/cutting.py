@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
+from triage.intake import compiled
 from triage.intake.exports import as_text
 
 if TYPE_CHECKING:
-    from triage.intake._cutter import Cutter
-
-try:
-    from triage.intake import _cutter
-except ImportError:
-    # no compiler where triage was installed: all lines are read without it, in two to three times the time
-    CUTTER: type[Cutter] | None = None
-else:
-    CUTTER = _cutter.Cutter if getattr(_cutter, "VERSION", 0) == 2 else None  # an older one may lie there
+    from triage.intake._cutter import Cut, Cutter
 
 Keys = tuple[str, ...]
 
@@ -68,7 +61,8 @@ def tree_of(
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What stood at a path: one text in all entries, or a value for each (null: none): texts, whole numbers or times.
+    """What stood at a path: one text in all entries, or a value for each (null: none): texts (where they are few, as an
+    Enum), whole numbers or times.
 
     `raw` says that some texts begin with a NUL: behind it stands JSON that is no text.
     """
@@ -81,6 +75,8 @@ class Column:
         values = self.values
         if isinstance(values, str):
             return None if values in nothing else say(msgspec.json.decode(values[1:])) if self.raw else values
+        if (nothing or self.raw) and isinstance(values.dtype, pl.Enum):
+            values = values.cast(pl.String)
         if nothing:
             none = values.is_in(nothing).fill_null(False)
             values = values.zip_with(~none, pl.Series([None], dtype=pl.String))
@@ -107,7 +103,16 @@ class Found:
 
 def cutting_of(tree: Tree) -> Cutting | None:
     """What cuts by this tree; None where triage was installed without its compiled part."""
-    return Cutting(tree, CUTTER) if CUTTER is not None else None
+    return Cutting(tree, compiled.CUTTER) if compiled.CUTTER is not None else None
+
+
+def _values(column: Cut | tuple[Cut, list[str]] | str) -> pl.Series | str:
+    if isinstance(column, str):
+        return column
+    if isinstance(column, tuple):
+        codes, texts = column
+        return pl.Series(codes).cat.to(pl.Enum(texts))
+    return pl.Series(column)
 
 
 class Cutting:
@@ -131,10 +136,7 @@ class Cutting:
     def finish(self) -> Found:
         """What was found in all of them."""
         count, lines, shapes, keys, columns = self._cutter.finish()
-        values = {
-            self._tree.paths[leaf]: Column(column if isinstance(column, str) else pl.Series(column), raw)
-            for leaf, (column, raw) in columns.items()
-        }
+        values = {self._tree.paths[leaf]: Column(_values(column), raw) for leaf, (column, raw) in columns.items()}
         return Found(count, pl.Series(lines), pl.Series(shapes), keys, values)
 
     def raw(self, line: int) -> bytes:

@@ -284,7 +284,7 @@ def _entries(parts: Sequence[Piece], typed: Typed | None, tree: Tree | None) -> 
 
 def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """One frame of all; the list is emptied."""
-    frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else empty_rows()
+    frame = pl.concat(frames, rechunk=True) if len(frames) > 1 else frames[0].rechunk() if frames else empty_rows()
     frames.clear()
     return frame
 

@@ -11,29 +11,41 @@ _PROBE = 256
 LAST_SEGMENT = "([^/]+)$"
 
 
+def plain_texts(values: pl.Series) -> pl.Series:
+    """The values as texts, where they came as an Enum of the few that there are."""
+    return changed(values, lambda texts: texts)
+
+
+def changed(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """What `change` makes of the values, each by itself, asked once for each distinct one where they came as an Enum of the few."""
+    if not isinstance(values.dtype, pl.Enum):
+        return change(values)
+    return change(values.dtype.categories).gather(values.to_physical()).alias(values.name)
+
+
 def on_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """What `change` makes of the values, each by itself, asked once for each distinct one where they are few.
 
     Nulls must stay nulls.
     """
-    if len(values) <= _PROBE or values.head(_PROBE).n_unique() > _FEW:
-        return change(values)
+    if isinstance(values.dtype, pl.Enum) or len(values) <= _PROBE or values.head(_PROBE).n_unique() > _FEW:
+        return changed(values, change)
     distinct = values.unique().drop_nulls()
     if len(distinct) > _FEW:
         return change(values)
-    changed = change(distinct)
-    if changed.dtype == values.dtype and changed.equals(distinct):
+    done = change(distinct)
+    if done.dtype == values.dtype and done.equals(distinct):
         return values
-    if changed.null_count() == len(changed):
-        return pl.Series(values.name, [None], dtype=changed.dtype).new_from_index(0, len(values))
-    if len(changed) == 1 and not values.null_count():
-        return changed.new_from_index(0, len(values)).alias(values.name)
-    return values.replace_strict(distinct, changed, default=None, return_dtype=changed.dtype)
+    if done.null_count() == len(done):
+        return pl.Series(values.name, [None], dtype=done.dtype).new_from_index(0, len(values))
+    if len(done) == 1 and not values.null_count():
+        return done.new_from_index(0, len(values)).alias(values.name)
+    return done.gather(values.cast(pl.Enum(distinct)).to_physical()).alias(values.name)
 
 
 def cut_out(values: pl.Series, regex: str) -> pl.Series:
     """The first group of the regex in each value; null where it does not match."""
-    if regex == LAST_SEGMENT and (segments := _last_segments(values)) is not None:
+    if regex == LAST_SEGMENT and values.dtype == pl.String and (segments := _last_segments(values)) is not None:
         return segments
     return on_distinct(values, lambda texts: texts.str.extract(regex, 1))
 

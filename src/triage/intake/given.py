@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from triage.intake.cutting import Cutting, Found
+from triage.intake.distinct import changed, plain_texts
 from triage.intake.exports import Entry, as_exception, as_text
 from triage.intake.formats import Place
 from triage.intake.typedrows import as_texts
@@ -125,8 +126,8 @@ class CutRows:
         if not parts:
             return pl.Series([None], dtype=pl.String).new_from_index(0, self.count)
         columns = [self._mine(_series(values, self.found.count)) for values in parts]
-        texts = columns[0] if len(columns) == 1 else pl.select(pl.coalesce(columns)).to_series()
-        return change(texts) if change else texts
+        texts = columns[0] if len(columns) == 1 else pl.select(pl.coalesce(map(plain_texts, columns))).to_series()
+        return changed(texts, change) if change else texts
 
     def beyond(self, known: frozenset[str]) -> pl.Series:
         """Which of them have a key that is not known."""
@@ -139,7 +140,8 @@ class CutRows:
         return decoded
 
     def _mine(self, values: pl.Series) -> pl.Series:
-        return values if self.rows is None else values.gather(self.rows)
+        # of a part of the rows the few texts may be fewer, and what is made of them may depend on it
+        return values if self.rows is None else plain_texts(values).gather(self.rows)
 
 
 def _series(values: pl.Series | str, count: int) -> pl.Series:

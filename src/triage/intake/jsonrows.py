@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from triage.intake.cutting import Cutting, Tree, cutting_of, tree_of
-from triage.intake.distinct import cut_out, on_distinct
+from triage.intake.distinct import cut_out, on_distinct, plain_texts
 from triage.intake.exports import EXPORTS, Entry, as_text, explode
 from triage.intake.formats import UNITS_MS, Format, Place, to_json
 from triage.intake.given import CutRows, Given, Objects
@@ -194,7 +194,7 @@ def frames_of(
         if places.height:
             raw = {column: found[place.path] for column, place in typed.places.items() if place.path in found}
             done = {column for column, place in typed.places.items() if place.path in entries.typed.cut_out}
-            frame = blank_rows(places).with_columns(_merge(raw, typed.entry, done))
+            frame = blank_rows(places).with_columns_seq(_merge(raw, typed.entry, done))
             frames.append(fill(frame, typed.entry, clock, tally))
         for one in odd:
             read_one(one.body, one.line, one.lines, entries, one.order)
@@ -238,7 +238,7 @@ def object_frames(
         if entry_format.flatten:
             picked = [_flat(o, entry_format.flatten) for o in picked]
         columns = columns_of(Objects(picked), entry_format, with_fields)
-        frames.append(fill(blank_rows(places).with_columns(columns), entry_format, clock, tally))
+        frames.append(fill(blank_rows(places).with_columns_seq(columns), entry_format, clock, tally))
     return frames
 
 
@@ -262,8 +262,8 @@ def _cut_frames(
             for line in given.lines:
                 read_one(cutting.raw(line), line, 1, entries)
             continue
-        places = pl.DataFrame({"i": given.lines, "line": given.lines}).with_columns(lines=pl.lit(1, dtype=pl.Int64))
-        frame = blank_rows(places).with_columns(columns_of(given, formats[one]))
+        places = pl.DataFrame({"i": given.lines, "line": given.lines}).with_columns_seq(lines=pl.lit(1, dtype=pl.Int64))
+        frame = blank_rows(places).with_columns_seq(columns_of(given, formats[one]))
         frames.append(fill(frame, formats[one], clock, tally))
     return frames
 
@@ -383,7 +383,9 @@ def _merge(raw: dict[str, pl.Series], entry: Format, done: Collection[str] = ())
     out: list[pl.Series | pl.Expr] = []
     for name, given in candidates.items():
         if len({values.dtype for values in given}) > 1:  # stamps of which some were read already
-            given = [values.dt.strftime(STAMP) if values.dtype == TIME else values for values in given]
+            given = [values.dt.strftime(STAMP) if values.dtype == TIME else plain_texts(values) for values in given]
+        elif len(given) > 1 or name not in _OF_FEW:
+            given = [plain_texts(values) for values in given]
         out.append(given[0].alias(name) if len(given) == 1 else pl.coalesce(map(pl.lit, given)).alias(name))
     for n, rule in enumerate(entry.kinds):
         if f"k_{n}#" not in raw:
@@ -395,6 +397,9 @@ def _merge(raw: dict[str, pl.Series], entry: Format, done: Collection[str] = ())
     if marks := [pl.lit(values).is_not_null() for column, values in raw.items() if column.startswith("s_")]:
         out.append((pl.all_horizontal(marks) if entry.aliases else pl.any_horizontal(marks)).alias("g_structured"))
     return out
+
+
+_OF_FEW = ("g_level", "g_status", "g_service", "g_instance", "g_deployment", "g_logger", "g_method")
 
 
 def _matcher(regex: str) -> Callable[[pl.Series], pl.Series]:

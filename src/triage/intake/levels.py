@@ -119,14 +119,14 @@ _NUMBERS = {**SYSLOG, **GCP, **PINO, **LOGBACK}  # without a scale: the numbers 
 def read_levels(words: pl.Series, own: Mapping[str, str] | None = None) -> pl.Series:
     """Levels of level words; null where a word says nothing. `own` maps a format's words (lower case) first."""
     table = {**_NUMBERS, **WORDS, **(own or {})}
-    distinct = words.unique().drop_nulls()
-    meaning = {word: table.get(_clean(word)) for word in distinct.to_list()}
-    known = {word: level for word, level in meaning.items() if level is not None}
-    if all(word == level for word, level in meaning.items()):
+    few = words.dtype.categories if isinstance(words.dtype, pl.Enum) else words.unique().drop_nulls()
+    if not len(few):
         return words.cast(LEVEL)
-    if not known:
-        return pl.Series(words.name, [None], dtype=LEVEL).new_from_index(0, len(words))
-    return words.replace_strict(list(known), pl.Series(list(known.values()), dtype=LEVEL), default=None)
+    levels = [table.get(_clean(word)) for word in few.to_list()]
+    if words.dtype == pl.String and levels == few.to_list():
+        return words.cast(LEVEL)
+    numbered = words.cast(pl.Enum(few)) if words.dtype == pl.String else words
+    return pl.Series(words.name, levels, dtype=LEVEL).gather(numbered.to_physical())
 
 
 def read_level(word: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from triage.intake.distinct import on_distinct
+from triage.intake.distinct import changed, on_distinct, plain_texts
 from triage.intake.formats import UNITS_MS, Format
 from triage.intake.levels import read_levels
 from triage.intake.times import Clock, Stamps, read_times
@@ -62,9 +62,9 @@ def blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
         "part": pl.lit(False),
         "chain": pl.lit(""),
     }
-    return frame.with_columns(
+    return frame.with_columns_seq(
         empty.get(name, pl.lit(None, dtype=dtype)).alias(name) for name, dtype in WORK.items() if name not in have
-    ).select(list(WORK))
+    ).select_seq(list(WORK))
 
 
 def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.DataFrame:
@@ -87,7 +87,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     for n, rule in reversed(list(enumerate(entry.kinds))):
         if f"k_{n}" in have:
             kind = pl.when(pl.col(f"k_{n}")).then(pl.lit(rule.kind, dtype=KIND)).otherwise(kind)
-    frame = frame.with_columns(kind.alias("kind"), structured.alias("g_structured"))
+    frame = frame.with_columns_seq(kind.alias("kind"), structured.alias("g_structured"))
     own = pl.col("kind") == "app"
 
     if "g_time" in have:
@@ -106,10 +106,10 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         words = frame["g_level"]
         level: pl.Expr = pl.lit(read_levels(words, entry.levels).alias("g_read"))
         if entry.transport_level == "stream":
-            mirrored = own & ~pl.col("g_structured") & pl.col("g_level").str.to_lowercase().is_in(_MIRRORS)
+            mirrored = own & ~pl.col("g_structured") & pl.lit(plain_texts(words)).str.to_lowercase().is_in(_MIRRORS)
             level = pl.when(~mirrored).then(level)
         elif entry.transport_level == "journal" and "g_stream" in have:
-            level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.col("g_level") == "6"))).then(level)
+            level = pl.when(~(own & (pl.col("g_stream") == "stdout") & (pl.lit(plain_texts(words)) == "6"))).then(level)
         new["level"] = level if frame["level"].null_count() == len(frame) else pl.coalesce(level, "level")
     empty = {n for n in _NAMES if frame[n].null_count() == len(frame)}
     for name in ("service", "instance", "deployment"):
@@ -129,7 +129,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if "g_route" in have:
         new["route"] = pl.coalesce(pl.lit(_paths(frame["g_route"])), "route")
     if "g_status" in have:
-        new["status"] = pl.coalesce(pl.lit(_statuses(frame["g_status"])), "status")
+        new["status"] = pl.coalesce(pl.lit(changed(frame["g_status"], _statuses)), "status")
     if "g_latency" in have:
         new["latency_ms"] = pl.coalesce(pl.lit(milliseconds(frame["g_latency"], entry.latency)), "latency_ms")
     if "g_exit_code" in have:
@@ -137,25 +137,25 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if "g_fields" in have:
         new["fields"] = pl.coalesce("g_fields", "fields")
     new["message"] = _message(entry, have)
-    frame = frame.with_columns(
+    frame = frame.with_columns_seq(
         **{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()}
     )
 
     if entry.whole:
         cut = (pl.col("g_message").str.len_bytes() >= entry.whole) & ~pl.col("g_message").str.ends_with("\n")
-        frame = frame.with_columns(cut.alias("part"), pl.col("message").str.strip_suffix("\n"))
+        frame = frame.with_columns_seq(cut.alias("part"), pl.col("message").str.strip_suffix("\n"))
     elif "g_part" in have:
-        frame = frame.with_columns((pl.col("g_part") == "P").alias("part"))
+        frame = frame.with_columns_seq((pl.col("g_part") == "P").alias("part"))
     if entry.kind == "json":
-        frame = frame.with_columns(_fallback_message(frame).alias("message"))
+        frame = frame.with_columns_seq(_fallback_message(frame).alias("message"))
     first = not frame["chain"].str.len_bytes().sum()
     chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
-    return frame.with_columns(
+    return frame.with_columns_seq(
         (~own | pl.col("g_structured") | _opens(entry)).alias("header"),
         (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
         pl.lit(entry.name).alias("format"),
         chain,
-    ).select(list(WORK))
+    ).select_seq(list(WORK))
 
 
 def _opens(entry: Format) -> pl.Expr:
@@ -219,8 +219,8 @@ def _fallback_message(frame: pl.DataFrame) -> pl.Series:
     rows = (bare | text.is_null()).arg_true()
     if not len(rows):
         return text
-    parts = frame.select(pl.col("method", "route", "status").gather(rows))
-    request = parts.select(pl.concat_str("method", "route", "status", separator=" ", ignore_nulls=True)).to_series()
+    parts = frame.select_seq(pl.col("method", "route", "status").gather(rows))
+    request = parts.select_seq(pl.concat_str("method", "route", "status", separator=" ", ignore_nulls=True)).to_series()
     return text.scatter(rows, request)
 
 
@@ -228,9 +228,9 @@ def _names(given: pl.Series, entry: Format, name: str) -> pl.Series:
     """Names that entries give; null for what stands for none. A process id behind a program's name is cut off."""
     if entry.kind == "text" and name == "service" and entry.header == "plain":
         return on_distinct(given, lambda names: _without_nil(names.str.replace(r"\[[0-9]+\]$", "")))
-    sizes = given.str.len_bytes()
-    short = given.filter(sizes <= max(map(len, _NIL)))
-    return on_distinct(given, _without_nil) if short.unique().is_in(_NIL).any() else given
+    if given.dtype == pl.String and not any((given == nil).any() for nil in _NIL):
+        return given
+    return changed(given, _without_nil)
 
 
 def _without_nil(names: pl.Series) -> pl.Series:

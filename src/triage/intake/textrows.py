@@ -88,7 +88,9 @@ def read_texts(
     if layers.behind:
         frame = pl.concat(_read_behind(frame, layers.behind, clock, tally))
     if not frame["i"].is_sorted():
-        frame = frame.sort("i", maintain_order=True)
+        # in one piece, gathered by places that were sorted: a third of the time that it takes to sort pieces
+        order = frame.select_seq("i", place=pl.int_range(pl.len(), dtype=pl.UInt32)).sort("i", maintain_order=True)
+        frame = frame.rechunk()[order["place"]]
     return Read(frame, pending)
 
 
@@ -114,7 +116,7 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
             if frame["chain"].str.contains("docker-json", literal=True).not_().all()
             else fixed.str.strip_suffix("\n")
         )
-    return frame if fixed is text else frame.with_columns(fixed.alias("message"))
+    return frame if fixed is text else frame.with_columns_seq(fixed.alias("message"))
 
 
 def _unwrap_objects(
@@ -144,7 +146,7 @@ def _unwrap_objects(
         object_frames(objects, [(n, n, 1) for n in range(len(rows))], layers.json, with_fields, clock, tally)
     ).sort("i")
     outer = frame[rows]
-    merged = outer.with_columns(
+    merged = outer.with_columns_seq(
         *(pl.coalesce(outer[c], inner[c]).alias(c) for c in ("at", "service", "instance", "deployment")),
         *(
             pl.coalesce(inner[c], outer[c]).alias(c)
@@ -163,7 +165,7 @@ def _unwrap_objects(
         ),
         *(inner[c] for c in ("kind", "header", "message", "format", "open", "part")),
         chain=pl.when(outer["chain"] == "").then(inner["chain"]).otherwise(outer["chain"] + " > " + inner["chain"]),
-    ).select(list(WORK))
+    ).select_seq(list(WORK))
     others = pl.Series([True]).new_from_index(0, len(frame)).scatter(rows, False)
     return [merged, frame.filter(others)]
 
@@ -192,7 +194,7 @@ def _read_behind(frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock,
 
 
 def _close(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.lit(False).alias("open"))
+    return frame.with_columns_seq(pl.lit(False).alias("open"))
 
 
 def _try(
@@ -245,7 +247,7 @@ def _fill_cut(
     """The rows that a format reads behind their stamps."""
     behind = leads.behind
     if leads.at is not None:
-        groups = groups.with_columns(leads.at.alias("g_time"))
+        groups = groups.with_columns_seq(leads.at.alias("g_time"))
     if not hit.all():
         frame, groups, behind = frame.filter(hit), groups.filter(hit), behind.filter(hit)
     if leads.unzoned:
@@ -257,16 +259,16 @@ def _searched(found: pl.DataFrame, rest: pl.Series, entry: Format) -> pl.DataFra
     """The rows with what is searched in their texts and which rules for their kind hold; `rest` is what `g_head` begins."""
     text = found["message"]
     if rest is not text and entry.message == "rest":
-        found = found.with_columns(rest.alias("message"))
+        found = found.with_columns_seq(rest.alias("message"))
     told: dict[str, pl.Series] = {}
     left: pl.Series | None = None  # the rows that have to be searched; None: all
     if entry.usual:
-        behind = found.select(pl.lit(rest).str.strip_prefix(pl.col("g_head")).alias("message")).to_series()
+        behind = found.select_seq(pl.lit(rest).str.strip_prefix(pl.col("g_head")).alias("message")).to_series()
         groups = behind.str.extract_groups(f"^{_named(entry.usual)}").struct.unnest()
         told = {column.name: column for column in groups}
         left = groups.to_series(0).is_null().arg_true()
         if entry.message == "rest":
-            found = found.with_columns(behind).drop("g_head")
+            found = found.with_columns_seq(behind).drop("g_head")
     for name, regex in entry.also.items():
         usual = told.get(f"g_{name}")
         if usual is None or left is None:
@@ -277,8 +279,8 @@ def _searched(found: pl.DataFrame, rest: pl.Series, entry: Format) -> pl.DataFra
         pl.col(f"g_{rule.path.dotted}").str.contains(rule.matches or "").fill_null(False).alias(f"k_{n}")
         for n, rule in enumerate(entry.kinds)
     ]
-    found = found.with_columns(column.alias(name) for name, column in told.items()) if told else found
-    return found.with_columns(*rules) if rules else found
+    found = found.with_columns_seq(column.alias(name) for name, column in told.items()) if told else found
+    return found.with_columns_seq(*rules) if rules else found
 
 
 @cache
@@ -311,30 +313,30 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
     may = text.filter(text >= "A") if all(_LETTERED.match(first) for first, _ in pairs) else text
     if not may.str.contains(firsts).any():
         return frame, None
-    frame = frame.sort("i", maintain_order=True).with_columns(_stream_key())
-    joined = frame.with_columns(
+    frame = frame.sort("i", maintain_order=True).with_columns_seq(_stream_key())
+    joined = frame.with_columns_seq(
         pl.col("message").shift(-1).over("key").alias("next"), pl.col("lines").shift(-1).over("key").alias("next_lines")
     )
     heads = pl.any_horizontal(
         pl.col("message").str.contains(first) & pl.col("next").str.contains(following) for first, following in pairs
     )
-    joined = joined.with_columns(heads.fill_null(False).alias("head"))
-    joined = joined.with_columns(pl.col("head").shift(1, fill_value=False).over("key").alias("tail"))
+    joined = joined.with_columns_seq(heads.fill_null(False).alias("head"))
+    joined = joined.with_columns_seq(pl.col("head").shift(1, fill_value=False).over("key").alias("tail"))
     waits = None
     if not last:
         open_end = joined.filter(pl.col("next").is_null() & pl.col("message").str.contains(firsts))
         waits = open_end["i"].min()
-    joined = joined.with_columns(
+    joined = joined.with_columns_seq(
         pl.when("head").then(pl.col("message") + "\n" + pl.col("next")).otherwise("message").alias("message"),
         pl.when("head").then(pl.col("lines") + pl.col("next_lines")).otherwise("lines").alias("lines"),
     ).filter(~pl.col("tail"))
-    return joined.select(list(WORK)), waits if isinstance(waits, int) else None
+    return joined.select_seq(list(WORK)), waits if isinstance(waits, int) else None
 
 
 def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
     """Entries that the transport split as one row each, stream by stream."""
-    frame = frame.with_columns(_stream_key())
-    frame = frame.with_columns(((~pl.col("part")).shift(1, fill_value=False).cum_sum().over("key")).alias("group"))
+    frame = frame.with_columns_seq(_stream_key())
+    frame = frame.with_columns_seq(((~pl.col("part")).shift(1, fill_value=False).cum_sum().over("key")).alias("group"))
     split = frame.filter(pl.col("part").any().over("key", "group"))
     whole = frame.filter(~pl.col("part").any().over("key", "group"))
     waits = None
@@ -344,9 +346,9 @@ def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
     glued = split.group_by("key", "group", maintain_order=True).agg(
         *(pl.col(c).first() for c in first), pl.col("message").str.join(""), pl.col("lines").sum(), part=pl.lit(False)
     )
-    return pl.concat([whole.select(list(WORK)), glued.select(list(WORK)).cast(frame.select(list(WORK)).schema)]).sort(
-        "i", maintain_order=True
-    ), (waits if isinstance(waits, int) else None)
+    return pl.concat(
+        [whole.select_seq(list(WORK)), glued.select_seq(list(WORK)).cast(frame.select_seq(list(WORK)).schema)]
+    ).sort("i", maintain_order=True), (waits if isinstance(waits, int) else None)
 
 
 def _stream_key() -> pl.Expr:

@@ -170,23 +170,25 @@ def _classify(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
     parts = []
     if inner.height:
         # most lines of traces are frames and code: those first, and the many rare classes in one go
-        calls = inner.select("n", "line", hit=text.str.contains(patterns.get("frame", "$^")))
-        parts.append(calls.filter("hit").select("n", letter=pl.lit("f")))
+        calls = inner.select_seq("n", "line", hit=text.str.contains(patterns.get("frame", "$^")))
+        parts.append(calls.filter("hit").select_seq("n", letter=pl.lit("f")))
         calls = calls.filter(~pl.col("hit"))
         rare = "|".join(patterns[kind] for letter, kind in _LETTERS if letter in _INDENTED and kind in patterns)
-        calls = calls.with_columns(hit=text.str.contains(rf"^[ \t\u{{a0}}]+$|{rare}"))
-        parts.append(calls.filter(~pl.col("hit")).select("n", letter=pl.lit("n")))
+        calls = calls.with_columns_seq(hit=text.str.contains(rf"^[ \t\u{{a0}}]+$|{rare}"))
+        parts.append(calls.filter(~pl.col("hit")).select_seq("n", letter=pl.lit("n")))
         calls = calls.filter("hit")
-        parts.append(calls.select("n", letter=_letter(patterns, _INDENTED, pl.lit("n"))))
+        parts.append(calls.select_seq("n", letter=_letter(patterns, _INDENTED, pl.lit("n"))))
     if outer.height:
         # most lines are of no class at all: one regex for all of them tells
         classes = "|".join(patterns[kind] for _, kind in _LETTERS if kind in patterns)
-        told = outer.select("n", "line", hit=text.str.contains(classes) if classes else pl.lit(False))
+        told = outer.select_seq("n", "line", hit=text.str.contains(classes) if classes else pl.lit(False))
         plausible = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
         free = pl.when(text.str.strip_chars() == "").then(pl.lit("b")).otherwise(plausible)
-        parts.append(told.filter(~pl.col("hit")).select("n", letter=free))
+        parts.append(told.filter(~pl.col("hit")).select_seq("n", letter=free))
         named = told.filter("hit")
-        parts.append(named.select("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), plausible)))
+        parts.append(
+            named.select_seq("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), plausible))
+        )
     return pl.concat(parts).sort("n")["letter"]
 
 
@@ -196,7 +198,7 @@ def _letters_of(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
         return _classify(lines, patterns)
     table = lines.rename("line").to_frame()
     own = table.unique()
-    own = own.with_columns(letter=_classify(own["line"], patterns))
+    own = own.with_columns_seq(letter=_classify(own["line"], patterns))
     return table.join(own, on="line", how="left", maintain_order="left")["letter"]
 
 
@@ -255,16 +257,16 @@ class Assembler:
             rows = rows.reverse()
         first = -(self._count + height) if self._newest_first else self._count
         self._count += height
-        return self._enter(rows.with_columns(_pos=pl.int_range(first, first + height, dtype=pl.Int64)), intake)
+        return self._enter(rows.with_columns_seq(_pos=pl.int_range(first, first + height, dtype=pl.Int64)), intake)
 
     def insert(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         """Take some of the rows that follow, each with its place among them in `_pos`; `follow` tells how many they are."""
-        return self._enter(rows.with_columns(pl.col("_pos") + self._count), intake)
+        return self._enter(rows.with_columns_seq(pl.col("_pos") + self._count), intake)
 
     def _enter(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         if STREAM not in rows.columns:
-            rows = rows.with_columns(stream_of(rows).alias(STREAM))
-        rows = rows.with_columns(
+            rows = rows.with_columns_seq(stream_of(rows).alias(STREAM))
+        rows = rows.with_columns_seq(
             _after=pl.lit(False),
             _done=pl.lit(False),
             _joined=pl.lit(False),
@@ -308,7 +310,7 @@ class Assembler:
     def follow(self, after: Waiting) -> None:
         """Go on behind rows that another assembler took, whose rows and streams these are, as if it had been this one."""
         if after.held is not None and after.held.height:
-            held = after.held.with_columns(pl.col("_pos") + self._count)
+            held = after.held.with_columns_seq(pl.col("_pos") + self._count)
             self._held = held if self._held is None else pl.concat([self._held, held]).sort("_pos", maintain_order=True)
         self._count += after.count
         self._seen |= after.seen
@@ -327,7 +329,7 @@ class Assembler:
     def _advance(self, rows: pl.DataFrame, intake: pl.DataFrame, *, end: bool) -> Assembled:
         if rows.height == 0:
             return Assembled(pl.DataFrame(schema=EVENTS), intake)
-        bare = rows.select(BARE & ~COMPLETE).to_series()
+        bare = rows.select_seq(BARE & ~COMPLETE).to_series()
         if not end and not bare.any():
             return self._advance_headers(rows, intake)
         sequence, lines = self._read(rows)
@@ -339,11 +341,11 @@ class Assembler:
                 lines = lines.filter(~out.gather(lines["row"]))
         idle = sequence.filter(~pl.col("start") | pl.col("blank"))["row"]
         events, extra = _build(rows, out.scatter(idle, True) if idle.len() else out, lines)
-        return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
+        return Assembled(events, pl.concat([intake.select_seq(list(INTAKE)), extra]) if extra.height else intake)
 
     def _advance_headers(self, rows: pl.DataFrame, intake: pl.DataFrame) -> Assembled:
         """Rows that are records of their own, all of them: only the last ones of each stream may go on."""
-        light = rows.select(
+        light = rows.select_seq(
             *_STATE, row=pl.int_range(pl.len(), dtype=pl.Int64), key=STREAM, complete=COMPLETE, broken=_BROKEN
         )
         out = pl.Series("out", [False]).extend_constant(False, rows.height - 1)
@@ -354,12 +356,12 @@ class Assembler:
         several = light.filter(pl.col("broken") & ~out)
         lines = None
         if several.height:
-            own = rows.select("at", "level", "line", "lines")[several["row"]]
+            own = rows.select_seq("at", "level", "line", "lines")[several["row"]]
             flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")}
-            several = several.hstack(own).with_columns(**flags)
+            several = several.hstack(own).with_columns_seq(**flags)
             _, lines = self._tokenize(rows, several, several.clear())
         events, extra = _build(rows, out, lines)
-        return Assembled(events, pl.concat([intake.select(list(INTAKE)), extra]) if extra.height else intake)
+        return Assembled(events, pl.concat([intake.select_seq(list(INTAKE)), extra]) if extra.height else intake)
 
     def _hold_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.Series:
         """Keep back the last header of every stream, and those before it where one looks like a part of a trace."""
@@ -376,8 +378,8 @@ class Assembler:
         part = rows["message"].gather(held["row"]).str.contains(self._parts).fill_null(False)
         last = row == row.max().over("key")
         held = held.filter(pl.lit(part.any()) | last)
-        closed = held.select((pl.col("closed") > row).fill_null(False)).to_series()
-        self._held = rows[held["row"]].with_columns(_done=pl.col("_done") | closed)
+        closed = held.select_seq((pl.col("closed") > row).fill_null(False)).to_series()
+        self._held = rows[held["row"]].with_columns_seq(_done=pl.col("_done") | closed)
         return held["row"]
 
     def _read(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -386,7 +388,7 @@ class Assembler:
         The sequence has `row` (index in rows), `key`, `start` (it starts a record), `blank`; the lines have `row`,
         `line`, `letter`, `own` (the letter by text) and `record` (the row that starts it), in the same order.
         """
-        light = rows.select(
+        light = rows.select_seq(
             "at",
             "level",
             *_STATE,
@@ -404,7 +406,7 @@ class Assembler:
         if light["complete"].any():
             before = (pl.col("complete").shift(1) & same_key).fill_null(False)
             behind = (pl.col("complete").shift(-1) & (pl.col("key") == pl.col("key").shift(-1))).fill_null(False)
-            light = light.with_columns(_after=pl.col("_after") | before, _done=pl.col("_done") | behind)
+            light = light.with_columns_seq(_after=pl.col("_after") | before, _done=pl.col("_done") | behind)
             alone = light.filter(pl.col("complete") & pl.col("broken"))
             light = light.filter(~pl.col("complete"))
         else:
@@ -414,7 +416,7 @@ class Assembler:
             for n in range(1, _AHEAD + 1)
         ]
         last = pl.col("key").ne_missing(pl.col("key").shift(-_AHEAD))
-        light = light.with_columns(
+        light = light.with_columns_seq(
             new=(~same_key).fill_null(True),
             wanted=pl.any_horizontal("bare", "broken", last, *near),
             gap=(
@@ -426,10 +428,10 @@ class Assembler:
             ).fill_null(True),
             late=(_moved() > TEXT_GAP_US).fill_null(False) & ~_coarse().fill_null(False) & ~pl.col("_joined"),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
-        ).with_columns(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
+        ).with_columns_seq(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
         if not light["wanted"].any() and not alone.height:
-            return light.with_columns(start=pl.lit(True), blank=pl.lit(False)), None
+            return light.with_columns_seq(start=pl.lit(True), blank=pl.lit(False)), None
         return self._tokenize(rows, light, alone)
 
     def unsettled(self, rows: pl.DataFrame) -> bool:
@@ -448,12 +450,12 @@ class Assembler:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
         first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
         odd = _QUIET & pl.lit(_classify(first, self._patterns).is_in(["o", "p", "f", "q"]))
-        return rows.select(~BARE & ~COMPLETE & ~odd).to_series()
+        return rows.select_seq(~BARE & ~COMPLETE & ~odd).to_series()
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
         if self._newest_first:
-            return light.with_columns(_headed=pl.lit(True))
+            return light.with_columns_seq(_headed=pl.lit(True))
         first = light.unique("key", keep="first").filter("bare", pl.col("at").is_null())
         begun = first.filter(~rows["message"].gather(first["row"]).fill_null(" ").str.contains(r"^\s|^$"))["key"]
         self._mixed.update(set(begun) - self._seen)
@@ -464,7 +466,7 @@ class Assembler:
             here = (~pl.col("bare")).cum_max()
             here = here.over("key") if light["key"].n_unique() > 1 else here
             mixed = pl.col("key").is_in(list(self._mixed)) if self._mixed else pl.lit(False)
-            light = light.with_columns(_headed=pl.coalesce("_headed", (seen | here) & ~mixed))
+            light = light.with_columns_seq(_headed=pl.coalesce("_headed", (seen | here) & ~mixed))
         self._headed.update(heads)
         return light
 
@@ -472,17 +474,17 @@ class Assembler:
         self, rows: pl.DataFrame, light: pl.DataFrame, alone: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         wanted = pl.concat([light.filter("wanted"), *([_lone(alone, light)] if alone.height else [])])
-        lines = wanted.with_columns(
+        lines = wanted.with_columns_seq(
             text=rows["message"].gather(wanted["row"]).fill_null("").str.strip_chars_end("\r\n")
         )
         if wanted["broken"].any():
-            lines = lines.with_columns(pl.col("text").str.split("\n")).explode(
+            lines = lines.with_columns_seq(pl.col("text").str.split("\n")).explode(
                 "text", empty_as_null=False, keep_nulls=False
             )
-            lines = lines.with_columns(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
+            lines = lines.with_columns_seq(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
         else:
-            lines = lines.with_columns(lead=pl.lit(True))
-        lines = lines.with_columns(own=_letters_of(lines["text"], self._patterns))
+            lines = lines.with_columns_seq(lead=pl.lit(True))
+        lines = lines.with_columns_seq(own=_letters_of(lines["text"], self._patterns))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
         calm = _calm(lines)
@@ -513,21 +515,21 @@ class Assembler:
             .then(pl.lit("v"))
             .otherwise(own)
         )
-        lines = lines.with_columns(letter=letter)
-        lines = lines.with_columns(start=_starts(lines["letter"]) & lines["lead"])
+        lines = lines.with_columns_seq(letter=letter)
+        lines = lines.with_columns_seq(start=_starts(lines["letter"]) & lines["lead"])
         # a row whose first line goes on a record belongs to it as a whole
-        lines = lines.with_columns(
+        lines = lines.with_columns_seq(
             record=pl.when(pl.col("start")).then(pl.col("row")).forward_fill(),
             blank=pl.col("start") & pl.col("letter").is_in(["b", "B"]),
         )
         asked = light["wanted"].arg_true()
         heads = lines.filter(pl.col("lead")).head(len(asked))  # in the order in which they were asked for
         none = pl.Series([False]).new_from_index(0, light.height)
-        light = light.with_columns(
+        light = light.with_columns_seq(
             start=(~none).scatter(asked, heads["start"]), blank=none.scatter(asked, heads["blank"])
         )
-        lines = lines.with_columns(lines=pl.when("lead").then("lines").otherwise(0))
-        return light, lines.select(
+        lines = lines.with_columns_seq(lines=pl.when("lead").then("lines").otherwise(0))
+        return light, lines.select_seq(
             "row", "key", "text", "letter", "own", "record", "blank", "lines", "line", "lead", "bare", "_left"
         )
 
@@ -535,7 +537,7 @@ class Assembler:
 
     def _hold(self, rows: pl.DataFrame, sequence: pl.DataFrame, lines: pl.DataFrame | None) -> pl.Series:
         """Keep back the rows that lines to come may still join: their indices."""
-        place = sequence.with_columns(order=pl.int_range(pl.len(), dtype=pl.Int64))
+        place = sequence.with_columns_seq(order=pl.int_range(pl.len(), dtype=pl.Int64))
         if self._newest_first:
             certain = ~pl.col("bare") | (pl.col("gap") & ~pl.col("new"))
             border = pl.when(certain).then(pl.col("order")).min().over("key").fill_null(place.height)
@@ -549,7 +551,7 @@ class Assembler:
                 pl.col("order").filter(solid).max().alias("border"), pl.col("order").max() + 1, pl.col("_pos").max()
             )
             ends = ends.filter((pl.col("_pos") > limit) & pl.col("border").is_not_null())
-            waiting = ends.select(pl.int_ranges("border", "order").alias("n")).explode(
+            waiting = ends.select_seq(pl.int_ranges("border", "order").alias("n")).explode(
                 "n", empty_as_null=False, keep_nulls=False
             )
             waits = pl.lit(pl.Series([False]).new_from_index(0, place.height).scatter(waiting["n"], True))
@@ -561,7 +563,7 @@ class Assembler:
                     waits | (pl.col("row") >= pl.col("from_row")).fill_null(False)
                 )
         numbers = held["row"]
-        kept = rows[numbers].with_columns(held.select("_after", "_done", "_joined", "_headed")).sort("_pos")
+        kept = rows[numbers].with_columns_seq(held.select_seq("_after", "_done", "_joined", "_headed")).sort("_pos")
         self._held = kept if self._newest_first else _shorten(kept, held)
         return numbers
 
@@ -585,8 +587,8 @@ def stream_of(rows: pl.DataFrame) -> pl.Expr:
     own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
     parts = {**{name: pl.col(name) for name in _KEYS[:3]}, "stream": pl.when(own).then(pl.col("stream"))}
     hashes = [part.hash(seed).alias(name) for seed, (name, part) in enumerate(parts.items())]
-    firsts = rows.head(1).select(hashes).row(0) if rows.height else (0,) * len(parts)
-    varied = rows.select(part.ne_missing(part.first()).any().alias(name) for name, part in parts.items()).row(0)
+    firsts = rows.head(1).select_seq(hashes).row(0) if rows.height else (0,) * len(parts)
+    varied = rows.select_seq(part.ne_missing(part.first()).any().alias(name) for name, part in parts.items()).row(0)
     same = [pl.lit(first, dtype=pl.UInt64) for first, differs in zip(firsts, varied, strict=True) if not differs]
     return reduce(xor, [*(h for h, differs in zip(hashes, varied, strict=True) if differs), *same])
 
@@ -609,7 +611,7 @@ def _starts(letters: pl.Series) -> pl.Series:
 def _calm(lines: pl.DataFrame) -> pl.Series:
     """Whether a line is a header of unknown level whose text tells of no trouble."""
     unknown = pl.col("lead") & ~pl.col("bare") & pl.col("level").is_null() & pl.col("own").is_in(["x", "y"])
-    at = lines.select(unknown.arg_true()).to_series()
+    at = lines.select_seq(unknown.arg_true()).to_series()
     calm = pl.Series("calm", [False]).extend_constant(False, lines.height - 1)
     return calm.scatter(at, ~lines["text"].gather(at).str.contains(_TROUBLE)) if at.len() else calm
 
@@ -637,27 +639,29 @@ def _coarse() -> pl.Expr:
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
-    return alone.with_columns(
+    return alone.with_columns_seq(
         new=pl.lit(True),
         wanted=pl.lit(True),
         gap=pl.lit(True),
         late=pl.lit(True),
         apart=pl.lit(True),
         bare=pl.lit(False),
-    ).select(light.columns)
+    ).select_seq(light.columns)
 
 
 def _shorten(kept: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """The rows kept back, records of very many rows without their middle; its lines are counted where it was."""
     sizes = held.group_by("key").agg(pl.len(), pl.col("_pos"))
-    for key, size, positions in sizes.filter(pl.col("len") > _LONG).select("key", "len", "_pos").iter_rows():
+    for key, size, positions in sizes.filter(pl.col("len") > _LONG).select_seq("key", "len", "_pos").iter_rows():
         del key, size
         head, tail = positions[_ENDS - 1], positions[-_ENDS]
         middle = pl.col("_pos").is_in(positions[_ENDS:-_ENDS])
         lost = (
-            kept.filter(middle).select(pl.col("lines").sum(), (pl.len() + pl.col("_left").sum()).alias("_left")).row(0)
+            kept.filter(middle)
+            .select_seq(pl.col("lines").sum(), (pl.len() + pl.col("_left").sum()).alias("_left"))
+            .row(0)
         )
-        kept = kept.filter(~middle).with_columns(
+        kept = kept.filter(~middle).with_columns_seq(
             lines=pl.when(pl.col("_pos") == head).then(pl.col("lines") + lost[0]).otherwise("lines"),
             _left=pl.when(pl.col("_pos") == head).then(pl.col("_left") + int(lost[1])).otherwise("_left"),
             _joined=pl.col("_joined") | (pl.col("_pos") == tail),
@@ -674,7 +678,7 @@ _PREFIX = r'^Exception in thread "[^"]*" '
 
 def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """EVENTS of the complete records in order of position, and INTAKE rows for blanks and shortened records."""
-    events = rows.with_columns(stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False))
+    events = rows.with_columns_seq(stack=pl.lit(None, dtype=pl.String), truncated=pl.lit(False))
     if lines is None or lines.height == 0:
         return conform(events.filter(~out) if out.any() else events, EVENTS), pl.DataFrame(schema=INTAKE)
     made = _describe(lines.filter(~pl.col("blank")))
@@ -689,11 +693,11 @@ def _build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tu
 def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     """The rows with what was made of those that records of several lines start with: they are few, so only they are touched."""
     at = made["record"]
-    own = events.select("message", "level", "kind")[at]
+    own = events.select_seq("message", "level", "kind")[at]
     level, message = own["level"], made["_message"].zip_with(made["_message"].is_not_null(), own["message"])
     calm = level.is_null() | (made["_crash"] & (level <= pl.Series(["INFO"], dtype=LEVEL)))
     uncaught = (calm & made["_stack"].is_not_null() & (own["kind"] == "app")).fill_null(False)
-    return events.with_columns(
+    return events.with_columns_seq(
         events["message"].clone().scatter(at, message),
         events["stack"].clone().scatter(at, made["_stack"]),
         events["truncated"].clone().scatter(at, made["_cut"].fill_null(False)),
@@ -711,7 +715,7 @@ def _account(told: pl.DataFrame, blank: pl.DataFrame) -> pl.DataFrame:
     notices = told.group_by("source").agg(pl.col("notice").sort())
     both = blanks.join(notices, on="source", how="full", coalesce=True).sort("source")
     return conform(
-        both.select(
+        both.select_seq(
             "source",
             bytes=pl.lit(0),
             lines=pl.lit(0),
@@ -755,7 +759,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     )
     table = table.filter((pl.col("own").str.len_bytes() > 1) | crash | (pl.col("left") > 0))
     if table.height == 0:
-        return table.select(
+        return table.select_seq(
             "record",
             "_lines",
             "_line",
@@ -769,12 +773,12 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     own, text = pl.col("own"), pl.col("text")
     found = own.str.find(_OPENING).cast(pl.Int64)
     named = text.list.get(found - 1, null_on_oob=True).str.contains(_WORDY)
-    table = table.with_columns(
+    table = table.with_columns_seq(
         # frames below a line that names an exception somewhere: that line is their headline
         at=pl.when((found > 0) & (own.str.slice(found, 1) == "f") & named).then(found - 1).otherwise(found),
         capped=(text.list.len() + pl.col("left") > LINE_CAP),
     )
-    table = table.with_columns(trace=own.str.slice(pl.col("at")))
+    table = table.with_columns_seq(trace=own.str.slice(pl.col("at")))
     last = pl.col("trace").str.extract(_LAST_HEADLINE, 1).str.len_bytes().cast(pl.Int64)
     opening = pl.col("trace").str.head(1)
     first_e = pl.col("trace").str.find("e").cast(pl.Int64)
@@ -791,7 +795,7 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     )
     head = text.list.head(pl.col("at"))
     whole = pl.when(pl.col("capped")).then(_ends(text, pl.col("left"))).otherwise(text.list.join("\n"))
-    table = table.with_columns(
+    table = table.with_columns_seq(
         stack=stack,
         headline=pl.when(python & last.is_not_null())
         .then(line.list.get(last, null_on_oob=True))
@@ -802,10 +806,10 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
         .otherwise(top),
         before=head.list.join("\n").str.strip_chars_end("\n "),
         whole=whole.str.strip_chars_end("\n "),
-    ).with_columns(group=pl.when(python & last.is_null()).then(pl.col("stack").str.extract(_GROUP, 1)))
+    ).with_columns_seq(group=pl.when(python & last.is_null()).then(pl.col("stack").str.extract(_GROUP, 1)))
     big = pl.col("stack").str.len_bytes().fill_null(0).ge(BYTE_CAP) | pl.col("whole").str.len_bytes().ge(BYTE_CAP)
     incomplete = python & pl.col("trace").str.contains(_CUT) & pl.col("group").is_null()
-    return table.select(
+    return table.select_seq(
         "record",
         "_lines",
         "_line",

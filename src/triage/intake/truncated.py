@@ -66,7 +66,7 @@ class Long:
         self.count += int(long.sum())
         self.line = rows.filter(long)["line"][0] if self.line is None else self.line
         much = (text.str.len_bytes() > MESSAGE_CAP) & (text.str.len_chars() > MESSAGE_CAP)
-        return rows.with_columns(pl.when(much).then(short).otherwise(text))
+        return rows.with_columns_seq(pl.when(much).then(short).otherwise(text))
 
     def notices(self, name: str) -> list[str]:
         """What was counted, as a sentence."""

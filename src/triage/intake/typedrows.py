@@ -292,6 +292,8 @@ class TypedEntries:
             p is not None and p.rows is None and isinstance(p.values, str) and p.values == text for p in parts
         ):
             return pl.Series([text], dtype=pl.String).new_from_index(0, sum(sizes))
+        if len(parts) == 1 and isinstance(text, pl.Series) and isinstance(text.dtype, pl.Enum):
+            return text
         number = number and all(isinstance(part.values, pl.Series) and part.values.dtype == pl.Int64 for part in some)
         timed = all(
             isinstance(part.values, pl.Series) and part.values.dtype == TIME for part in parts if part is not None
