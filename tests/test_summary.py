@@ -184,6 +184,37 @@ def test_the_width_is_the_first_doubling_that_leaves_few_enough_rows(
     assert width == (min(enough) if enough else min(w for w, size in sizes.items() if size == min(sizes.values())))
 
 
+_VALUES = {
+    pl.String: st.sampled_from((None, "", "a", "b", "zeta", "Z")),
+    pl.Int64: st.one_of(st.none(), st.integers(-3, 9), st.integers(-(2**55), 2**55)),
+    pl.Float64: st.one_of(st.none(), st.floats(0, 9)),
+    pl.Datetime: st.one_of(st.none(), st.integers(0, 9)),
+}
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data(), st.sampled_from(sorted(TABLES)), st.sampled_from((1, RATE_US, 1 << 40)))
+def test_keys_put_into_one_number_fold_as_the_keys_do(data: st.DataObject, name: str, width: int) -> None:
+    table = replace(TABLES[name], bucket_rows=5 if TABLES[name].bucket_rows else 0)
+    values = {
+        column: st.sampled_from((None, *dtype.categories[:3]))
+        if isinstance(dtype, pl.Enum)
+        else _VALUES.get(type(dtype))
+        for column, dtype in table.schema.items()
+    }
+    if any(strategy is None for strategy in values.values()):  # lists of frames, which no numbered table has
+        return
+    listed = data.draw(st.lists(st.fixed_dictionaries(values), max_size=25))  # type: ignore[arg-type]
+    rows = pl.DataFrame({c: pl.Series([r[c] for r in listed], dtype=t) for c, t in table.schema.items()})
+    plain = table.coarsen(rows, width) if table.bucket_rows else (table.fold(rows), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triage.summary.FEW", 1)
+        patch.setattr("triage.coding.FEW", 0)
+        numbered = table.coarsen(rows, width) if table.bucket_rows else (table.fold(rows), 0)
+    assert numbered[1] == plain[1]
+    assert_frame_equal(numbered[0], plain[0])
+
+
 @settings(deadline=None, max_examples=15)
 @given(rows, rows)
 def test_a_part_with_the_widths_of_another_merges_to_the_same(a: Any, b: Any) -> None:

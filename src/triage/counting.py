@@ -231,6 +231,11 @@ class Gathering:
             if loud.events >= _LOUD or len(loud.batches) >= _BATCHES:
                 yield loud.summary()
 
+    def widen(self, widths: Mapping[str, int]) -> None:
+        """Make no finer buckets than these from now on: what comes will be merged with a summary that has none."""
+        for waiting in (self._quiet, self._loud):
+            waiting.widths = {n: max(width, waiting.widths.get(n, 0)) for n, width in widths.items()}
+
     def rest(self) -> Iterator[Summary]:
         """The summary of what waits, two where that is much."""
         if len(self._quiet.batches) + len(self._loud.batches) <= _BATCHES:

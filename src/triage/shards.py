@@ -26,7 +26,7 @@ from triage.intake.traces import Assembled, Assembler, Waiting, known_traces
 from triage.intake.truncated import Cuts, Long
 from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.schema import EVENTS, INTAKE, TIME, conform, empty
-from triage.summary import Summary, merge_all
+from triage.summary import Merging, Summary, merge_all
 
 SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
 LARGEST = 512 << 20
@@ -68,7 +68,7 @@ class Partial:
     the waiting ones take. `bare` are streams of which text without a header was read as if they began with a header. `waits` are bytes and lines at its end that wait for more; `borrowed` is the time in front of the part that its first records took, where they `asked` for one.
     """
 
-    summaries: tuple[Summary, ...]
+    summary: Summary
     records: int
     lines: int
     waits: tuple[int, int]
@@ -186,7 +186,7 @@ class Reader:
             course.assembler = Assembler(known_traces(self._dirs), newest_first=False, mixed=start.mixed)
             opening = Opening(course.assembler)
         course.read = None  # it is told when it is put in its place
-        summaries: list[Summary] = []
+        merging = Merging()
         asides: list[pl.DataFrame] = []
         lent: list[pl.DataFrame] = []
         lines = disorder = 0
@@ -208,14 +208,18 @@ class Reader:
                     lent.append(_lent(aside, course.order))
                 del rows
             del batch
-            summaries += course.count(assembled)
+            for summary in course.count(assembled):
+                merging.add(summary)
+                course.gathering.widen(merging.widths)
+            del assembled
         waiting = course.assembler.waiting
         if waiting.held is not None:
             lent.append(_lent(waiting.held, course.order))
-        summaries += course.rest()
+        for summary in course.rest():
+            merging.add(summary)
         order = course.order
         return Partial(
-            summaries=tuple(summaries),
+            summary=merging.merged(),
             records=course.records,
             lines=lines + decoder.waits[1],
             waits=decoder.waits,
@@ -377,7 +381,7 @@ class Trunk:
 
     def _append(self, partial: Partial, assembler: Assembler, events: Assembled) -> Iterator[Summary]:
         course, order = self._course, self._course.order
-        yield from (shift_lines(summary, self._line - 1) for summary in partial.summaries)
+        yield shift_lines(partial.summary, self._line - 1)
         course.assembler = assembler
         order.know(_last_time(order, self._line))
         order.know(partial.lent.with_columns_seq(pl.col("line") + self._line - 1))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from triage.coding import CLASS, Coded, code
+from triage.coding import CLASS, FEW, Coded, code
 from triage.errors import TriageError
-from triage.grouping.crowding import MOST_IDS, thin_out
+from triage.grouping.crowding import thin_out
 from triage.grouping.marks import mark
 from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
@@ -90,26 +91,76 @@ class Table:
         """Combine rows that share a key; sorted by the keys."""
         if not rows.height:
             return empty(self.schema)
-        return self.folded(rows.lazy()).collect(engine=_ENGINE if rows.height <= _SHORT else "streaming")
+        if (ranked := self._rank(rows)) is None:
+            return self.folded(rows.lazy()).collect(engine=_engine(rows))
+        return self._name(self._fold_ranked(ranked.rows), ranked)
 
     def coarsen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
         """Rows with the finest buckets, of at least `width` microseconds, that leave no more rows than allowed."""
-        return self.widen(self.fold(rows.with_columns(_wider(width))), width)
+        rows = rows.with_columns(_wider(width))
+        if (ranked := self._rank(rows)) is None:
+            return self.widen(self.fold(rows), width)
+        folded = self._fold_ranked(ranked.rows)
+        wider = self._width(folded, width, [CLASS, *self._numbers[:-1]])
+        if wider > width:
+            folded = self._fold_ranked(folded.with_columns(_wider(wider)))
+        return self._name(folded, ranked), wider
 
     def widen(self, rows: pl.DataFrame, width: int) -> tuple[pl.DataFrame, int]:
         """The same for rows as `fold` gives them, with buckets of that width."""
-        wider = self._width(rows, width)
+        wider = self._width(rows, width, [name for name in self.keys if name != "bucket"])
         return (self.fold(rows.with_columns(_wider(wider))) if wider > width else rows), wider
 
-    def _width(self, rows: pl.DataFrame, width: int) -> int:
+    def is_ranked(self, rows: pl.DataFrame) -> bool:
+        """Whether to sort rows by their keys takes most of the time, and all but numbers at the end can be put into one."""
+        return rows.height >= FEW and self.keep is None and not self.most and 0 < len(self._numbers) < len(self.keys)
+
+    @property
+    def _numbers(self) -> list[str]:
+        """The keys at the end that are whole numbers; none where there are others behind a text."""
+        numbers = [name for name, dtype in self.keys.items() if dtype == INT]
+        return numbers if [*self.keys][-len(numbers) :] == numbers else []
+
+    def _rank(self, rows: pl.DataFrame) -> Coded | None:
+        """The rows with one number for all keys but those, which sorts as they do; None where it is not worth it."""
+        if not self.is_ranked(rows):
+            return None
+        names = [name for name in self.keys if name not in self._numbers]
+        coded = code(rows.select(*self.keys, *(name for name in rows.columns if name not in self.keys)), names)
+        spans = prod(_span(rows[name])[1] for name in self._numbers)
+        if coded.classes is None or coded.classes.height * spans > _LARGEST:
+            return None
+        order = coded.classes.with_row_index("place").sort(names)
+        rank = pl.Series([0], dtype=INT).new_from_index(0, order.height)
+        rank = rank.scatter(order["place"], pl.int_range(order.height, dtype=INT, eager=True))
+        return Coded(coded.rows.with_columns(rank.gather(coded.rows[CLASS]).alias(CLASS)), order.drop("place"))
+
+    def _fold_ranked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Combine rows that share their class and the numbers; sorted by them, as one number."""
+        key, spans = rows[CLASS], {name: _span(rows[name]) for name in self._numbers}
+        for name, (least, size) in spans.items():
+            key = key * size + (rows[name] - least + 1).fill_null(0)  # no number comes first
+        plan = rows.drop(spans).with_columns(key.alias(CLASS)).lazy().group_by(CLASS)
+        folded = plan.agg(**{n: e for n, (_, e) in self.totals.items()}).sort(CLASS).collect(engine=_engine(rows))
+        key = folded[CLASS]
+        for name, (least, size) in reversed(spans.items()):
+            number, key = key % size, key // size
+            none = pl.Series([None], dtype=INT)
+            folded = folded.with_columns((number + (least - 1)).zip_with(number > 0, none).alias(name))
+        return folded.with_columns(key.alias(CLASS))
+
+    def _name(self, folded: pl.DataFrame, ranked: Coded) -> pl.DataFrame:
+        return ranked.name(folded).select(pl.col(n).cast(t) for n, t in self.schema.items())
+
+    def _width(self, rows: pl.DataFrame, width: int, group: Sequence[str]) -> int:
         """The least width, by doubling, at which rows as `fold` gives them are no more than allowed.
 
         Two buckets fall together once their numbers, shifted right, are equal: after as many doublings as the highest bit
-        in which they differ. So neighbours (`bucket` is the last key) tell how many rows every doubling takes away.
+        in which they differ. So neighbours (`bucket` is the last key, `group` are the others) tell how many rows every
+        doubling takes away.
         """
         if rows.height <= self.bucket_rows:
             return width
-        group = [n for n in self.keys if n != "bucket"]
         apart = rows.lazy().select(
             pl.all_horizontal(*(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in group)).alias("same"),
             _doublings(pl.col("bucket") // width),
@@ -123,6 +174,19 @@ class Table:
             if left <= self.bucket_rows:
                 return int(width << doublings)
         return int(width << merging["doublings"][-1]) if merging.height else width
+
+
+def _engine(rows: pl.DataFrame) -> Literal["in-memory", "streaming"]:
+    return _ENGINE if rows.height <= _SHORT else "streaming"
+
+
+_LARGEST = 1 << 62
+
+
+def _span(numbers: pl.Series) -> tuple[int, int]:
+    """The least of the numbers, and how many there are from it to the largest, and one more for none."""
+    least, most = numbers.min(), numbers.max()
+    return (least, most - least + 2) if isinstance(least, int) and isinstance(most, int) else (0, 2)
 
 
 def _doublings(number: pl.Expr) -> pl.Expr:
@@ -405,19 +469,23 @@ class Summary:
 def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summary:
     """The summary of rows that are not folded yet; a table that is not among them is empty."""
     plans = {
-        name: TABLES[name].folded(
-            table.with_columns(_wider(widths.get(name, TABLES[name].finest))) if TABLES[name].bucket_rows else table
-        )
+        name: table.with_columns(_wider(widths.get(name, TABLES[name].finest))) if TABLES[name].bucket_rows else table
         for name, table in rows.items()
     }
-    folded = dict(zip(plans, pl.collect_all(plans.values(), engine=_ENGINE), strict=True))
+    made = dict(zip(plans, pl.collect_all(plans.values(), engine=_ENGINE), strict=True))
+    few = {name: TABLES[name].folded(r.lazy()) for name, r in made.items() if not TABLES[name].is_ranked(r)}
+    folded = dict(zip(few, pl.collect_all(few.values(), engine=_ENGINE), strict=True))
     tables: dict[str, pl.DataFrame] = {}
     final: dict[str, int] = {}
     for name, table in TABLES.items():
-        tables[name] = folded[name] if name in folded else _none(name)
+        width = widths.get(name, table.finest)
+        if name in made and name not in few:
+            tables[name], width = table.coarsen(made[name], width) if table.bucket_rows else (table.fold(made[name]), 0)
+        else:
+            tables[name] = folded.get(name, _none(name))
+            tables[name], width = table.widen(tables[name], width) if table.bucket_rows else (tables[name], 0)
         if table.bucket_rows:
-            final[name] = widths.get(name, table.finest)
-            tables[name], final[name] = table.widen(tables[name], final[name])
+            final[name] = width
     return Summary(_thinned(tables), final)
 
 
@@ -719,13 +787,36 @@ def _life(placed: pl.LazyFrame, marks: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     return out
 
 
-def merge_all(parts: Iterable[Summary], *, every: int = 8, seen: Callable[[Summary], None] | None = None) -> Summary:
-    """Merge many summaries in flat memory: `every` at a time, or fewer where they are large."""
-    waiting: list[Summary] = []
+class Merging:
+    """Summaries that come one after the other, merged in flat memory: several at a time, or fewer where they are large."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Summary] = []
+
+    def add(self, part: Summary) -> None:
+        """Take one more."""
+        self._waiting.append(part)
+        rows = sum(table.height for summary in self._waiting for table in summary.tables.values())
+        if len(self._waiting) > 1 and (len(self._waiting) >= _AT_ONCE or rows > _MANY_ROWS):
+            self._waiting = [Summary.merge(self._waiting)]
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Widths of buckets that the summary of all will have at least."""
+        return {n: max((s.widths[n] for s in self._waiting), default=TABLES[n].finest) for n in BUCKETED}
+
+    def merged(self) -> Summary:
+        """The one Summary of all."""
+        return Summary.merge(self._waiting) if self._waiting else Summary.empty()
+
+
+_AT_ONCE = 8
+_MANY_ROWS = 300_000  # of all tables together: some 24 MB
+
+
+def merge_all(parts: Iterable[Summary]) -> Summary:
+    """Merge many summaries in flat memory."""
+    merging = Merging()
     for part in parts:
-        if seen is not None:
-            seen(part)
-        waiting.append(part)
-        if len(waiting) >= every or sum(s["nodes"].height for s in waiting) > 2 * MOST_IDS:
-            waiting = [Summary.merge(waiting)]
-    return Summary.merge(waiting) if waiting else Summary.empty()
+        merging.add(part)
+    return merging.merged()

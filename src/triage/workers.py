@@ -150,6 +150,7 @@ class _Crew:
                     self._changed.wait_for(lambda: self._over or self._next >= len(self._tasks) or self._free())
                     mine = None if self._over else self._draw()
                 if mine is None:
+                    process.stdin.close()  # it ends, and gives its memory back while its outcomes are put together
                     return
                 outcome: Outcome = None
                 if not self._dropped(self._tasks[mine]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -338,19 +338,15 @@ def in_every_cycle(a: Node, b: Node) -> float:
     return hits / (len(cycles) - 1) if len(cycles) > 1 else 0.0
 
 
-def _scopes(a: Node, b: Node) -> list[tuple[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]]:
-    scopes = []
+def _scopes(a: Node, b: Node) -> Iterator[tuple[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]]:
     same = [p for p in a.times if p in b.times and p[1] is not None]
     covered = sum(len(b.times[p]) for p in same)
     if same and covered * 2 >= sum(len(t) for t in b.times.values()):
-        scopes.append(("instance", [(a.times[p], b.times[p]) for p in same]))
+        yield "instance", [(a.times[p], b.times[p]) for p in same]
     shared = {p[0] for p in a.times} & {p[0] for p in b.times}
     if shared:
-        scopes.append(
-            ("service", [(_of_service(a, s), _of_service(b, s)) for s in sorted(shared, key=lambda s: s or "")])
-        )
-    scopes.append(("any", [(tuple(a.all_times), tuple(b.all_times))]))
-    return scopes
+        yield "service", [(_of_service(a, s), _of_service(b, s)) for s in sorted(shared, key=lambda s: s or "")]
+    yield "any", [(tuple(a.all_times), tuple(b.all_times))]
 
 
 def _of_service(node: Node, service: str | None) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
 from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
 
-BATCH_BYTES = 32 << 20  # of entries that are made into rows at once where memory is not short
+BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
