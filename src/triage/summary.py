@@ -126,6 +126,9 @@ class Table:
         if not self.is_ranked(rows):
             return None
         names = [name for name in self.keys if name not in self._numbers]
+        probe = rows.select(names).gather_every(max(1, rows.height // _PROBE))
+        if probe.n_unique() > _PROBE // 2:  # nearly every row has keys of its own: to sort those takes as long
+            return None
         coded = code(rows.select(*self.keys, *(name for name in rows.columns if name not in self.keys)), names)
         spans = prod(_span(rows[name])[1] for name in self._numbers)
         if coded.classes is None or coded.classes.height * spans > _LARGEST:
@@ -181,6 +184,7 @@ def _engine(rows: pl.DataFrame) -> Literal["in-memory", "streaming"]:
 
 
 _LARGEST = 1 << 62
+_PROBE = 1_000  # rows that tell whether keys repeat
 
 
 def _span(numbers: pl.Series) -> tuple[int, int]:
@@ -810,8 +814,8 @@ class Merging:
         return Summary.merge(self._waiting) if self._waiting else Summary.empty()
 
 
-_AT_ONCE = 8
-_MANY_ROWS = 300_000  # of all tables together: some 24 MB
+_AT_ONCE = 5
+_MANY_ROWS = 400_000  # of all tables together: some 32 MB
 
 
 def merge_all(parts: Iterable[Summary]) -> Summary:
