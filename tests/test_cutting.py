@@ -204,6 +204,33 @@ def test_lines_are_counted_alike(data: bytes, times: int) -> None:
     assert compiled.count_lines(data) == data.count(b"\n") + (data[-1:] not in (b"", b"\n"))
 
 
+_PIECES = ("a", "word ", "a longer text than twelve", "\n", "\r\n", "\r", "\t", "é", "日本", "𝄞", "\x1b[0m", "\u2028")
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from(_PIECES), max_size=60).map("".join).map(str.encode),
+    st.sampled_from((b"", b"", b"", b"\xff", b"\xed\xa0\x80", b"\xc3", b"\x00")),
+    st.integers(0, 200),
+)
+def test_lines_are_taken_apart_alike(text: bytes, broken: bytes, at: int) -> None:
+    data = text[:at] + broken + text[at:]
+    try:
+        split = data.decode().removesuffix("\n").split("\n") if data else []
+    except UnicodeDecodeError:
+        split = None
+    if compiled.lines_of is None:
+        return
+    found = compiled.lines_of(data)
+    if split is None or b"\x00" in data:
+        assert found is None
+        return
+    assert found is not None
+    lines, escapes, returns = found
+    assert pl.Series(lines).to_list() == [line.removesuffix("\r") for line in split]
+    assert (escapes, returns) == (b"\x1b" in data, b"\r" in data)
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 120), st.integers(1, 40)), max_size=120),
     st.sampled_from(["", "a", "the same beginning of every one of them ", "long " * 60]),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from triage.errors import TriageError
+from triage.intake import compiled
 from triage.intake.cutting import Tree
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
 from triage.intake.formats import Catalog, Detection
@@ -262,10 +263,9 @@ def _read(
         rejected, blank, suspects = entries.rejected, entries.blank, entries.suspects
         del entries
     else:
-        tidy = not any(
-            b"\x1b" in part.data or b"\r" in part.data for part in parts
-        )  # far cheaper than to ask each line
-        frames = [_lines_frame(part) for part in parts]
+        made = [_lines_frame(part) for part in parts]
+        frames, tidy = [frame for frame, _ in made], all(plain for _, plain in made)
+        del made
     read = read_texts(
         _joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields, tidy=tidy
     )
@@ -289,25 +289,33 @@ def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
     return frame
 
 
-def _lines_frame(piece: Piece) -> pl.DataFrame:
-    lines = _plain_lines(piece) if piece.lines else empty_rows().select("message")
+def _lines_frame(piece: Piece) -> tuple[pl.DataFrame, bool]:
+    """A row for each line, and whether none of them holds an escape or a carriage return."""
+    lines, tidy = _plain_lines(piece) if piece.lines else (pl.Series("message", [], dtype=pl.String), True)
     number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64, eager=True)
-    return blank_rows(lines.select("message", i=number, line=number, lines=pl.lit(1, dtype=pl.Int64)))
+    return blank_rows(pl.DataFrame({"message": lines, "i": number, "line": number}).with_columns_seq(lines=_ONE)), tidy
 
 
-def _plain_lines(piece: Piece) -> pl.DataFrame:
-    """The lines without their ends; bytes that are no UTF-8 replaced, NUL bytes dropped."""
+_ONE = pl.lit(1, dtype=pl.Int64)
+
+
+def _plain_lines(piece: Piece) -> tuple[pl.Series, bool]:
+    """The lines without their ends, bytes that are no UTF-8 replaced, NUL bytes dropped; and whether they are tidy."""
     data = piece.data
+    if compiled.lines_of is not None and (found := compiled.lines_of(data)) is not None:
+        column, escapes, returns = found
+        return pl.Series("message", column), not (escapes or returns)
+    tidy = b"\x1b" not in data and b"\r" not in data  # far cheaper than to ask each line
     if b"\x00" not in data and b"\r" not in data:
         try:
-            lines = pl.read_lines(BytesIO(data), name="message")
+            lines = pl.read_lines(BytesIO(data), name="message")["message"]
         except pl.exceptions.PolarsError:  # it has bytes that are no UTF-8
             lines = None
         if lines is not None and len(lines) == piece.lines:
-            return lines
+            return lines, tidy
     text = data.decode("utf-8", "replace").replace("\x00", "").removesuffix("\n")
-    lines = pl.DataFrame({"message": [text]}).select(pl.col("message").str.split("\n").explode())
-    return lines.with_columns(pl.col("message").str.strip_suffix("\r")) if "\r" in text else lines
+    lines = pl.Series("message", text.split("\n"), dtype=pl.String)
+    return (lines.str.strip_suffix("\r") if "\r" in text else lines), tidy
 
 
 def _batch(
