@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from triage.engine import analyze
 from triage.intake.decode import ReadOptions, decode
 from triage.intake.formats import Catalog, detect, load_catalog
 from triage.intake.headers import Sample, infer
@@ -351,3 +353,34 @@ def test_a_word_of_the_message_that_is_always_the_same_is_no_level_and_opens_no_
     ]
     for inferred in infer([Sample(paired)]).formats:
         assert re.sub(f"^{inferred.pattern}", "", paired[0]).startswith("[pool www] server")
+
+
+@pytest.mark.parametrize("head", ["[2026-03-02T10:0{0}:0{1}Z] ", "2026-03-02 10:0{0}:0{1} ", "10:0{0}:0{1}.250 | "])
+def test_what_stands_behind_a_learned_stamp_keeps_its_indentation(head: str, tmp_path: Path) -> None:
+    trace = (
+        "Traceback (most recent call last):",
+        '  File "/app/shop.py", line 7, in sell',
+        "    raise KeyError(sku)",
+        "KeyError: 'a-17'",
+    )
+    log = tmp_path / "shop.log"
+    log.write_text(
+        "".join(
+            head.format(n, second) + text + "\n" for n in range(6) for second, text in enumerate(("sold", *trace), 1)
+        )
+    )
+    report = analyze(log)
+    assert [(cluster.exception, cluster.count) for cluster in report.clusters] == [("KeyError", 6)]
+    assert report.counts.records == 12
+
+
+def test_blanks_that_fill_a_column_up_are_no_part_of_the_message(tmp_path: Path) -> None:
+    log = tmp_path / "shop.log"
+    levels = ("INFO", "ERROR", "WARN", "INFO", "DEBUG")
+    log.write_text(
+        "".join(
+            f"2026-03-02 10:00:{n:02} | {levels[n % 5]:<5} item {n * 7} was {'lost' if n % 5 == 1 else 'sold'}\n"
+            for n in range(40)
+        )
+    )
+    assert {cluster.template for cluster in analyze(log).clusters} == {"item <num> was lost", "item <num> was sold"}

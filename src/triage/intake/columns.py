@@ -264,13 +264,17 @@ def _tail(rows: Sequence[Sequence[Token]], n: int, delimiter: str) -> str:
 
 
 def _blank(rows: Sequence[Sequence[Token]], n: int) -> str:
-    """The regex of the blanks behind a column: one where it is always one, so that a message keeps its indentation."""
-    widths = Counter(len(t) - len(t.rstrip(" \t")) for row in rows if len(row) > n + 1 for t in (row[n].tail,))
-    if not widths or widths.most_common(1)[0][0] == 0:
-        return r"[ \t]*" if widths else r"[ \t]"
-    tabbed = sum(1 for row in rows if len(row) > n + 1 and row[n].tail.endswith("\t"))
-    one = widths.most_common(1)[0][0] == 1
-    return r"[ \t]" if one and (len(widths) == 1 or tabbed) else r"[ \t]+"
+    """The regex of the blanks behind a column: one where more of them are not its padding, so that a message keeps its indentation."""
+    ends = [(row[n].body, row[n].tail, row[n].tail.rstrip(" \t")) for row in rows if len(row) > n + 1]
+    behind = [(len(body) + len(marks), len(tail) - len(marks)) for body, tail, marks in ends]
+    common = Counter(blanks for _, blanks in behind).most_common(1)
+    if not common or common[0][0] == 0:
+        return r"[ \t]*" if common else r"[ \t]"
+    wide = {size + blanks for size, blanks in behind if blanks > 1}
+    # a padded column ends at one place, or behind it where its text is longer
+    padded = len(wide) == 1 and all(size + blanks >= min(wide) for size, blanks in behind)
+    tabbed = any(tail.endswith("\t") for _, tail, _ in ends)
+    return r"[ \t]" if common[0][0] == 1 and (tabbed or not padded) else r"[ \t]+"
 
 
 def _timed(columns: Sequence[Column]) -> list[Column]:
