@@ -18,7 +18,7 @@ from triage.schema import QUIET, TIME, alone
 from triage.summary import Summary
 
 FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
-_ROWS = 131_072  # quiet events that are counted before tables are made of them
+_ROWS = 98_304  # quiet events that are counted before tables are made of them
 _LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
