@@ -207,7 +207,8 @@ def frames_of(
         frame = pl.DataFrame(
             {"i": orders, "line": lines, "lines": counts, "message": pl.Series(entries.texts, dtype=pl.String)}
         )
-        frames.append(blank_rows(frame))
+        # what stands for no line is a broken object: no text format begins as it does
+        frames.append(blank_rows(frame.with_columns(open=pl.col("lines") != 0)))
     return frames
 
 
