@@ -3,7 +3,7 @@
    It takes a line only where it is sure of it: a whole, valid object, valid UTF-8, no key that is asked for twice, no
    number out of range. Every other line is left to the caller, who reads it slowly. So it is never more lenient than
    the decoder that it stands in for, and what it says of a line is what that one would say. Nothing here knows a
-   format: the keys are given, as a tree. */
+   format: the keys are given, as a tree. At its end lines are counted, and lines of plain text taken apart. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
