@@ -108,7 +108,7 @@ def _build() -> typer.Typer:
             "triage analyze logs/ --format json | jq .headline",
         )
     )
-    codes = "\b\nExit codes: 0 analysed, 1 --fail-on reached, 2 a mistake in the call, 70 a fault of triage."
+    codes = "Exit codes: 0 analysed, 1 --fail-on reached, 2 a mistake in the call, 70 a fault of triage."
     whole = typer.Typer(
         name="triage",
         help="Turn platform logs into an incident report: what failed, why, since when, what to do. Offline.",
