@@ -477,19 +477,18 @@ def _settle(rows: Mapping[str, pl.LazyFrame], widths: Mapping[str, int]) -> Summ
         for name, table in rows.items()
     }
     made = dict(zip(plans, pl.collect_all(plans.values(), engine=_ENGINE), strict=True))
-    few = {name: TABLES[name].folded(r.lazy()) for name, r in made.items() if not TABLES[name].is_ranked(r)}
-    folded = dict(zip(few, pl.collect_all(few.values(), engine=_ENGINE), strict=True))
+    many = {name for name, frame in made.items() if TABLES[name].is_ranked(frame)}
+    few = {name: TABLES[name].folded(frame.lazy()) for name, frame in made.items() if name not in many}
+    made |= zip(few, pl.collect_all(few.values(), engine=_ENGINE), strict=True)
     tables: dict[str, pl.DataFrame] = {}
     final: dict[str, int] = {}
     for name, table in TABLES.items():
-        width = widths.get(name, table.finest)
-        if name in made and name not in few:
-            tables[name], width = table.coarsen(made[name], width) if table.bucket_rows else (table.fold(made[name]), 0)
-        else:
-            tables[name] = folded.get(name, _none(name))
-            tables[name], width = table.widen(tables[name], width) if table.bucket_rows else (tables[name], 0)
+        frame = made.get(name, _none(name))
         if table.bucket_rows:
-            final[name] = width
+            settle = table.coarsen if name in many else table.widen
+            tables[name], final[name] = settle(frame, widths.get(name, table.finest))
+        else:
+            tables[name] = table.fold(frame) if name in many else frame
     return Summary(_thinned(tables), final)
 
 

@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from triage.intake import compiled
+from triage.intake.distinct import plain_texts
 from triage.intake.exports import as_text
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class Column:
         values = self.values
         if isinstance(values, str):
             return None if values in nothing else say(msgspec.json.decode(values[1:])) if self.raw else values
-        if (nothing or self.raw) and isinstance(values.dtype, pl.Enum):
-            values = values.cast(pl.String)
+        if nothing or self.raw:
+            values = plain_texts(values)
         if nothing:
             none = values.is_in(nothing).fill_null(False)
             values = values.zip_with(~none, pl.Series([None], dtype=pl.String))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from triage.intake.distinct import changed
 from triage.schema import LEVEL
 
 WORDS: dict[str, str] = {
@@ -119,14 +120,12 @@ _NUMBERS = {**SYSLOG, **GCP, **PINO, **LOGBACK}  # without a scale: the numbers 
 def read_levels(words: pl.Series, own: Mapping[str, str] | None = None) -> pl.Series:
     """Levels of level words; null where a word says nothing. `own` maps a format's words (lower case) first."""
     table = {**_NUMBERS, **WORDS, **(own or {})}
-    few = words.dtype.categories if isinstance(words.dtype, pl.Enum) else words.unique().drop_nulls()
-    if not len(few):
-        return words.cast(LEVEL)
-    levels = [table.get(_clean(word)) for word in few.to_list()]
-    if words.dtype == pl.String and levels == few.to_list():
-        return words.cast(LEVEL)
-    numbered = words.cast(pl.Enum(few)) if words.dtype == pl.String else words
-    return pl.Series(words.name, levels, dtype=LEVEL).gather(numbered.to_physical())
+    if not isinstance(words.dtype, pl.Enum):
+        few = words.unique().drop_nulls()
+        if all(table.get(_clean(word)) == word for word in few):
+            return words.cast(LEVEL)
+        words = words.cast(pl.Enum(few))
+    return changed(words, lambda few: pl.Series([table.get(_clean(word)) for word in few], dtype=LEVEL))
 
 
 def read_level(word: str) -> str | None:
