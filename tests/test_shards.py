@@ -69,6 +69,8 @@ def make_text(kinds: Sequence[tuple[str, int]]) -> list[str]:
             "error": [stamped(second, "ERROR app.order: cannot pay"), *STACK],
             "chain": [stamped(second, "ERROR app.order: cannot pay"), *STACK, "", "During handling of the above exception, another exception occurred:", "", *STACK],
             "java": [stamped(second, "ERROR app.order: cannot take"), *JAVA],
+            "linewise": [stamped(second, f"ERROR app.order: {text}") for text in (*STACK, *JAVA)],
+            "torn": [stamped(second, f"{'INFO' if n % 2 else 'ERROR'} app.order: {(STACK + JAVA + GO)[n % 14]}")],
             "undated": [f"INFO:     started process {n}"],
             "bare": [f"some text {n}", "  and more"],
             "stack": [*STACK],
@@ -98,6 +100,7 @@ def make_json(kinds: Sequence[tuple[str, int]]) -> list[str]:
             "error": [entry(second, at, severity="ERROR", textPayload="\n".join(["cannot pay", *STACK]))],
             "lines": [entry(second + i * 0.001, at, severity="ERROR", textPayload=line) for i, line in enumerate(STACK)],
             "quiet": [entry(second + i * 0.001, at, textPayload=line) for i, line in enumerate(JAVA)],
+            "structured": [entry(second + i * 0.001, at, severity="WARNING", jsonPayload={"message": line, "logger": "stderr"}) for i, line in enumerate(STACK + JAVA)],
             "frame": [entry(second, at, textPayload=JAVA[n % len(JAVA)])],
             "request": [entry(second, at, severity="ERROR", httpRequest={"requestMethod": "GET", "requestUrl": f"/pay/{n}", "status": 503, "latency": "0.5s"})],
             "system": [entry(second, at, logName="projects/p/logs/run.googleapis.com%2Fvarlog%2Fsystem", severity="WARNING", textPayload="Container called exit(3).")],
@@ -110,8 +113,8 @@ def make_json(kinds: Sequence[tuple[str, int]]) -> list[str]:
     return lines
 
 
-TEXT = ("info", "warning", "error", "chain", "java", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "broken")  # fmt: skip
-JSON = ("info", "plain", "error", "lines", "quiet", "frame", "request", "system", "numbered", "text", "cut", "blank", "new")  # fmt: skip
+TEXT = ("info", "warning", "error", "chain", "java", "linewise", "torn", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "broken")  # fmt: skip
+JSON = ("info", "plain", "error", "lines", "quiet", "structured", "frame", "request", "system", "numbered", "text", "cut", "blank", "new")  # fmt: skip
 
 
 def listed(kinds: Sequence[str]) -> st.SearchStrategy[list[tuple[str, int]]]:

@@ -308,6 +308,55 @@ def test_a_headline_in_the_header_goes_with_its_frames() -> None:
     assert events["stack"][0].startswith("job failed: a.b.XException: no\n\tat")
 
 
+CHAIN = "During handling of the above exception, another exception occurred:"
+LINEWISE = [
+    [*TRACE, "KeyError: 'x'"],
+    [*TRACE, "shop.Broken: all of it"],
+    [*TRACE, "KeyError: 'x'", "", CHAIN, "", *TRACE, "ValueError: y"],
+    [
+        "a.b.XException: no",
+        "\tat a.B.c(B.java:1)",
+        "Caused by: a.YException: y",
+        "\tat a.D.e(D.java:2)",
+        "\t... 2 more",
+    ],
+    ["TypeError: no id", "    at charge (/srv/pay.js:17:22)", "    at run (node:internal/process/task_queues:95:5)"],
+    ["NoMethodError: undefined method 'pay' for nil", "/srv/lib/pay.rb:17:in 'charge'", "/srv/lib/web.rb:9:in 'call'"],
+    ["PHP Fatal error:  Uncaught Exception: no stock", "#0 /srv/a.php(12): take()", "#1 {main}"],
+    ["System.InvalidOperationException: order failed", "   at Shop.Order.Place() in /src/Order.cs:line 30"],
+]
+
+
+@pytest.mark.parametrize("trace", LINEWISE, ids=lambda lines: lines[-1][:20])
+@pytest.mark.parametrize("level", ["WARNING", "ERROR"])
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_a_traceback_that_is_logged_line_by_line_is_one_record(trace: list[str], level: str, size: int) -> None:
+    again = [line(text, level, logger="stderr") for text in trace]
+    events = joined(rows(line("up", "INFO"), *again, *again, line("cannot pay", level), line("on", "INFO")), size=size)
+    assert events["line"].to_list() == [1, 2, 2 + len(trace), 2 + 2 * len(trace), 3 + 2 * len(trace)]
+    assert events["stack"][1] == events["stack"][2] == "\n".join(trace)
+    assert events["level"].to_list() == ["INFO", level, level, level, "INFO"]
+
+
+@pytest.mark.parametrize(
+    ("before", "frame"),
+    [
+        ({"header": "INFO"}, {"header": "ERROR"}),
+        ({"header": "ERROR", "logger": "shop.pay"}, {"header": "ERROR", "logger": "shop.web"}),
+        ({"header": "ERROR", "service": "a"}, {"header": "ERROR", "service": "b"}),
+        ({"header": "ERROR", "at": START}, {"header": "ERROR", "at": START + timedelta(seconds=3)}),
+        ({"header": "ERROR", "kind": "access"}, {"header": "ERROR"}),
+    ],
+)
+def test_a_frame_goes_only_on_what_its_own_writer_just_said(before: dict[str, Any], frame: dict[str, Any]) -> None:
+    assert starts(line("cannot pay", **before), line("\tat a.B.c(B.java:1)", **frame)) == [1, 2]
+
+
+def test_indented_messages_are_no_lines_of_a_traceback() -> None:
+    told = [line(text, "ERROR") for text in ("cannot pay:", "  - no stock", "    for cart 7", "KeyError: 'x'")]
+    assert starts(*told) == [1, 2, 3, 4]
+
+
 def test_a_trace_that_was_cut_off_says_so() -> None:
     events = joined(rows(line("boom", "ERROR"), *TRACE, line("started", "INFO")))
     assert events["truncated"].to_list() == [True, False]
@@ -374,10 +423,12 @@ ROW = st.one_of(
     st.sampled_from([line("h", "ERROR"), line("h", "INFO"), line("h\n" + "\n".join(TRACE), "-")]),
     st.sampled_from([line("h", "WARNING"), line("h", "-"), line("no stock", "-"), *map(line, HEAP), *map(line, FATAL)]),
     st.just(line("GET /", "INFO", kind="access")),
+    st.sampled_from(TEXTS).map(lambda text: line(text, "ERROR")),
+    st.sampled_from(TEXTS).map(lambda text: line(text, "INFO")),
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lines=st.lists(st.tuples(ROW, st.sampled_from(["a", "b"]), st.sampled_from([0, 0, 0, 3])), min_size=1, max_size=30),
     size=st.integers(1, 9),

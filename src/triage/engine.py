@@ -17,7 +17,8 @@ from triage.grouping.signature import find_failing, sign
 from triage.intake.decode import decode
 from triage.intake.formats import Catalog
 from triage.intake.sources import Source, open_sources
-from triage.intake.traces import assemble, known_traces
+from triage.intake.stacks import known_traces
+from triage.intake.traces import assemble
 from triage.options import AGO, Options, catalog_of, folders, keeper, moment, reading_options
 from triage.report import Report
 from triage.schema import SIGNED

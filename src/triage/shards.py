@@ -22,7 +22,8 @@ from triage.intake.framing import pieces
 from triage.intake.plausible import Plausible
 from triage.intake.rows import Tally
 from triage.intake.sources import Part, Source, Stream, cut_lines, is_plain
-from triage.intake.traces import Assembled, Assembler, Waiting, known_traces
+from triage.intake.stacks import known_traces
+from triage.intake.traces import Assembled, Assembler, Waiting
 from triage.intake.truncated import Cuts, Long
 from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.schema import EVENTS, INTAKE, TIME, conform, empty

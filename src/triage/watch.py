@@ -24,7 +24,8 @@ from triage.intake.framing import pieces
 from triage.intake.growing import GrowingFile, Pipe
 from triage.intake.joining import joined
 from triage.intake.sources import HEAD_BYTES, STDIN, Block, Source, Stream, hint_services, open_sources
-from triage.intake.traces import Assembler, known_traces
+from triage.intake.stacks import known_traces
+from triage.intake.traces import Assembler
 from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.report import Evidence, Report
 from triage.schema import EVENTS

@@ -10,7 +10,8 @@ import polars as pl
 
 from triage.grouping.folding import ANY
 from triage.grouping.signature import Part, explain
-from triage.intake.traces import assemble, known_traces
+from triage.intake.stacks import known_traces
+from triage.intake.traces import assemble
 from triage.packs import pattern_dirs
 from triage.report import Cluster, Failure, Link
 from triage.schema import INTAKE, ROWS, conform, empty

@@ -15,8 +15,7 @@ import polars as pl
 from triage.grouping.marks import mark
 from triage.grouping.masks import mask
 from triage.grouping.steering import steer
-from triage.intake.stacks import Frame, Raised, Stack, Traces, parse_stack, raising_frame
-from triage.intake.traces import known_traces
+from triage.intake.stacks import Frame, Raised, Stack, Traces, known_traces, parse_stack, raising_frame
 from triage.schema import EVENTS, NODES, SIGNED, conform, empty
 
 VERSION = "v1"

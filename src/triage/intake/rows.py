@@ -41,6 +41,7 @@ WRITER = "pid "  # in front of the number of the process that wrote a line
 _NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
+_RAISED = ("Exception", "Error", "Throwable")
 _NIL = ("-", "", "null", "undefined")
 
 
@@ -137,6 +138,14 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     if "g_fields" in have:
         new["fields"] = pl.coalesce("g_fields", "fields")
     new["message"] = _message(entry, have)
+    if entry.kind == "text" and entry.message == "rest" and "g_logger" in have:
+        # "ERROR [main] java.lang.IllegalStateException: no pool" names no logger
+        raised = frame.select_seq(
+            pl.any_horizontal(pl.col("g_logger").str.ends_with(end) for end in _RAISED)
+        ).to_series()
+        if raised.any():
+            new["message"] = pl.when(raised).then(pl.col("g_logger") + ": " + new["message"]).otherwise(new["message"])
+            new["logger"] = pl.when(~raised.fill_null(False)).then(new["logger"])
     frame = frame.with_columns_seq(
         **{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()}
     )

@@ -110,6 +110,12 @@ def default_traces() -> Traces:
     return load_traces(pattern_dirs())
 
 
+@cache
+def known_traces(dirs: tuple[Path, ...] | None) -> Traces:
+    """The grammars of those pattern folders, read once; ours for None."""
+    return default_traces() if dirs is None else load_traces(dirs)
+
+
 def parse_stack(text: str, *, traces: Traces | None = None) -> Stack:
     """Exceptions and frames of one traceback, root cause first; a text that is none gives a Stack without exceptions.
 

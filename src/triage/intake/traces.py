@@ -22,21 +22,20 @@ import re
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import reduce
 from operator import xor
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
+from triage.intake import linewise
+from triage.intake.letters import classify, letters_of, patterns_of
+from triage.intake.linewise import LINED
+from triage.intake.nearness import REACH, far, late
 from triage.intake.rows import WRITER
-from triage.intake.stacks import LINE_CLASSES, Traces, default_traces, load_traces
+from triage.intake.stacks import Traces, default_traces
 from triage.schema import EVENTS, INTAKE, LEVEL, conform
 
-GAP_US = 2_000_000  # lines of one record come at most this far apart
-WARNING_GAP_US = 200_000  # behind a warning, which is complete by itself more often than not
-TEXT_GAP_US = 250_000  # plain text, which a stream without headers holds: lines of one message are written at once
-REACH = 50_000  # rows of the whole input between two rows of one record
 LINE_CAP = 1_000
 BYTE_CAP = 256 * 1024
 _LONG = 3_000  # rows of an open record from which on its middle is dropped while it waits for its end
@@ -123,93 +122,6 @@ _CUT = r"t[^eyv]*$"
 _CRASH = r"^[op].*f"
 
 
-def _patterns(traces: Traces) -> dict[str, str]:
-    """One anchored Rust regex for each class of line."""
-    return {
-        kind: _to_ascii("^(?:" + "|".join(f"(?:{p})" for p in traces.lines(kind)) + ")")
-        for kind in LINE_CLASSES
-        if traces.lines(kind)
-    }
-
-
-def _to_ascii(pattern: str) -> str:
-    """The same pattern with ASCII classes, whose automata are small and fast."""
-    for short, long in ((r"\d", "[0-9]"), (r"\w", "[A-Za-z0-9_]"), (r"\s", r"[ \t\r\n\u{a0}]"), (r"\S", r"[^ \t\r\n]")):
-        pattern = pattern.replace(short, long)
-    return pattern
-
-
-@cache
-def known_traces(dirs: tuple[Path, ...] | None) -> Traces:
-    """The grammars of those pattern folders, read once; ours for None."""
-    return default_traces() if dirs is None else load_traces(dirs)
-
-
-_LETTERS = (  # specific before general: the first class that a line matches is its own
-    ("t", "traceback"),
-    ("p", "report"),
-    ("o", "crash"),
-    ("s", "chain"),
-    ("q", "cause"),
-    ("f", "frame"),
-    ("k", "more"),
-    ("m", "detail"),
-    ("e", "headline"),
-)
-_INDENTED = ("t", "s", "q", "f", "k", "e")
-_MANY = 2_000  # lines from which on it pays to look whether they repeat
-_PLAUSIBLE = r"^(?:[A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*(?::.*)?$"
-
-
-def _classify(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
-    """The letter of every line by its text alone."""
-    text = pl.col("line")
-    frame = pl.DataFrame({"line": lines}).with_row_index("n")
-    indented = text.str.starts_with(" ") | text.str.starts_with("\t") | text.str.starts_with("\u00a0")
-    inner, outer = frame.filter(indented), frame.filter(~indented)
-    parts = []
-    if inner.height:
-        # most lines of traces are frames and code: those first, and the many rare classes in one go
-        calls = inner.select_seq("n", "line", hit=text.str.contains(patterns.get("frame", "$^")))
-        parts.append(calls.filter("hit").select_seq("n", letter=pl.lit("f")))
-        calls = calls.filter(~pl.col("hit"))
-        rare = "|".join(patterns[kind] for letter, kind in _LETTERS if letter in _INDENTED and kind in patterns)
-        calls = calls.with_columns_seq(hit=text.str.contains(rf"^[ \t\u{{a0}}]+$|{rare}"))
-        parts.append(calls.filter(~pl.col("hit")).select_seq("n", letter=pl.lit("n")))
-        calls = calls.filter("hit")
-        parts.append(calls.select_seq("n", letter=_letter(patterns, _INDENTED, pl.lit("n"))))
-    if outer.height:
-        # most lines are of no class at all: one regex for all of them tells
-        classes = "|".join(patterns[kind] for _, kind in _LETTERS if kind in patterns)
-        told = outer.select_seq("n", "line", hit=text.str.contains(classes) if classes else pl.lit(False))
-        plausible = pl.when(text.str.contains(_PLAUSIBLE)).then(pl.lit("y")).otherwise(pl.lit("x"))
-        free = pl.when(text.str.strip_chars() == "").then(pl.lit("b")).otherwise(plausible)
-        parts.append(told.filter(~pl.col("hit")).select_seq("n", letter=free))
-        named = told.filter("hit")
-        parts.append(
-            named.select_seq("n", letter=_letter(patterns, tuple(letter for letter, _ in _LETTERS), plausible))
-        )
-    return pl.concat(parts).sort("n")["letter"]
-
-
-def _letters_of(lines: pl.Series, patterns: dict[str, str]) -> pl.Series:
-    """The letter of every line by its text alone, asked once for each text where the same ones come again and again."""
-    if len(lines) < _MANY or lines.head(_MANY).n_unique() > _MANY // 4:
-        return _classify(lines, patterns)
-    table = lines.rename("line").to_frame()
-    own = table.unique()
-    own = own.with_columns_seq(letter=_classify(own["line"], patterns))
-    return table.join(own, on="line", how="left", maintain_order="left")["letter"]
-
-
-def _letter(patterns: dict[str, str], letters: tuple[str, ...], otherwise: pl.Expr) -> pl.Expr:
-    text = pl.col("line")
-    for letter, kind in reversed(_LETTERS):
-        if letter in letters and kind in patterns:
-            otherwise = pl.when(text.str.contains(patterns[kind])).then(pl.lit(letter)).otherwise(otherwise)
-    return pl.when(text.str.strip_chars() == "").then(pl.lit("b")).otherwise(otherwise)
-
-
 # --------------------------------------------------------------------------------------------------------- the work
 
 # What is known of a row beside its text: its place, whether a complete row of its stream is directly before or behind
@@ -240,7 +152,7 @@ class Assembler:
     """What waits for its end between two batches."""
 
     def __init__(self, traces: Traces, newest_first: bool, mixed: Iterable[int] = ()) -> None:
-        self._patterns = _patterns(traces)
+        self._patterns = patterns_of(traces)
         self._parts = "|".join(self._patterns[kind] for kind in ("frame", "cause", "report") if kind in self._patterns)
         self._newest_first = newest_first
         self._count = 0
@@ -272,9 +184,12 @@ class Assembler:
             _joined=pl.lit(False),
             _left=pl.lit(0, dtype=pl.Int64),
             _headed=pl.lit(None, dtype=pl.Boolean),
+            **{LINED: pl.lit(False)},
         )
         if self._held is not None and self._held.height:
             rows = pl.concat([rows, self._held] if self._newest_first else [self._held, rows])
+        if not self._newest_first:  # read backwards a row would have to wait for a record that may never come
+            rows = linewise.joined(rows, self._patterns, STREAM, COMPLETE)
         return self._advance(rows, intake, end=False)
 
     def fork(self) -> Assembler:
@@ -419,14 +334,8 @@ class Assembler:
         light = light.with_columns_seq(
             new=(~same_key).fill_null(True),
             wanted=pl.any_horizontal("bare", "broken", last, *near),
-            gap=(
-                (~same_key).fill_null(True)
-                | (
-                    ((_moved() > _gap()).fill_null(False) | ((pl.col("_pos") - pl.col("_pos").shift(1)) > REACH))
-                    & ~pl.col("_joined")
-                )
-            ).fill_null(True),
-            late=(_moved() > TEXT_GAP_US).fill_null(False) & ~_coarse().fill_null(False) & ~pl.col("_joined"),
+            gap=((~same_key).fill_null(True) | (far() & ~pl.col("_joined"))).fill_null(True),
+            late=late() & ~pl.col("_joined"),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns_seq(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
@@ -437,20 +346,21 @@ class Assembler:
     def unsettled(self, rows: pl.DataFrame) -> bool:
         """Whether it depends on all that follows what becomes of these rows.
 
-        A line that opens a report may take a header into it; a header that is a frame joins what is in front of it only
-        near bare text or at the end.
+        A line that opens a report may take a header into it; a quiet header that is a frame joins what is in front of it
+        only near bare text or at the end.
         """
         report = self._patterns.get("report")
         if report and rows["message"].str.contains(f"(?m:{report})").any():
             return True
-        headers = rows.filter(~BARE & ~COMPLETE)["message"].fill_null("")
+        headers = rows.filter(~BARE & ~COMPLETE & _QUIET)["message"].fill_null("")
         return headers.str.contains(r"^\s").any() and headers.str.contains(self._parts).any()
 
     def start_surely(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
         first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
-        odd = _QUIET & pl.lit(_classify(first, self._patterns).is_in(["o", "p", "f", "q"]))
-        return rows.select_seq(~BARE & ~COMPLETE & ~odd).to_series()
+        odd = _QUIET & pl.lit(classify(first, self._patterns).is_in(["o", "p"]))
+        sure = rows.select_seq(~BARE & ~COMPLETE & ~odd).to_series()
+        return sure & ~linewise.may_go_on(rows, self._patterns)
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
@@ -484,7 +394,7 @@ class Assembler:
             lines = lines.with_columns_seq(lead=pl.col("row").ne_missing(pl.col("row").shift(1)))
         else:
             lines = lines.with_columns_seq(lead=pl.lit(True))
-        lines = lines.with_columns_seq(own=_letters_of(lines["text"], self._patterns))
+        lines = lines.with_columns_seq(own=letters_of(lines["text"], self._patterns))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
         calm = _calm(lines)
@@ -614,27 +524,6 @@ def _calm(lines: pl.DataFrame) -> pl.Series:
     at = lines.select_seq(unknown.arg_true()).to_series()
     calm = pl.Series("calm", [False]).extend_constant(False, lines.height - 1)
     return calm.scatter(at, ~lines["text"].gather(at).str.contains(_TROUBLE)) if at.len() else calm
-
-
-def _gap() -> pl.Expr:
-    """How far, in microseconds, a row may be from the one in front of it: stamps of whole seconds may turn in between."""
-    warned = ~pl.col("bare").shift(1) & (pl.col("level").shift(1) == pl.lit("WARNING", dtype=LEVEL))
-    return (
-        pl.when(warned.fill_null(False))
-        .then(pl.when(_coarse()).then(1_000_000).otherwise(WARNING_GAP_US))
-        .otherwise(GAP_US)
-    )
-
-
-def _moved() -> pl.Expr:
-    """How far, in microseconds, a row is from the one in front of it."""
-    return (pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs()
-
-
-def _coarse() -> pl.Expr:
-    """Whether the stamps of a row and of the one in front of it are of whole seconds."""
-    second = pl.col("at").to_physical() % 1_000_000 == 0
-    return second & second.shift(1)
 
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:

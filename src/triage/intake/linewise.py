@@ -1,0 +1,94 @@
+"""Tracebacks that a program logs line by line: a header whose text can only go on the trace above it heads nothing."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from triage.intake.letters import classify
+from triage.intake.nearness import far
+from triage.schema import LEVEL
+
+LINED = "_lined"  # the column that tells which rows had a header that headed nothing
+# A traceback in the letters of `letters.py`, by its text alone: nothing in here may lie about a line of its own. An
+# upper-case letter is a row that another writer, another level or time parts from the one in front of it, X is bare text.
+# Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
+_OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  # its exception comes last
+_TRACE = re.compile(rf"{_OPEN}|[^bBtTX][fq][fnkqm]*")
+_GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
+_LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
+_TEXT = pl.col("message").fill_null("\n")  # no text at all is a record of its own, as fields are without a message
+
+
+def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: pl.Expr) -> pl.DataFrame:
+    """The rows, those that go on a trace without their header and marked in LINED; in order of position.
+
+    A frame or a cause goes on what its writer said right above it at the same level, or at whatever level where its own
+    is that of its transport; code, blanks and the headline go on a trace that asks for them. `stream` names the column
+    that tells writers apart, `complete` which rows are records of their own whatever they say.
+    """
+    parts = "|".join(patterns[kind] for kind in ("frame", "cause") if kind in patterns)
+    if not parts:
+        return rows
+    own = (pl.col("header").fill_null(False) & ~complete) | pl.col(LINED)
+    asked = rows.select_seq((own & (_LOUD | _indented())).arg_true()).to_series()
+    if not asked.len():
+        return rows
+    hits = asked.filter(rows["message"].gather(asked).str.contains(parts).fill_null(False))
+    if not hits.len():
+        return rows
+    light = rows.select_seq(
+        "_pos", "at", "level", "logger", key=stream, own=own, loud=_LOUD, complete=complete,
+        row=pl.int_range(pl.len(), dtype=pl.Int64), bare=~pl.col("header").fill_null(False),
+    )  # fmt: skip
+    light = light.with_columns_seq(hit=pl.lit(pl.Series([False]).new_from_index(0, rows.height).scatter(hits, True)))
+    light = light.filter(pl.col("key").is_in(light["key"].gather(hits).unique().implode()) & ~pl.col("complete"))
+    light = light.sort("key", maintain_order=True).with_columns_seq(parted=_parted())
+    run = pl.col("parted").cum_sum()
+    light = light.filter(pl.col("hit").any().over(run))
+    letters = _letters(rows["message"].gather(light["row"]).fill_null("\n"), light, patterns)
+    word = letters.str.join("").item()
+    spans = [match.span() for match in _TRACE.finditer(word)]
+    on = [place for start, end in spans for place in range(start + 1, end)]
+    if not on:
+        return rows
+    lined = pl.Series([False]).new_from_index(0, rows.height).scatter(light["row"].gather(on), True)
+    return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(lined), **{LINED: pl.col(LINED) | pl.lit(lined)})
+
+
+def may_go_on(rows: pl.DataFrame, patterns: dict[str, str]) -> pl.Series:
+    """Which of these headers might go on a trace, if one were above them."""
+    letter = pl.lit(classify(_first_lines(rows["message"].fill_null("\n")), patterns))
+    told = rows["message"].is_not_null()
+    return rows.select_seq((letter.is_in(_GOES_ON) | ((letter == "y") & _LOUD)) & pl.lit(told)).to_series()
+
+
+def _indented() -> pl.Expr:
+    return pl.any_horizontal(pl.col("message").str.starts_with(blank) for blank in (" ", "\t", "\u00a0")).fill_null(
+        False
+    )
+
+
+def _parted() -> pl.Expr:
+    """Whether a row cannot go on the one in front of it, whatever it says."""
+    other = (pl.col("key") != pl.col("key").shift(1)).fill_null(True)
+    logger = (pl.col("logger") != pl.col("logger").shift(1)).fill_null(False)  # not every line names its own
+    level = pl.col("level").ne_missing(pl.col("level").shift(1)) & pl.col("loud")
+    return other | logger | level | far().fill_null(True)
+
+
+def _first_lines(texts: pl.Series) -> pl.Series:
+    return texts.str.extract(r"^([^\n]*)", 1).str.strip_chars_end("\r")
+
+
+def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) -> pl.Series:
+    own = pl.lit(classify(_first_lines(texts), patterns))
+    letter = (
+        pl.when(~pl.col("own"))
+        .then(pl.lit("X"))
+        .when((own.is_in(["f", "q"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")) | pl.lit(texts == "\n"))
+        .then(pl.lit("x"))
+        .otherwise(own)
+    )
+    return light.select_seq(pl.when("parted").then(letter.str.to_uppercase()).otherwise(letter)).to_series()
