@@ -69,3 +69,14 @@ def test_a_traceback_is_one_record_behind_every_prefix(prefix: str, exception: s
     report = analyze("-", stdin=BytesIO("".join(f"{line}\n" for line in lines).encode()))
     assert report.counts.records == 12
     assert [(cluster.count, cluster.exception) for cluster in report.clusters] == [(6, exception)]
+
+
+@pytest.mark.parametrize("prefix", ["a time", "a time in brackets", "Heroku", "syslog", "Azure"])
+def test_an_indentation_that_all_lines_share_is_none(prefix: str) -> None:
+    lines = []
+    for k in range(6):
+        good, bad = (f"{PREFIXES[prefix].format(k=k, bad=bad, level='')}   " for bad in (False, True))
+        lines += [f"{good}request ok {k}", *(bad + line for line in TRACES["ConnectionError"])]
+    report = analyze("-", stdin=BytesIO("".join(f"{line}\n" for line in lines).encode()))
+    assert report.counts.records == 12
+    assert [(cluster.count, cluster.exception) for cluster in report.clusters] == [(6, "ConnectionError")]

@@ -18,7 +18,7 @@ _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  #
 _TRACE = re.compile(rf"{_OPEN}|[^bBtTX][fq][fnkqm]*")
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
-_TEXT = pl.col("message").fill_null("\n")  # no text at all is a record of its own, as fields are without a message
+_INDENTED = (pl.col("message") < "!").fill_null(False)
 
 
 def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: pl.Expr) -> pl.DataFrame:
@@ -32,7 +32,7 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
     if not parts:
         return rows
     own = (pl.col("header").fill_null(False) & ~complete) | pl.col(LINED)
-    asked = rows.select_seq((own & (_LOUD | _indented())).arg_true()).to_series()
+    asked = rows.select_seq((own & (_LOUD | _INDENTED)).arg_true()).to_series()
     if not asked.len():
         return rows
     hits = asked.filter(rows["message"].gather(asked).str.contains(parts).fill_null(False))
@@ -62,12 +62,6 @@ def may_go_on(rows: pl.DataFrame, patterns: dict[str, str]) -> pl.Series:
     letter = pl.lit(classify(_first_lines(rows["message"].fill_null("\n")), patterns))
     told = rows["message"].is_not_null()
     return rows.select_seq((letter.is_in(_GOES_ON) | ((letter == "y") & _LOUD)) & pl.lit(told)).to_series()
-
-
-def _indented() -> pl.Expr:
-    return pl.any_horizontal(pl.col("message").str.starts_with(blank) for blank in (" ", "\t", "\u00a0")).fill_null(
-        False
-    )
 
 
 def _parted() -> pl.Expr:

@@ -140,12 +140,11 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     new["message"] = _message(entry, have)
     if entry.kind == "text" and entry.message == "rest" and "g_logger" in have:
         # "ERROR [main] java.lang.IllegalStateException: no pool" names no logger
-        raised = frame.select_seq(
-            pl.any_horizontal(pl.col("g_logger").str.ends_with(end) for end in _RAISED)
-        ).to_series()
-        if raised.any():
-            new["message"] = pl.when(raised).then(pl.col("g_logger") + ": " + new["message"]).otherwise(new["message"])
-            new["logger"] = pl.when(~raised.fill_null(False)).then(new["logger"])
+        raised = [name for name in frame["g_logger"].unique().drop_nulls() if name.endswith(_RAISED)]
+        if raised:
+            names = pl.col("g_logger").is_in(raised)
+            new["message"] = pl.when(names).then(pl.col("g_logger") + ": " + new["message"]).otherwise(new["message"])
+            new["logger"] = pl.when(~names.fill_null(False)).then(new["logger"])
     frame = frame.with_columns_seq(
         **{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()}
     )
