@@ -45,7 +45,7 @@ MAPPED = {  # fields that a user may look for under a key of his own, and what t
     **{name: name for name in ("level", "message", "service", "instance", "trace", "logger", "status", "latency")},
 }
 _TOLD = 3  # requests in messages of the head that make them one of the source's formats
-_INDENTED = 5  # lines that are enough to tell that all are indented
+_ENOUGH = 5  # lines that are enough to tell that all are indented
 _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
 
 
@@ -100,8 +100,8 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
         seen = {name for chain in rows["chain"].unique().to_list() for name in chain.split(" > ")}
         layers = replace(layers, first=tuple(f for f in first if f.name in seen or f in learned.formats))
-    if indented := _all_indented(rows, catalog):
-        layers = _with_indentation(layers, indented)
+    if indentation := _shared_indentation(rows, catalog):
+        layers = _indented(layers, *indentation)
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
     told = _told_requests(rows, layers, clock) if only is None else ()
     if told:
@@ -135,26 +135,27 @@ def _told_requests(rows: pl.DataFrame, layers: Layers, clock: Clock) -> tuple[Fo
     return tuple(f for f in layers.catalog.behind if counts[f.name] >= _TOLD)
 
 
-def _all_indented(rows: pl.DataFrame, catalog: Catalog) -> dict[str, int]:
-    """Formats of transports whose lines in the head are all indented: by how many blanks. What all of them have in common
-    tells nothing of any."""
-    blanks = pl.col("message").str.extract("^( *)", 1).str.len_bytes()
-    read = rows.filter(pl.col("message").str.strip_chars() != "").group_by("format", maintain_order=True)
-    depths = read.agg(pl.len().alias("count"), blanks.min().alias("blanks")).filter(
-        (pl.col("count") >= _INDENTED) & (pl.col("blanks") > 1)
-    )
-    found = {name: (catalog.formats.get(name), depth) for name, _, depth in depths.iter_rows()}
-    return {n: depth for n, (f, depth) in found.items() if f and f.kind == "text" and f.header in ("plain", "no")}
+def _shared_indentation(rows: pl.DataFrame, catalog: Catalog) -> tuple[Format, int] | None:
+    """The format of a transport that all lines of the head are of, and how many blanks all of them begin with: what all
+    have in common tells nothing of any."""
+    filled = rows.filter(pl.col("message").str.strip_chars() != "")
+    entry = catalog.formats.get(filled["format"][0] or "") if filled.height >= _ENOUGH else None
+    if entry is None or entry.kind != "text" or entry.header == "own" or not filled["format"].eq_missing(entry.name).all():
+        return None
+    blanks = filled["message"].str.extract("^( *)", 1).str.len_bytes().min()
+    return (entry, blanks) if isinstance(blanks, int) and blanks > 1 else None
 
 
-def _with_indentation(layers: Layers, indented: Mapping[str, int]) -> Layers:
-    """The layers whose formats of these names take so many blanks for a part of their header."""
-    known = layers.catalog.formats
-    changed = {n: replace(known[n], pattern=known[n].pattern + f"(?: {{{depth}}})?") for n, depth in indented.items()}
-    catalog = _with_formats(layers.catalog, {**known, **changed})
-    first = tuple(changed.get(f.name, f) for f in layers.first)
-    forced = layers.forced and changed.get(layers.forced.name, layers.forced)
-    return replace(layers, catalog=catalog, first=first, forced=forced)
+def _indented(layers: Layers, entry: Format, blanks: int) -> Layers:
+    """The layers whose format takes so many blanks for a part of its header."""
+    changed = replace(entry, pattern=entry.pattern + f"(?: {{{blanks}}})?")
+
+    def swap(one: Format) -> Format:
+        return changed if one.name == entry.name else one
+
+    catalog = _with_formats(layers.catalog, {**layers.catalog.formats, entry.name: changed})
+    forced = layers.forced and swap(layers.forced)
+    return replace(layers, catalog=catalog, first=tuple(map(swap, layers.first)), forced=forced)
 
 
 def _learn(
