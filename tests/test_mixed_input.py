@@ -125,3 +125,13 @@ def test_an_object_that_never_ends_keeps_its_lines(tmp_path: Path) -> None:
     whole = '2026-04-02T08:00:00.123000+00:00 prod {\n    "level": "error",\n    "msg": "whole"\n}\n'
     rows, _ = read(tmp_path, whole + head + "\n")
     assert rows[0]["message"] == "whole"
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_stamps_of_whole_seconds_behind_finer_ones_are_in_order(tmp_path: Path, times: int) -> None:
+    header = "[2026-03-02 10:14:{s:02d},112] ERROR in app: Exception on /orders/{s} [GET]\n"
+    access = '10.0.0.7 - - [02/Mar/2026 10:14:{s:02d}] "GET /orders/{s} HTTP/1.1" 500 -\n'
+    rows, report = read(tmp_path, "".join((header + STACK + access).format(s=s) for s in range(times)))
+    assert report.intake.out_of_order == 0
+    assert [row["stack"] for row in rows[::2]] == [STACK.rstrip("\n")] * times
+    assert [row["message"] for row in rows[::2]] == [f"Exception on /orders/{s} [GET]" for s in range(times)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -57,11 +57,21 @@ def _given(batches: list[Batch]) -> Iterator[Batch]:
         yield batches.pop(0)
 
 
+def is_earlier(at: datetime, other: datetime) -> bool:
+    """Whether a time lies before another; a stamp of whole seconds may be of anywhere in its second."""
+    return at < other and at != other.replace(microsecond=0)
+
+
+def _steps_back(at: pl.Series) -> int:
+    """How many of these times are earlier than the one in front of them."""
+    back = (at < at.shift(1)).arg_true()
+    return int((at.gather(back) != at.gather(back - 1).dt.truncate("1s")).sum()) if len(back) else 0
+
+
 def _descends(at: pl.Series) -> bool:
     """Whether these times run from new to old: nine of ten steps go back."""
-    steps = at.diff().drop_nulls()
-    moved = steps.filter(steps != timedelta(0))
-    return len(moved) > 0 and (moved < timedelta(0)).sum() > 0.9 * len(moved)
+    back = _steps_back(at)
+    return back > 0.9 * (back + int((at > at.shift(1)).sum()))
 
 
 @dataclass(slots=True)
@@ -95,8 +105,7 @@ class Order:
             return
         at = dated["at"]
         if not self.begun.newest_first:
-            steps = at.diff().drop_nulls()
-            self.disorder += int((steps < timedelta(0)).sum()) + (self.last is not None and at[0] < self.last)
+            self.disorder += _steps_back(at) + (self.last is not None and is_earlier(at[0], self.last))
         self.first = at[0] if self.first is None else self.first
         self.last = at[-1]
         self._dated += (dated,)

@@ -14,7 +14,7 @@ from io import BytesIO
 
 import polars as pl
 
-from triage.counting import FIRST_ROWS, Beginning, Gathering, Order, begin, count
+from triage.counting import FIRST_ROWS, Beginning, Gathering, Order, begin, count, is_earlier
 from triage.intake.borders import BORDER, Opening
 from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look
 from triage.intake.detection import Reading
@@ -387,7 +387,7 @@ class Trunk:
         order.know(_last_time(order, self._line))
         order.know(partial.lent.with_columns_seq(pl.col("line") + self._line - 1))
         order.disorder += partial.disorder + (
-            partial.first is not None and order.last is not None and partial.first < order.last
+            partial.first is not None and order.last is not None and is_earlier(partial.first, order.last)
         )
         assembler.follow(replace(partial.waiting, held=self._shift(partial.waiting.held)))
         yield from course.count(events)

@@ -140,7 +140,12 @@ def _shared_indentation(rows: pl.DataFrame, catalog: Catalog) -> tuple[Format, i
     have in common tells nothing of any."""
     filled = rows.filter(pl.col("message").str.strip_chars() != "")
     entry = catalog.formats.get(filled["format"][0] or "") if filled.height >= _ENOUGH else None
-    if entry is None or entry.kind != "text" or entry.header == "own" or not filled["format"].eq_missing(entry.name).all():
+    if (
+        entry is None
+        or entry.kind != "text"
+        or entry.header == "own"
+        or not filled["format"].eq_missing(entry.name).all()
+    ):
         return None
     blanks = filled["message"].str.extract("^( *)", 1).str.len_bytes().min()
     return (entry, blanks) if isinstance(blanks, int) and blanks > 1 else None
