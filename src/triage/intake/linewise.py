@@ -15,7 +15,7 @@ LINED = "_lined"  # the column that tells which rows had a header that headed no
 # upper-case letter is a row that another writer, another level or time parts from the one in front of it, X is bare text.
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  # its exception comes last
-_TRACE = re.compile(rf"{_OPEN}|[^bBtTX][fq][fnkqm]*")
+_TRACE = re.compile(rf"{_OPEN}|[^bBtT][fq][fnkqm]*")
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
 _INDENTED = (pl.col("message") < "!").fill_null(False)
@@ -68,7 +68,7 @@ def _parted() -> pl.Expr:
     """Whether a row cannot go on the one in front of it, whatever it says."""
     other = (pl.col("key") != pl.col("key").shift(1)).fill_null(True)
     logger = (pl.col("logger") != pl.col("logger").shift(1)).fill_null(False)  # not every line names its own
-    level = pl.col("level").ne_missing(pl.col("level").shift(1)) & pl.col("loud")
+    level = (pl.col("level") != pl.col("level").shift(1)).fill_null(False) & pl.col("loud")
     return other | logger | level | far().fill_null(True)
 
 

@@ -154,13 +154,18 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         frame = frame.with_columns_seq(cut.alias("part"), pl.col("message").str.strip_suffix("\n"))
     elif "g_part" in have:
         frame = frame.with_columns_seq((pl.col("g_part") == "P").alias("part"))
+    header = ~own | pl.col("g_structured") | _opens(entry)
+    opens = own & ~pl.col("g_structured") & entry.unwraps
     if entry.kind == "json":
-        frame = frame.with_columns_seq(_fallback_message(frame).alias("message"))
+        answers = _bare_answers(frame)
+        if answers.any():
+            header, opens = header | pl.lit(answers), opens & ~pl.lit(answers)
+        frame = frame.with_columns_seq(_fallback_message(frame, answers).alias("message"))
     first = not frame["chain"].str.len_bytes().sum()
     chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
     return frame.with_columns_seq(
-        (~own | pl.col("g_structured") | _opens(entry)).alias("header"),
-        (own & ~pl.col("g_structured") & entry.unwraps).alias("open"),
+        header.alias("header"),
+        opens.alias("open"),
         pl.lit(entry.name).alias("format"),
         chain,
     ).select_seq(list(WORK))
@@ -220,10 +225,16 @@ def _with_reason(text: pl.Expr, have: set[str]) -> pl.Expr:
     )
 
 
-def _fallback_message(frame: pl.DataFrame) -> pl.Series:
+def _bare_answers(frame: pl.DataFrame) -> pl.Series:
+    """Which entries tell of a request and say nothing beside: they are records, and no blank lines."""
+    empty = (frame["message"] == "").fill_null(False)
+    return empty & frame["status"].is_not_null() if empty.any() else empty
+
+
+def _fallback_message(frame: pl.DataFrame, answers: pl.Series) -> pl.Series:
     """The messages, with what stands in for one that an entry does not have: the request, else nothing."""
     text = frame["message"]
-    bare = (frame["kind"] != "app") & (text == "") if (text == "").any() else text.is_null()
+    bare = answers | ((frame["kind"] != "app") & (text == "")) if (text == "").any() else text.is_null()
     rows = (bare | text.is_null()).arg_true()
     if not len(rows):
         return text

@@ -293,7 +293,10 @@ class _Draft:
     def finish(self, link: str | None) -> Raised:
         while self.message and not self.message[-1].strip():
             self.message.pop()
-        return Raised(self.type, "\n".join(self.message).strip(), tuple(self.frames), link)
+        text = "\n".join(self.message).strip()
+        if text.endswith("):") and text.count(")") > text.count("("):  # "Type (message of several lines):"
+            text = text[:-2].rstrip()
+        return Raised(self.type, text, tuple(self.frames), link)
 
 
 def _parse_headline(lines: Sequence[str]) -> Stack:

@@ -561,6 +561,7 @@ def _shorten(kept: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 # ------------------------------------------------------------------------------------------------------- the records
 
 _WORDY = r"[A-Za-z](?:Error|Exception|Throwable|Panic|Fault)\b"
+_RAISES = r"[A-Za-z](?:Error|Exception)\s*:?\s*$"
 _GROUP = r"(?m)^[ \t]*\|[ \t]+([A-Za-z_][A-Za-z0-9_.]*: .*\([0-9]+ sub-exceptions?\))[ \t]*$"
 _PREFIX = r'^Exception in thread "[^"]*" '
 
@@ -662,9 +663,13 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
     own, text = pl.col("own"), pl.col("text")
     found = own.str.find(_OPENING).cast(pl.Int64)
     named = text.list.get(found - 1, null_on_oob=True).str.contains(_WORDY)
+    raises = text.list.first().str.contains(_RAISES)
     table = table.with_columns_seq(
-        # frames below a line that names an exception somewhere: that line is their headline
-        at=pl.when((found > 0) & (own.str.slice(found, 1) == "f") & named).then(found - 1).otherwise(found),
+        # frames below a line that names an exception somewhere: that line is their headline; or the first one, where it
+        # ends with the name and the message stands in the lines between
+        at=pl.when((found > 0) & (own.str.slice(found, 1) == "f"))
+        .then(pl.when(named).then(found - 1).when(raises).then(0).otherwise(found))
+        .otherwise(found),
         capped=(text.list.len() + pl.col("left") > LINE_CAP),
     )
     table = table.with_columns_seq(trace=own.str.slice(pl.col("at")))
