@@ -293,7 +293,7 @@ class _Draft:
     def finish(self, link: str | None) -> Raised:
         while self.message and not self.message[-1].strip():
             self.message.pop()
-        text = "\n".join(self.message).strip()
+        text = _SHOWN.sub("", "\n".join(self.message)).strip()
         if text.endswith("):") and text.count(")") > text.count("("):  # "Type (message of several lines):"
             text = text[:-2].rstrip()
         return Raised(self.type, text, tuple(self.frames), link)
@@ -362,6 +362,9 @@ _MARKERS = re.compile(r"^[\s^~]*$")
 _DIRECT = "The above exception was the direct cause of the following exception:"
 _HANDLING = "During handling of the above exception, another exception occurred:"
 _TYPED = re.compile(r"^(?P<type>[A-Za-z_][\w.<>]*)(?:: ?(?P<message>.*))?$")
+_SHOWN = re.compile(
+    r"\n\s*[^\n]+\n[ \t]*[\^~]+(?=\)|\s*$)"
+)  # the code that Ruby shows below a message, and its markers
 _LOGGED = re.compile(r"^\[ERROR\] (?P<type>[A-Za-z_][\w.]*): (?P<message>.*)$")
 _MARGIN = re.compile(r"^(?P<indent>\s*)[|+](?:[ -]|$)")
 _DIVIDER = re.compile(r"^\s*\+(?:-\+)?-+ (?:\d+|\.\.\.) -+$")
