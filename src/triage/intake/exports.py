@@ -174,7 +174,10 @@ def _exception_object(value: Entry) -> str | None:
     if isinstance(stack, str) and stack.strip():
         if stack.lstrip("\n").startswith("  File "):
             return f"Traceback (most recent call last):\n{stack.rstrip()}\n{head}"
-        return stack if not kind or str(kind).rpartition(".")[2] in stack[:300] else f"{head}\n{stack}"
+        if not kind or str(kind).rpartition(".")[2] in stack[:300]:
+            return stack
+        generic = f"Error: {said}\n"  # JavaScript's stack keeps the name that the error was made with
+        return f"{head}\n{stack.removeprefix(generic)}"
     frames = value.get("frames")
     if isinstance(frames, list) and frames and isinstance(frames[0], dict):
         listed = "\n".join(f'  File "{f.get("filename")}", line {f.get("lineno")}, in {f.get("name")}' for f in frames)
