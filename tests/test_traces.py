@@ -345,11 +345,18 @@ def test_a_traceback_that_is_logged_line_by_line_is_one_record(trace: list[str],
         ({"header": "ERROR", "logger": "shop.pay"}, {"header": "ERROR", "logger": "shop.web"}),
         ({"header": "ERROR", "service": "a"}, {"header": "ERROR", "service": "b"}),
         ({"header": "ERROR", "at": START}, {"header": "ERROR", "at": START + timedelta(seconds=3)}),
-        ({"header": "ERROR", "kind": "access"}, {"header": "ERROR"}),
+        ({"header": "ERROR", "kind": "request"}, {"header": "ERROR"}),
     ],
 )
 def test_a_frame_goes_only_on_what_its_own_writer_just_said(before: dict[str, Any], frame: dict[str, Any]) -> None:
     assert starts(line("cannot pay", **before), line("\tat a.B.c(B.java:1)", **frame)) == [1, 2]
+
+
+def test_what_a_program_says_of_a_failed_request_brings_its_exception_along() -> None:
+    trace = ["System.InvalidOperationException: no stock", "   at Shop.Order.Place() in /src/Order.cs:line 30"]
+    request = {"kind": "access", "status": 500}
+    assert starts(line("POST /orders 500", "ERROR", **request), *trace, line("on", "INFO")) == [1, 4]
+    assert starts(line("POST /orders 500", "INFO", **request), *trace, line("on", "INFO")) == [1, 2, 4]
 
 
 def test_indented_messages_are_no_lines_of_a_traceback() -> None:

@@ -129,8 +129,12 @@ _CRASH = r"^[op].*f"
 _STATE = ("_pos", "_after", "_done", "_joined", "_left", "_headed")
 STREAM = "_stream"  # the column with the number of the stream of lines that a row belongs to
 _KEYS = ("source", "service", "instance", "stream")
+# what a program itself logs of a request that failed may bring the exception along
+_FAILED = (pl.col("kind") == "access") & (pl.col("level") >= pl.lit("ERROR", dtype=LEVEL)) & pl.col("header")
 # an entry that its format could not read (it stands for no line: the ledger has it) joins nothing either
-COMPLETE = (pl.col("kind") != "app").fill_null(False) | (pl.col("lines") == 0).fill_null(False)
+COMPLETE = ((pl.col("kind") != "app") & ~_FAILED.fill_null(False)).fill_null(False) | (pl.col("lines") == 0).fill_null(
+    False
+)
 BARE = ~pl.col("header").fill_null(False)
 _QUIET = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
