@@ -130,10 +130,18 @@ def parse_stack(text: str, *, traces: Traces | None = None) -> Stack:
             if language.name == "python":
                 stack = _parse_python(language, unboxed(lines))
             else:
-                stack = _parse_lines(language, unmarked(lines) if language.name == "javascript" else lines)
+                stack = _parse_lines(language, _CLEANED.get(language.name, list)(lines))
             if stack.exceptions:
                 return stack
     return _parse_headline(lines)
+
+
+def _unescaped(lines: Sequence[str]) -> list[str]:
+    """The lines of a PHP traceback inside of JSON (Monolog's context) with plain backslashes."""
+    return [line.replace("\\\\", "\\") for line in lines]
+
+
+_CLEANED: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = {"javascript": unmarked, "php": _unescaped}
 
 
 def raising_frame(stack: Stack, exception: Raised) -> Frame | None:
@@ -639,6 +647,8 @@ def _draft(language: Language, found: re.Match[str]) -> _Draft:
 def _close(language: Language, drafts: list[_Draft], lines: Sequence[str]) -> Stack:
     root_first = not language.last_is_root or any(line.startswith("Wrapped by: ") for line in lines)
     if language.name == "rust" and drafts and drafts[0].type == "Error":
+        root_first = False
+    if any(line.startswith("[previous exception] ") for line in lines):  # Monolog begins with the outermost
         root_first = False
     drafts = [draft for draft in drafts if draft.type or draft.frames]
     if language.name == "dotnet" and len(drafts) > 1:
