@@ -359,6 +359,15 @@ def test_what_a_program_says_of_a_failed_request_brings_its_exception_along() ->
     assert starts(line("POST /orders 500", "INFO", **request), *trace, line("on", "INFO")) == [1, 2, 4]
 
 
+def test_a_crash_behind_a_warning_is_an_error_of_its_own() -> None:
+    crash = ["panic: nil map", "", "goroutine 1 [running]:", "main.f(0x1)", "\t/srv/m.go:3 +0x1d"]
+    for size in (1, 2, 100):
+        events = joined(rows(line("slow statement", "WARNING"), *crash, line("up", "INFO")), size=size)
+        assert events["level"].to_list() == ["WARNING", "ERROR", "INFO"]
+    assert starts(line("cannot go on", "ERROR"), *crash) == [1]
+    assert starts(line("cannot pay", "WARNING"), *TRACE, "KeyError: 'x'") == [1]
+
+
 def test_indented_messages_are_no_lines_of_a_traceback() -> None:
     told = [line(text, "ERROR") for text in ("cannot pay:", "  - no stock", "    for cart 7", "KeyError: 'x'")]
     assert starts(*told) == [1, 2, 3, 4]

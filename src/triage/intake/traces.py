@@ -136,6 +136,7 @@ COMPLETE = ((pl.col("kind") != "app") & ~_FAILED.fill_null(False)).fill_null(Fal
     False
 )
 BARE = ~pl.col("header").fill_null(False)
+_WARNING = pl.lit("WARNING", dtype=LEVEL)
 _QUIET = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
 
@@ -276,7 +277,9 @@ class Assembler:
         lines = None
         if several.height:
             own = rows.select_seq("at", "level", "line", "lines")[several["row"]]
-            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")}
+            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")} | {
+                "warned": pl.lit(False)
+            }
             several = several.hstack(own).with_columns_seq(**flags)
             _, lines = self._tokenize(rows, several, several.clear())
         events, extra = _build(rows, out, lines)
@@ -340,6 +343,8 @@ class Assembler:
             wanted=pl.any_horizontal("bare", "broken", last, *near),
             gap=((~same_key).fill_null(True) | (far() & ~pl.col("_joined"))).fill_null(True),
             late=late() & ~pl.col("_joined"),
+            # what the runtime prints of a crash is no part of a warning
+            warned=(~pl.col("bare").shift(1) & (pl.col("level").shift(1) == _WARNING) & same_key).fill_null(False),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns_seq(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
@@ -419,7 +424,11 @@ class Assembler:
                 .then(pl.lit("I"))
                 .otherwise(pl.lit("i"))
             )
-            .when(pl.col("gap") | (pl.col("_after") & own.is_in(list("xytopm"))))
+            .when(
+                pl.col("gap")
+                | (pl.col("_after") & own.is_in(list("xytopm")))
+                | (pl.col("warned") & own.is_in(["o", "p"]))
+            )
             .then(own.str.to_uppercase())
             .when(pl.col("late") & ~pl.col("_headed") & own.is_in(["x", "y"]))
             .then(own.str.to_uppercase())
@@ -537,6 +546,7 @@ def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         wanted=pl.lit(True),
         gap=pl.lit(True),
         late=pl.lit(True),
+        warned=pl.lit(False),
         apart=pl.lit(True),
         bare=pl.lit(False),
     ).select_seq(light.columns)
