@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triage.engine import Options, summarize
+from triage.intake.records import LINE_CAP
 from triage.intake.stacks import parse_stack
-from triage.intake.traces import _RECORD, LINE_CAP, _starts, assemble
+from triage.intake.traces import _RECORD, _starts, assemble
 from triage.schema import EVENTS, INTAKE, ROWS, conform, empty
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
