@@ -493,3 +493,42 @@ def test_another_services_error_answer_is_a_root_of_little_confidence(log: Log) 
     root = log(pay=sorted(lines)).incidents[0].roots[0]
     assert root.confidence == 0.5
     assert "nother service" in root.against
+
+
+def test_a_single_early_failure_does_not_outweigh_the_calls_that_fail_with_each_request(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(600)]
+    lines += [(100.0, "ERROR pool: server closed the connection unexpectedly")]
+    for i in range(300, 500, 4):
+        lines += [(i + 0.1, "WARN retry: got response with status 503, will retry in 10 ms")]
+        lines += [(i + 0.2, f"ERROR pay: charge failed order={i} {{:unexpected_status, 503, busy}}")]
+        lines += [(i + 0.3, _request(502))]
+    report = log(api=sorted(lines))
+    assert "charge failed" in _titles(report)[0][0]
+    assert _chain_words(report)[0][-1] == "HTTP 502"
+    assert "got response with status 503" in _chain_words(report)[0][0]
+    assert report.incidents[0].roots[0].confidence <= 0.5, "another service failed: its own log has the cause"
+    assert not any("server closed" in f for f in _chain_words(report)[0])
+
+
+def test_one_end_of_a_process_that_is_told_of_twice_is_one(tmp_path: Path) -> None:
+    rows = []
+    for k in range(8):
+        for lag, text in ((0.0, "INFO Main child exited normally with code: 3"), (4.0, "machine exited with exit code 3, restarting")):  # fmt: skip
+            rows.append(
+                {"timestamp": _stamp(60.0 * k + lag), "level": "info", "instance": f"m{k % 2}", "message": text}
+            )
+    path = tmp_path / "fly.jsonl"
+    path.write_text(
+        "".join(json.dumps({"region": "ams", "meta": {"Instance": r["instance"]}, **r}) + "\n" for r in rows)
+    )
+    report = analyze([str(path)])
+    assert report.exits.codes == {"3": 8}
+    assert sum(1 for f in report.failures if f.role == "exit") == 1
+
+
+def test_what_runs_since_long_before_is_not_what_sets_a_louder_failure_off(log: Log) -> None:
+    lines = [(float(i), "INFO orders: polled") for i in range(0, 3600, 2)]
+    lines += [(t + 0.5, "ERROR orders: address lookup failed: I/O error on GET request for \"https://a.example\": Read timed out") for t in (200, 700, 900, 1300, 1500, 1900, 2500, 2900, 3200, 3500)]  # fmt: skip
+    lines += [(1600.0 + 40 * k, "ERROR orders: paid orders without a shipment") for k in range(45)]
+    report = log(orders=sorted(lines))
+    assert not any("address lookup" in chain[0] for chain in _chain_words(report))

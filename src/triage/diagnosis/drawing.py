@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Clock, Follow, Node
 from triage.diagnosis.wording import span_words
 
@@ -20,6 +22,7 @@ SATURATION = {
     "database_connection",
     "queue",
 }
+EARLY = 0.25  # of a failure's records, and of its effect's time: so much before it is not what sets the effect off
 GENERIC_RANK = 70  # rules of this rank and above name no cause exactly
 
 
@@ -121,6 +124,15 @@ def comes_before(a: Node, b: Node, slack_us: int) -> bool:
     if a.first is None or b.first is None:
         return True
     return a.first <= b.first + timedelta(microseconds=slack_us)
+
+
+def runs_without(a: Node, b: Node) -> bool:
+    """Whether `a`, the rarer one, had gone on for long before any of `b`: then it is not what set `b` off."""
+    if a.first is None or b.first is None or b.last is None or a.count * 2 > b.count:
+        return False
+    times = a.all_times
+    before = bisect_left(times, to_us(b.first))
+    return before >= 2 and before >= EARLY * len(times) and b.first - a.first >= EARLY * (b.last - b.first)
 
 
 def is_vague(node: Node) -> bool:

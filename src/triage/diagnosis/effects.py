@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from triage.diagnosis.drawing import (
     ENOUGH,
@@ -14,6 +14,7 @@ from triage.diagnosis.drawing import (
     comes_before,
     is_raised_on,
     lag_words,
+    runs_without,
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
@@ -23,18 +24,26 @@ from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
 AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seconds
+STRAY = 3  # records: of so few it takes more than the time to explain ten times as many
+ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
+
+
+def link_retold(drawing: Drawing, retold: Mapping[str, str]) -> None:
+    """An end of a process that is told of twice: the first to tell is only a label of the other."""
+    for one, other in sorted(retold.items()):
+        if one in drawing.nodes and other in drawing.nodes:
+            drawing.draw(Edge(other, one, "wraps", drawing.nodes[one].count, 0.0, 0.95, "it tells of the same end"), main=False)  # fmt: skip
+            drawing.labels.add(one)
 
 
 def link_effects(drawing: Drawing, role: str) -> None:
     """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
     platform_exits = any("exit" in n.marks for n in drawing.nodes.values() if n.role == "exit")
-    for b in by_time(drawing, lambda n: n.role == role):
+    for b in by_time(drawing, lambda n: n.role == role and n.id not in drawing.labels):
         if role == "exit" and "exit" not in b.marks and platform_exits:
             _note_exit(drawing, b)
-            continue
-        if b.id in drawing.labels:
             continue
         ranked = sorted(
             ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
@@ -112,6 +121,8 @@ def _note_exit(drawing: Drawing, b: Node) -> None:
 def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
+    if _is_stray(drawing, a, b) or (runs_without(a, b) and not _share_requests(drawing, a, b)):
+        return False
     if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
@@ -127,6 +138,25 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
+
+
+def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:
+    """Whether `a` was seen a few times only, and not where the many of `b` begin: so few explain many only by what they set off."""
+    if a.count > STRAY or a.count * 10 > b.count or a.id in drawing.parents:
+        return False
+    if _share_requests(drawing, a, b):
+        return False
+    mine, theirs = a.all_times, b.all_times
+    if not mine or len(theirs) < 2:
+        return False
+    usual = (theirs[-1] - theirs[0]) / (len(theirs) - 1)
+    place = bisect_left(theirs, mine[0] - drawing.slack)
+    late = place > 0.1 * len(theirs)
+    return late or theirs[place] - mine[0] > max(ONSET_US, 3 * usual)
+
+
+def _share_requests(drawing: Drawing, a: Node, b: Node) -> bool:
+    return bool(drawing.traces.get(a.id, frozenset()) & drawing.traces.get(b.id, frozenset()))
 
 
 def _same_refusals(drawing: Drawing, a: Node, b: Node) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Edge, Graph
-from triage.diagnosis.effects import link_breakdowns, link_effects
+from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
+from triage.diagnosis.metrics import retold
 from triage.diagnosis.measured import link_measured
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.places import Places
@@ -36,6 +37,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         labels=set(),
     )
     link_within_records(drawing, summary)
+    link_retold(drawing, retold(summary))
     inherit_names(drawing)
     link_embeddings(drawing)
     link_echoes(drawing)

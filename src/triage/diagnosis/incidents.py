@@ -12,7 +12,7 @@ from statistics import median
 import polars as pl
 
 from triage.diagnosis.drawing import Graph
-from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import ERROR, LADDER, MEASURED, Node
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
@@ -320,9 +320,12 @@ def _tells_why(node: Node, graph: Graph) -> bool:
 
 
 def _blames_another(node: Node) -> bool:
-    """Whether this is raised because another service answered with an error, and is the innermost of its tracebacks."""
-    told = node.role == "proxy" and node.rule is not None and node.rule.category == "dependency"
-    return told and node.kind == "exception" and node.inner and node.stacks > 0
+    """Whether this failed because another service answered with an error: the innermost of its tracebacks, or an error that tells so for sure."""
+    if node.role != "proxy" or node.rule is None or node.rule.category != "dependency":
+        return False
+    if node.kind == "exception":
+        return node.inner and node.stacks > 0
+    return node.level >= ERROR and node.rule.confidence >= 0.5
 
 
 def _explained(node: Node, graph: Graph) -> float:
@@ -416,7 +419,8 @@ def _chains(roots: Sequence[str], members: Sequence[str], graph: Graph) -> tuple
     paths: list[tuple[str, ...]] = []
     starts = roots or _heads(members, graph)
     for root in starts:
-        early = [e.cause for e in graph.parents.get(root, ()) if graph.nodes[e.cause].role == "precursor"][:1]
+        signs = [e.cause for e in graph.parents.get(root, ()) if graph.nodes[e.cause].role == "precursor"]
+        early = sorted(signs, key=lambda s: -graph.nodes[s].count)[:1]
         paths += [(*early, *path) for path in _paths(root, graph, (root,))]
     paths = [q for p in paths if len(q := _plain(p, graph, starts)) > 1]
     if not paths:  # nothing came of it but the record that tells of it
@@ -475,8 +479,9 @@ def _height(path: tuple[str, ...], graph: Graph) -> float:
 def _impact(
     nodes: Sequence[Node], summary: Summary, layer: Layer | None, onset: datetime | None, end: datetime | None
 ) -> Impact:
-    died = sum(n.count for n in nodes if n.role == "exit" and "worker_exit" not in n.marks)
-    died = died or sum(n.count for n in nodes if n.role == "exit")
+    twice = retold(summary)
+    ends = [n for n in nodes if n.role == "exit" and n.id not in twice]
+    died = sum(n.count for n in ends if "worker_exit" not in n.marks) or sum(n.count for n in ends)
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
     slow = next((n.message for n in nodes if n.kind == "latency"), "")
     silent = next((n.message for n in nodes if n.kind == "gap"), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -222,9 +223,10 @@ def _count_from(steps: pl.DataFrame, ms: float) -> int:
 
 def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     """Exit codes, signals, restarts and crash loops. `starts` and `ready` count from `onset` on."""
-    ended = summary["exits"].filter(pl.col("mark") == "exit")
+    told = summary["exits"].filter(pl.col("failure").is_null() | ~pl.col("failure").is_in(list(retold(summary))))
+    ended = told.filter(pl.col("mark") == "exit")
     if len(ended) == 0:
-        ended = summary["exits"].filter(pl.col("mark") == "worker_exit")
+        ended = told.filter(pl.col("mark") == "worker_exit")
     codes = ended.drop_nulls("code").group_by("code").agg(pl.col("count").sum()).sort("code")
     signals = ended.drop_nulls("signal").group_by("signal").agg(pl.col("count").sum()).sort("signal")
     bad = ended.filter(pl.col("code").fill_null(1) != 0)
@@ -249,6 +251,31 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
         signals={str(s): int(n) for s, n in signals.iter_rows()},
         restarts=died, loops=tuple(loops), starts=max(tally["start"], died), ready=tally["ready"],
     )  # fmt: skip
+
+
+def retold(summary: Summary) -> dict[str, str]:
+    """Failures that tell of ends of processes which another failure tells of as well, with that other one.
+
+    So it is where each instance has as many of both, with one code, and the first and the last of them within seconds:
+    the init process tells of the end, then the platform, which is the one that counts.
+    """
+    ends = summary["exits"].filter(pl.col("mark") == "exit").drop_nulls(["failure", "instance", "code", "first"])
+    by_failure = {
+        str(k[0]): g.sort("service", "instance", "code", nulls_last=True) for k, g in ends.group_by("failure")
+    }
+    found: dict[str, str] = {}
+    for one, other in itertools.permutations(sorted(by_failure), 2):
+        a, b = by_failure[one], by_failure[other]
+        if other in found or one in found or not a.select(_END).equals(b.select(_END)):
+            continue
+        apart = [(b[c] - a[c]).dt.total_seconds(fractional=True) for c in ("first", "last")]
+        if all(bool(x.is_between(0, ONE_END_S).all()) for x in apart):
+            found[one] = other
+    return found
+
+
+ONE_END_S = 15.0  # so soon the platform tells of an end that the init process has told of
+_END = ("service", "instance", "code", "count")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ def link_embeddings(drawing: Drawing) -> None:
                 or drawing.together(inner, outer) < ENOUGH
             ):
                 continue
+            if outer.role == "proxy" and (inner.id, outer.id) in drawing.drawn:
+                break  # the record that carries the exception repeats its words: it is no step of its own
             drawing.labels.discard(outer.id)
             found = follow(inner, outer, drawing.slack)
             lag = found.lag_s if found is not None else None
