@@ -532,3 +532,41 @@ def test_what_runs_since_long_before_is_not_what_sets_a_louder_failure_off(log: 
     lines += [(1600.0 + 40 * k, "ERROR orders: paid orders without a shipment") for k in range(45)]
     report = log(orders=sorted(lines))
     assert not any("address lookup" in chain[0] for chain in _chain_words(report))
+
+
+STRANGERS = (40, 310, 420, 980, 1100, 1490, 1530, 2200, 2350, 2900, 3010, 3420)  # seconds at which no timer is at work
+
+
+def test_rare_failures_from_outside_all_along_are_noise(log: Log) -> None:
+    lines = [(float(i), "INFO hooks: delivered") for i in range(0, 3600, 2)]
+    lines += [
+        (t + 0.5, f"ERROR hooks: rejected webhook from 198.51.100.{t % 200}: signature mismatch") for t in STRANGERS
+    ]
+    report = log(hooks=sorted(lines))
+    assert report.healthy
+    assert report.noise, "they are listed all the same"
+
+
+def test_a_job_whose_every_run_fails_is_no_noise(log: Log) -> None:
+    lines = [(float(i), "INFO hooks: delivered") for i in range(0, 3600, 2)]
+    lines += [(300.0 * k + 7.5, "ERROR sync: pull from partner: Read timed out") for k in range(12)]
+    assert not log(hooks=sorted(lines)).healthy
+
+
+def test_failures_of_the_program_itself_are_no_noise_however_rare_and_even(log: Log) -> None:
+    lines = [(float(i), "INFO hooks: delivered") for i in range(0, 3600, 2)]
+    lines += [(t + 0.5, f"ERROR shop: cannot price\n{_trace('KeyError: 17')}") for t in STRANGERS]
+    assert not log(hooks=sorted(lines)).healthy
+
+
+def test_failures_from_outside_that_are_many_are_no_noise(log: Log) -> None:
+    lines = [(float(i), "INFO hooks: delivered") for i in range(0, 3600, 20)]
+    lines += [(t + 0.5, "ERROR hooks: rejected webhook: signature mismatch") for t in STRANGERS]
+    assert not log(hooks=sorted(lines)).healthy
+
+
+def test_starts_are_not_judged_where_nothing_says_how_they_went(log: Log) -> None:
+    lines = [(float(i), "INFO hooks: delivered") for i in range(60)] + [
+        (61.0, "INIT_START Runtime Version: nodejs:20.v1")
+    ]
+    assert log(hooks=lines).exits.starts == 0

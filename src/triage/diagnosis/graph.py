@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Edge, Graph
 from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
-from triage.diagnosis.metrics import retold
 from triage.diagnosis.measured import link_measured
+from triage.diagnosis.metrics import retold
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages

@@ -14,6 +14,7 @@ import polars as pl
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import ERROR, LADDER, MEASURED, Node
+from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
@@ -21,6 +22,7 @@ from triage.summary import Summary
 MOST_CHAINS = 6
 MOST_ROOTS = 5
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
+STRAYS = 5  # records: so few before and after another incident are none of their own
 RISE = 2.0  # times as often as in the baseline: less is no news
 
 
@@ -82,7 +84,7 @@ def cases(
             found.append(_case(members, graph, summary, layer, span))
         else:
             loose.append(members)
-    found = [c for c in found if not _background(c, found, span, graph, quiet)]
+    found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _knocking(c, span, graph, quiet)]
     for members in loose:
         home = _home(members, found, graph)
@@ -91,6 +93,8 @@ def cases(
         else:
             place = found.index(home)
             found[place] = _with_symptoms(home, members)
+    found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
+    found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
@@ -141,13 +145,25 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
         return True
     failed = sum(n.count for n in severe if n.kind == "http")
     requests = int(layer.of(summary["requests"])["count"].sum()) if layer is not None else 0
-    causes = [n for n in severe if n.role in ("cause", "wrapper")]
+    causes = [n for n in severe if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph)]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
     waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n)]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
+
+
+def _raised_from_client(node: Node, graph: Graph) -> bool:
+    """Whether an exception only passes on that the client went away."""
+    inner = [
+        graph.nodes[e.cause] for e in graph.parents.get(node.id, ()) if e.kind in ("raised_from", "while_handling")
+    ]
+    return (
+        node.role == "wrapper"
+        and bool(inner)
+        and all(n.role == "client" or _raised_from_client(n, graph) for n in inner)
+    )
 
 
 def _left(node: Node) -> bool:
@@ -163,17 +179,48 @@ def _known_cause(nodes: Sequence[Node]) -> bool:
     return any(n.role == "cause" and (n.stacks or (n.rule is not None and n.rule.confidence >= 0.5)) for n in nodes)
 
 
-def _background(case: Case, found: Sequence[Case], span: Window | None, graph: Graph, quiet: list[str]) -> bool:
-    """Whether the case ran evenly all along while another one, with visible effects, began in the middle of the log."""
+def _background(
+    case: Case, found: Sequence[Case], span: Window | None, graph: Graph, summary: Summary, quiet: list[str]
+) -> bool:
+    """Whether the case ran evenly all along, or before and after, while another one, with visible effects, began in the middle of the log."""
     if span is None or case.start is None or case.end is None or _visible([graph.nodes[m] for m in case.members]):
         return False
     length = span.end - span.start
     others = [c for c in found if c is not case and c.start is not None and c.start > span.start + 0.1 * length]
+    seen = [c for c in others if _visible([graph.nodes[m] for m in c.members])]
     even = case.start <= span.start + 0.05 * length and case.end >= span.end - 0.05 * length
-    if others and even and any(_visible([graph.nodes[m] for m in c.members]) for c in others):
+    severe = _severe(case.members, graph)
+    if not even and seen and is_rare(severe, summary, None):
+        even = runs_all_along(severe, span) or _around(case, seen, severe)
+    if seen and even:
         quiet += case.members
         return True
     return False
+
+
+def _around(case: Case, others: Sequence[Case], severe: Sequence[Node]) -> bool:
+    """Whether a few failures, of no cause that is known for sure, were there before each of the other cases and after it."""
+    if any(n.rule is not None and n.rule.confidence >= 0.8 and n.role == "cause" for n in severe):
+        return False
+    return sum(n.count for n in severe) < STRAYS and all(
+        c.start is not None and c.end is not None and case.start is not None and case.end is not None
+        and case.start < c.start and c.end < case.end
+        for c in others
+    )  # fmt: skip
+
+
+def _severe(members: Sequence[str], graph: Graph) -> list[Node]:
+    return [n for m in members if (n := graph.nodes[m]).severe and m not in graph.labels]
+
+
+def _usual(
+    case: Case, graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, quiet: list[str]
+) -> bool:
+    """Whether the case is the noise of every day."""
+    if case.impact.failed or not is_usual(_severe(case.members, graph), summary, layer, span):
+        return False
+    quiet += case.members
+    return True
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:

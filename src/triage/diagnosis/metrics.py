@@ -222,7 +222,10 @@ def _count_from(steps: pl.DataFrame, ms: float) -> int:
 
 
 def exits(summary: Summary, onset: datetime | None = None) -> Exits:
-    """Exit codes, signals, restarts and crash loops. `starts` and `ready` count from `onset` on."""
+    """Exit codes, signals, restarts and crash loops. `starts` and `ready` count from `onset` on.
+
+    Where nothing ends and nothing says that it serves, starts are not counted: whether they succeeded is not in the log.
+    """
     told = summary["exits"].filter(pl.col("failure").is_null() | ~pl.col("failure").is_in(list(retold(summary))))
     ended = told.filter(pl.col("mark") == "exit")
     if len(ended) == 0:
@@ -246,10 +249,11 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
         marks = marks.filter(pl.col("at") >= onset)
     tally = {m: int(marks.filter(pl.col("mark") == m)["count"].sum()) for m in ("start", "ready")}
     died = int(bad["count"].sum())
+    judged = died > 0 or bool((summary["marks"]["mark"] == "ready").any())
     return Exits(
         codes={str(c): int(n) for c, n in codes.iter_rows()},
         signals={str(s): int(n) for s, n in signals.iter_rows()},
-        restarts=died, loops=tuple(loops), starts=max(tally["start"], died), ready=tally["ready"],
+        restarts=died, loops=tuple(loops), starts=max(tally["start"], died) if judged else 0, ready=tally["ready"],
     )  # fmt: skip
 
 

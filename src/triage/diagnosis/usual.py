@@ -1,0 +1,62 @@
+"""What was there all along: failures that run evenly through a log, at a low rate, and that nobody suffers from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from statistics import mean, pstdev
+
+from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.nodes import MEASURED, Node
+from triage.report import Window
+from triage.summary import Summary
+
+ENOUGH = 5  # moments, from which on it can be said how evenly they come
+RARE = 0.01  # of all records, and of the requests
+EPISODE = timedelta(seconds=60)  # a call and its repeats are one moment
+CLOCKWORK = 0.4  # spread of the pauses over their mean: below it a timer sets the pace, and each of its runs fails
+# What callers and other parties bring about; a failure of the program's own is never taken for usual by its pace alone.
+OUTSIDE = {"auth", "oauth", "jwt", "client", "cors", "rate_limit", "data", "timeout", "database_auth"}
+
+
+def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
+    """Whether the failures come from about the first to about the last of the log's time, as far as so few can, without a long pause."""
+    times = sorted(t for n in nodes for t in n.all_times)
+    start, end = to_us(span.start), to_us(span.end)
+    if len(times) < ENOUGH or end <= start:
+        return False
+    edge = max(0.05, min(0.33, 3 / len(times))) * (end - start)
+    pause = max(y - x for x, y in itertools.pairwise(times))
+    longest = (math.log(len(times)) + 3) / len(times) * (end - start)
+    return times[0] <= start + edge and times[-1] >= end - edge and pause <= longest
+
+
+def is_rare(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
+    """Whether the failures are less than one in a hundred of the records, and of the requests where the log shows any."""
+    many = sum(n.count for n in nodes)
+    records = int(summary["sources"]["records"].sum())
+    requests = int(layer.of(summary["requests"])["count"].sum()) if layer is not None else 0
+    return many < RARE * records and (not requests or many < RARE * requests)
+
+
+def is_usual(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
+    """Whether these failures are the noise of every day: from outside, rare, all along, by no timer, and without an effect."""
+    if span is None or any(n.role in ("exit", "proxy", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+        return False
+    outside = all(_from_outside(n) for n in nodes if n.inner)
+    return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
+
+
+def _from_outside(node: Node) -> bool:
+    return node.role in ("timeout", "client") or (node.rule is not None and node.rule.category in OUTSIDE)
+
+
+def _clockwork(nodes: Sequence[Node]) -> bool:
+    """Whether the failures come at fixed times: then each run of a job fails."""
+    times = sorted(t for n in nodes for t in n.all_times)
+    apart = EPISODE // timedelta(microseconds=1)
+    begins = times[:1] + [t for before, t in itertools.pairwise(times) if t - before > apart]
+    pauses = [y - x for x, y in itertools.pairwise(begins)]
+    return len(pauses) >= 3 and pstdev(pauses) < CLOCKWORK * mean(pauses)
