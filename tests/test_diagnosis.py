@@ -570,3 +570,70 @@ def test_starts_are_not_judged_where_nothing_says_how_they_went(log: Log) -> Non
         (61.0, "INIT_START Runtime Version: nodejs:20.v1")
     ]
     assert log(hooks=lines).exits.starts == 0
+
+
+def _two_services(*, lag: float, end: float, last: float = 3000.0) -> dict[str, list[tuple[float, str]]]:
+    """Workers that fail from 1200 s to 2400 s, and a shop that gives up polling from `lag` after that to `end`."""
+    worker = [(float(i), "INFO worker: priced") for i in range(0, int(last), 5)]
+    worker += [(1200.0 + 12 * k, f"ERROR worker: cannot price\n{_trace('psycopg2.errors.UndefinedColumn: column orders.code does not exist')}") for k in range(101)]  # fmt: skip
+    shop = [(float(i), "INFO shop: served") for i in range(0, int(last), 5)]
+    pace = (end - 1200.0 - lag) / 60
+    shop += [
+        (1200.0 + lag + pace * k, "ERROR shop: invoice is not priced yet, giving up after 3 polls") for k in range(61)
+    ]
+    return {"worker": sorted(worker), "shop": sorted(shop)}
+
+
+def test_services_whose_failures_begin_and_end_together_are_one_incident(log: Log) -> None:
+    report = log(**_two_services(lag=30.0, end=2402.0))
+    assert len(report.incidents) == 1
+    assert "does not exist" in _titles(report)[0][0]
+    assert any("not priced yet" in chain[-1] for chain in _chain_words(report))
+
+
+def test_services_whose_failures_only_overlap_are_not_linked(log: Log) -> None:
+    for case in (_two_services(lag=300.0, end=2402.0), _two_services(lag=30.0, end=2000.0)):
+        report = log(**case)
+        assert not any("not priced yet" in chain[-1] for chain in _chain_words(report))
+
+
+def test_a_failure_with_a_known_cause_of_its_own_is_not_linked_by_its_time(log: Log) -> None:
+    case = _two_services(lag=30.0, end=2402.0)
+    case["shop"] = [(t, m.replace("invoice is not priced yet, giving up after 3 polls", "No space left on device")) for t, m in case["shop"]]  # fmt: skip
+    assert len(log(**case).incidents) == 2
+
+
+def test_many_failures_that_a_program_tells_as_warnings_weigh_like_errors(log: Log) -> None:
+    lines = [(float(i), "INFO shop: priced") for i in range(60)]
+    lines += [(60.0 + i, f"WARN shop: listener failed\n{_trace('KeyError: 17')}") for i in range(30)]
+    report = log(api=lines)
+    assert report.severity == "P2"
+    assert report.severity_why.startswith("30 failing records;")
+
+
+def test_a_call_that_tells_of_an_answer_follows_the_service_that_gave_it(log: Log) -> None:
+    api, shop = (
+        [(float(i), _request(200)) for i in range(0, 3000, 5)],
+        [(i + 0.5, "INFO shop: served") for i in range(0, 3000, 5)],
+    )
+    for k in range(100):
+        t = 1200.0 + 12 * k
+        api += [(t, f"ERROR api: cannot price\n{_trace('KeyError: 17')}"), (t + 0.1, _request(500))]
+        shop += [(t + 0.2, "ERROR shop: rates failed: unexpected status code: 500")]
+    report = log(api=sorted(api), shop=sorted(shop))
+    assert [len(report.incidents), _titles(report)[0][0]] == [1, "17"]
+    assert any(c[0] == "17" and "unexpected status" in c[-1] for c in _chain_words(report))
+
+
+def test_clients_that_leave_all_along_are_no_effect_of_failed_requests(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(0, 3600, 2)]
+    lines += [(180.0 * k + 50.3, "WARN web: client closed connection: write: broken pipe") for k in range(20)]
+    for k in range(12):
+        lines += [
+            (2400.1 + 20 * k, "ERROR web: home feed: context deadline exceeded"),
+            (2400.2 + 20 * k, _request(504)),
+        ]
+    report = log(web=sorted(lines))
+    start = report.incidents[0].start
+    assert start is not None
+    assert start >= START + timedelta(seconds=2399)

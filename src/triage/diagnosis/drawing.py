@@ -139,6 +139,13 @@ def is_vague(node: Node) -> bool:
     return node.rule is None or node.rule.rank >= GENERIC_RANK
 
 
+def calls_another(*nodes: Node) -> bool:
+    """Whether these are calls of another service that fail, or repeats of such calls."""
+    return all(
+        n.role in ("proxy", "precursor") and n.rule is not None and n.rule.category == "dependency" for n in nodes
+    )
+
+
 def is_raised_on(drawing: Drawing, node: Node) -> bool:
     """Whether the node is raised further in its own record: then the outer exception speaks for it."""
     return node.id in drawing.raised_on

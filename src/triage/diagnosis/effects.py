@@ -18,7 +18,7 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import LADDER, Node, follow, in_every_cycle
+from triage.diagnosis.nodes import ERROR, LADDER, Node, follow, in_every_cycle
 from triage.diagnosis.numbers import read_numbers
 from triage.diagnosis.wording import percent
 
@@ -137,6 +137,8 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
         )
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
+    if b.role == "client" and b.level < ERROR and _share_before(b, a) > 0.1:
+        return False  # clients leave at any time
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
 
 

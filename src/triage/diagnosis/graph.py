@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from triage.diagnosis.drawing import Drawing, Edge, Graph
 from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
 from triage.diagnosis.measured import link_measured
-from triage.diagnosis.metrics import retold
+from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages
+from triage.diagnosis.spells import link_spells
 from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
 from triage.summary import Summary
 
@@ -49,6 +50,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
     link_consequences(drawing)
+    link_spells(drawing, window(summary))
     link_precursors(drawing)
     link_measured(drawing, measured)
     below: dict[str, list[Edge]] = {}

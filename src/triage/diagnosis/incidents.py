@@ -618,8 +618,12 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
         if layer is not None
         else "the log shows no requests, so what users saw is unknown"
     )
-    told = f"{plural(impact.errors, 'error record')}; {seen}"
-    return ("P2" if impact.errors >= 10 and layer is None else "P3"), told
+    many, what = (
+        (impact.errors, "error record")
+        if impact.errors >= 10 or impact.records < 10
+        else (impact.records, "failing record")
+    )
+    return ("P2" if many >= 10 and layer is None else "P3"), f"{plural(many, what)}; {seen}"
 
 
 def all_members(found: Sequence[Case]) -> frozenset[str]:

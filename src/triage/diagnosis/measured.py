@@ -56,7 +56,12 @@ def _effects(drawing: Drawing, m: Node, others: Mapping[str, Node]) -> Iterator[
         if b.id in drawing.parents or m.first is None or b.first is None or b.first < m.first - ONSET:
             continue
         named = bool(drawing.names[b.id] & set(m.services))
-        if not named and not (shares_service(m, b) and b.role in ("timeout", "http")):
+        behind = b.role == "timeout" and any(
+            e.cause == b.id and others[e.effect].kind == "http" and shares_service(m, others[e.effect])
+            for e in drawing.edges
+            if e.effect in others
+        )  # it is what fails the requests of the server in front that shows the slowness
+        if not named and not behind and not (shares_service(m, b) and b.role in ("timeout", "http")):
             continue
         if m.role == "silent" and not named:
             continue

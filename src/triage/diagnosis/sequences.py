@@ -9,6 +9,7 @@ from triage.diagnosis.drawing import (
     Drawing,
     Edge,
     by_time,
+    calls_another,
     comes_before,
     is_raised_on,
     is_vague,
@@ -178,7 +179,7 @@ def link_consequences(drawing: Drawing) -> None:
 def link_precursors(drawing: Drawing) -> None:
     """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
     heads = [n for n in drawing.nodes.values() if n.severe and n.id not in drawing.parents]
-    roots = [n for n in heads if n.role == "cause" or _calls(n)]
+    roots = [n for n in heads if n.role == "cause" or calls_another(n)]
     for early in by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
         if any(e.cause == early.id or (e.effect == early.id and e.kind != "wraps") for e in drawing.edges):
             continue
@@ -186,11 +187,11 @@ def link_precursors(drawing: Drawing) -> None:
             if (
                 root.count < 2
                 or root.rule is None
-                or not (root.rule.category in SATURATION or _calls(early, root))
+                or not (root.rule.category in SATURATION or calls_another(early, root))
                 or not comes_before(early, root, 0)
             ):
                 continue
-            if _calls(root) and min(drawing.together(early, root), drawing.together(root, early)) < 0.8:
+            if calls_another(root) and min(drawing.together(early, root), drawing.together(root, early)) < 0.8:
                 continue
             if (
                 early.rule is not None
@@ -208,10 +209,3 @@ def link_precursors(drawing: Drawing) -> None:
                 continue
             drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
             break
-
-
-def _calls(*nodes: Node) -> bool:
-    """Whether these are calls of another service that fail: repeats of a call are the early signs of its failure."""
-    return all(
-        n.role in ("proxy", "precursor") and n.rule is not None and n.rule.category == "dependency" for n in nodes
-    )
