@@ -11,6 +11,7 @@ from triage.diagnosis.drawing import (
     Drawing,
     Edge,
     by_time,
+    calls_another,
     comes_before,
     is_raised_on,
     lag_words,
@@ -123,6 +124,8 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if _is_stray(drawing, a, b) or (runs_without(a, b) and not _share_requests(drawing, a, b)):
         return False
+    if b.kind == "http" and _tells_of(a, b):
+        return False
     if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
@@ -155,6 +158,15 @@ def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:
     place = bisect_left(theirs, mine[0] - drawing.slack)
     late = place > 0.1 * len(theirs)
     return late or theirs[place] - mine[0] > max(ONSET_US, 3 * usual)
+
+
+def _tells_of(a: Node, b: Node) -> bool:
+    """Whether `a` is a caller in another service that tells of the answer `b`, each time right after it."""
+    if not calls_another(a) or set(a.services) & set(b.services) or f"HTTP {read_numbers(a.text).status}" != b.message:
+        return False
+    told, caused = follow(b, a, 0), follow(a, b, 0)
+    after = told is not None and told.share >= 0.9 and told.lag_s <= AT_ONCE_S
+    return after and told is not None and (caused is None or told.lag_s < caused.lag_s)
 
 
 def _share_requests(drawing: Drawing, a: Node, b: Node) -> bool:
