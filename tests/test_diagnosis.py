@@ -637,3 +637,35 @@ def test_clients_that_leave_all_along_are_no_effect_of_failed_requests(log: Log)
     start = report.incidents[0].start
     assert start is not None
     assert start >= START + timedelta(seconds=2399)
+
+
+def test_a_warning_that_stood_when_the_log_began_does_not_tell_when_the_incident_did(log: Log) -> None:
+    monit = [
+        (60.0 * k + 1, "ERROR 'data' inode usage 97.1% matches resource limit [inode usage > 90.0%]") for k in range(50)
+    ]
+    app = [(float(i), _request(200)) for i in range(0, 3000, 3)]
+    for k in range(60):
+        app += [
+            (2000.1 + 10 * k, "ERROR shop: cannot write /srv/sessions/a: No space left on device"),
+            (2000.2 + 10 * k, _request(500)),
+        ]
+    report = log(monit=monit, shop=sorted(app))
+    assert len(report.incidents) == 1
+    start = report.incidents[0].start
+    assert start is not None
+    assert start >= START + timedelta(seconds=2000)
+    assert "inode usage" in _chain_words(report)[0][0], "it is the early sign all the same"
+
+
+def test_queries_for_each_row_are_why_the_server_in_front_is_slow(log: Log) -> None:
+    def served(ms: float, path: str = "/orders") -> str:
+        return f'10.0.0.7 - - [02/Mar/2026:10:00:00 +0000] "GET {path} HTTP/1.1" 200 12 "-" "curl/8" rt={ms / 1000:.3f}'
+
+    nginx = [(float(i), served(60 + i % 7)) for i in range(0, 1800, 2)]
+    nginx += [(float(i), served(4000 + i % 900)) for i in range(1800, 3600, 2)]
+    web = [(i - 0.5, "INFO web: served") for i in range(2, 3600, 2)]
+    web += [
+        (i - 0.1, "WARNING nplusone: Potential n+1 query detected on `Invoice.customer`") for i in range(1800, 3600, 2)
+    ]
+    report = log(nginx=nginx, web=sorted(web))
+    assert "Potential n+1 query" in _titles(report)[0][0]

@@ -140,8 +140,9 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
         )
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
-    if b.role == "client" and b.level < ERROR and _share_before(b, a) > 0.1:
-        return False  # clients leave at any time
+    early = _share_before(b, a)
+    if (b.role == "client" and b.level < ERROR and early > 0.1) or (b.kind == "exception" and early > 0.3):
+        return False  # clients leave at any time; and what was raised long before is raised for another reason
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
 
 

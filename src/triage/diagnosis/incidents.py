@@ -13,7 +13,7 @@ import polars as pl
 
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
-from triage.diagnosis.nodes import ERROR, LADDER, MEASURED, Node
+from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, MEASURED, Node
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
@@ -95,6 +95,7 @@ def cases(
             found[place] = _with_symptoms(home, members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
+    found = _with_kin(found, graph)
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
@@ -290,6 +291,29 @@ def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case
     return None
 
 
+def _with_kin(found: Sequence[Case], graph: Graph) -> list[Case]:
+    """The incidents, each with those that are the same known failure in the same service, within its time and much rarer."""
+    kept = sorted(found, key=lambda c: (-c.impact.records, c.id))
+    for case in reversed(list(kept)):
+        mine = _severe(case.members, graph)
+        home = next((c for c in kept if c is not case and _is_kin(mine, case, c, graph)), None)
+        if home is not None:
+            kept[kept.index(home)] = _with_symptoms(home, case.members)
+            kept.remove(case)
+    return kept
+
+
+def _is_kin(mine: Sequence[Node], case: Case, other: Case, graph: Graph) -> bool:
+    if None in (case.start, case.end, other.start, other.end) or AGAIN * case.impact.records > other.impact.records:
+        return False
+    theirs = _severe(other.members, graph)
+    within = other.start <= case.start and case.end <= other.end  # type: ignore[operator]
+    return within and all(
+        n.rule is not None and any(t.rule is n.rule and set(t.services) >= set(n.services) for t in theirs)
+        for n in mine
+    )
+
+
 def _with_symptoms(case: Case, members: tuple[str, ...]) -> Case:
     return replace(case, members=(*case.members, *members), symptoms=(*case.symptoms, *members))
 
@@ -302,7 +326,8 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
     core = [graph.nodes[i] for i in sorted(told) if graph.nodes[i].first is not None] or [
         graph.nodes[m] for m in members if graph.nodes[m].first is not None
     ]
-    start = min((n.first for n in core if n.first), default=None)
+    fresh = [n for n in core if n.role != "precursor" or not _stood(n, span)] or core
+    start = min((n.first for n in fresh if n.first), default=None)
     end = max((n.last for n in core if n.last), default=None)
     severe = [n for n in core if n.severe]
     onset = min((n.first for n in severe if n.first), default=start)
@@ -314,6 +339,11 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
         id="i" + hashlib.blake2b(seed.encode(), digest_size=4).hexdigest(), members=members, roots=roots, chains=chains, symptoms=symptoms,
         start=start, end=end, ongoing=recovered is None, recovered=recovered, impact=impact, severity=severity, severity_why=why,
     )  # fmt: skip
+
+
+def _stood(node: Node, span: Window | None) -> bool:
+    """Whether an early sign was there when the log began: then it does not tell when the incident did."""
+    return span is not None and node.first is not None and node.first - span.start < 0.02 * (span.end - span.start)
 
 
 # -- roots ------------------------------------------------------------------------------------------------------------

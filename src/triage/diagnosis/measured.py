@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from triage.diagnosis.drawing import SATURATION, Drawing, Edge, is_raised_on, shares_service
+from triage.diagnosis.metrics import is_front
 from triage.diagnosis.nodes import Node
 from triage.diagnosis.wording import percent
 
 TOGETHER = 0.5
+ALL_ALONG = 0.8
 ONSET = timedelta(seconds=90)  # a step is seen some requests after it began
 LAST_WORDS = timedelta(seconds=60)  # what a service said last, before it fell silent
 
@@ -33,7 +35,9 @@ def _causes(drawing: Drawing, m: Node, others: Mapping[str, Node]) -> Iterator[t
     for a in others.values():
         if a.id in drawing.labels or is_raised_on(drawing, a) or a.role in ("http", "client", "proxy"):
             continue
-        if m.first is None or a.first is None or a.first > m.first + ONSET or not set(a.services) & set(m.services):
+        if m.first is None or a.first is None or a.first > m.first + ONSET:
+            continue
+        if not set(a.services) & set(m.services) and not _behind(a, m, drawing):
             continue
         if m.role == "silent":
             if a.severe and a.last is not None and abs(a.last - m.first) <= LAST_WORDS:
@@ -47,6 +51,13 @@ def _causes(drawing: Drawing, m: Node, others: Mapping[str, Node]) -> Iterator[t
         if together >= TOGETHER:
             why = f"answers take longer in the same stretches of time ({percent(together)}) as it is logged"
             yield together + saturated, Edge(a.id, m.id, "rule" if saturated else "precedes", m.count, None, 0.6, why)
+
+
+def _behind(a: Node, m: Node, drawing: Drawing) -> bool:
+    """Whether a program says why it is slow just where the server in front of it is, all the while and at no other time."""
+    fronts = m.role == "slow" and all(is_front(service) for service in m.services)
+    begins = a.first is not None and m.first is not None and a.first >= m.first - ONSET
+    return fronts and begins and min(drawing.together(a, m), drawing.together(m, a)) >= ALL_ALONG
 
 
 def _effects(drawing: Drawing, m: Node, others: Mapping[str, Node]) -> Iterator[Edge]:

@@ -111,7 +111,7 @@ def layer(summary: Summary) -> Layer | None:
         return Layer("request", tuple(edge["service"].sort()), "edge")
     rows = seen.sort("count", "service", descending=[True, False]).iter_rows(named=True)
     servers = list(rows)
-    fronts = [s for s in servers if _is_front(s["service"], s["format"])]
+    fronts = [s for s in servers if is_front(s["service"], s["format"])]
     if fronts and len(servers) > len(fronts):
         best = fronts[0]
         return Layer(best["kind"], (best["service"],), best["service"] or "proxy")
@@ -120,7 +120,8 @@ def layer(summary: Summary) -> Layer | None:
     return Layer(kind, services, (services[0] or "access log") if len(services) == 1 else "access logs")
 
 
-def _is_front(service: str | None, fmt: str | None) -> bool:
+def is_front(service: str | None, fmt: str | None = None) -> bool:
+    """Whether a server stands before others, by its name or by the format of its lines."""
     words = (service or "").lower().replace("_", "-").split("-")
     return any(w in FRONT for w in words) or (fmt or "").startswith(PROXIES)
 

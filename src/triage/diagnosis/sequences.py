@@ -17,9 +17,11 @@ from triage.diagnosis.drawing import (
     runs_without,
     shares_service,
 )
+from triage.diagnosis.effects import SYSTEM
 from triage.diagnosis.nodes import Node, follow, in_every_cycle
 from triage.diagnosis.wording import percent
 
+WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"}  # they speak of the whole host
 ECHO_S = 10.0  # a single line echoes another one within this time
 
 
@@ -180,7 +182,7 @@ def link_precursors(drawing: Drawing) -> None:
     """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
     heads = [n for n in drawing.nodes.values() if n.severe and n.id not in drawing.parents]
     roots = [n for n in heads if n.role == "cause" or calls_another(n)]
-    for early in by_time(drawing, lambda n: n.role == "precursor" and not n.severe):
+    for early in by_time(drawing, lambda n: n.role == "precursor" and (not n.severe or n.rule is not None)):
         if any(e.cause == early.id or (e.effect == early.id and e.kind != "wraps") for e in drawing.edges):
             continue
         for root in sorted(roots, key=lambda n: (n.first is None, n.first, n.id)):
@@ -196,12 +198,14 @@ def link_precursors(drawing: Drawing) -> None:
             if (
                 early.rule is not None
                 and early.rule.category == root.rule.category
-                and set(early.services) & set(root.services)
+                and (set(early.services) & set(root.services) or set(early.services) <= WATCHERS)
             ):
-                why = "an early warning of the same kind in the same service"
+                why = f"an early warning of the same kind {'in the same service' if set(early.services) & set(root.services) else 'by the host'}"
                 drawing.labels.discard(early.id)
                 drawing.draw(Edge(early.id, root.id, "precedes", early.count, None, 0.7, why))
-                break
+                if not set(early.services) <= WATCHERS:
+                    break
+                continue
             if early.count < root.count:
                 continue
             found = follow(early, root, 0)
