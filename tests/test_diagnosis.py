@@ -669,3 +669,31 @@ def test_queries_for_each_row_are_why_the_server_in_front_is_slow(log: Log) -> N
     ]
     report = log(nginx=nginx, web=sorted(web))
     assert "Potential n+1 query" in _titles(report)[0][0]
+
+
+def test_programs_that_fail_on_a_disk_follow_the_kernel_that_tells_of_the_device(log: Log) -> None:
+    kernel = [
+        (100.0 + k, "ERROR blk_update_request: I/O error, dev nvme1n1, sector 4194 op 0x1:(WRITE)") for k in range(5)
+    ]
+    db = [(float(i), "INFO db: checkpoint complete") for i in range(0, 100, 2)]
+    db += [(110.0 + 30 * k, "FATAL db: could not create lock file: Read-only file system") for k in range(20)]
+    report = log(kernel=kernel, db=sorted(db))
+    assert len(report.incidents) == 1
+    assert _titles(report)[0][0].startswith("blk_update_request")
+
+
+def test_a_probe_fails_before_the_restart_that_it_brings_about(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(0, 900, 3)]
+    for k in range(8):
+        t = 300.0 + 60 * k
+        lines += [
+            (t + n, 'WARN Liveness probe failed: Get "http://10.7.2.20:3000/livez": context deadline exceeded')
+            for n in (0, 10, 20)
+        ]
+        lines += [(t + 20.5, "Container api failed liveness probe, will be restarted"), (t + 21, _request(502))]
+    report = log(k8s=sorted(lines))
+    restart = next(f.id for f in report.failures if "will be restarted" in f.message)
+    probe = next(f.id for f in report.failures if f.message.startswith("Liveness probe"))
+    pairs = {(link.cause, link.effect) for link in report.links}
+    assert (probe, restart) in pairs
+    assert (restart, probe) not in pairs

@@ -28,6 +28,8 @@ AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seco
 STRAY = 3  # records: of so few it takes more than the time to explain ten times as many
 ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
+_PROBED = "probe, will be restarted"  # the cluster ends a container because its probe failed
+_READING = "timed out (110: Operation timed out) while reading response header"
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 
 
@@ -126,6 +128,10 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if b.kind == "http" and _tells_of(a, b):
         return False
+    if b.role == "exit" and _is_probe(a):
+        return _PROBED in b.message
+    if a.role == "exit" and ((_PROBED in a.message and _is_probe(b)) or _READING in b.message):
+        return False  # its probe failed before, and what is waited for an answer from was there to take the request
     if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
@@ -159,6 +165,10 @@ def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:
     place = bisect_left(theirs, mine[0] - drawing.slack)
     late = place > 0.1 * len(theirs)
     return late or theirs[place] - mine[0] > max(ONSET_US, 3 * usual)
+
+
+def _is_probe(node: Node) -> bool:
+    return node.rule is not None and node.rule.category == "health_check"
 
 
 def _tells_of(a: Node, b: Node) -> bool:

@@ -10,7 +10,14 @@ from triage.diagnosis.measured import link_measured
 from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.places import Places
-from triage.diagnosis.sequences import link_consequences, link_echoes, link_precursors, link_sequences, link_stages
+from triage.diagnosis.sequences import (
+    link_consequences,
+    link_devices,
+    link_echoes,
+    link_precursors,
+    link_sequences,
+    link_stages,
+)
 from triage.diagnosis.spells import link_spells
 from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
 from triage.summary import Summary
@@ -43,6 +50,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_embeddings(drawing)
     link_echoes(drawing)
     link_stages(drawing)
+    link_devices(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):
         link_effects(drawing, role)

@@ -55,7 +55,7 @@ def _causes(drawing: Drawing, m: Node, others: Mapping[str, Node]) -> Iterator[t
 
 def _behind(a: Node, m: Node, drawing: Drawing) -> bool:
     """Whether a program says why it is slow just where the server in front of it is, all the while and at no other time."""
-    fronts = m.role == "slow" and all(is_front(service) for service in m.services)
+    fronts = m.role == "slow" and bool(m.services) and all(is_front(service) for service in m.services)
     begins = a.first is not None and m.first is not None and a.first >= m.first - ONSET
     return fronts and begins and min(drawing.together(a, m), drawing.together(m, a)) >= ALL_ALONG
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from triage.diagnosis.drawing import (
     SATURATION,
@@ -19,9 +20,10 @@ from triage.diagnosis.drawing import (
 )
 from triage.diagnosis.effects import SYSTEM
 from triage.diagnosis.nodes import Node, follow, in_every_cycle
-from triage.diagnosis.wording import percent
+from triage.diagnosis.wording import percent, span_words
 
 WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"}  # they speak of the whole host
+DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 ECHO_S = 10.0  # a single line echoes another one within this time
 
 
@@ -129,6 +131,27 @@ def link_stages(drawing: Drawing) -> None:
                     )
                 )
                 break
+
+
+def link_devices(drawing: Drawing) -> None:
+    """The kernel tells of a failing device, and right after it, once, of what it does about it; programs fail on the same disk."""
+    disks = [
+        n
+        for n in drawing.nodes.values()
+        if n.role == "cause" and n.severe and n.rule is not None and n.rule.category == "disk" and n.first is not None
+    ]
+    told = sorted(
+        (n for n in disks if n.services == ("kernel",) and n.id not in drawing.parents), key=lambda n: (n.first, n.id)
+    )
+    if not told:
+        return
+    a = told[0]
+    for b in disks:
+        free = b.id not in drawing.parents and b.id not in drawing.labels and a.id not in (b.id, *drawing.labels)
+        if free and a.first is not None and b.first is not None and a.first <= b.first <= a.first + DEVICE:
+            lag = (b.first - a.first).total_seconds()
+            why = f"the kernel tells of the failing device {span_words(lag)} before"
+            drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.75, why))
 
 
 def link_consequences(drawing: Drawing) -> None:
