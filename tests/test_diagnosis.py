@@ -697,3 +697,26 @@ def test_a_probe_fails_before_the_restart_that_it_brings_about(log: Log) -> None
     pairs = {(link.cause, link.effect) for link in report.links}
     assert (probe, restart) in pairs
     assert (restart, probe) not in pairs
+
+
+def test_strays_of_an_effect_do_not_move_the_beginning_of_an_incident(log: Log) -> None:
+    lines = [(float(i), _request(200)) for i in range(0, 3600, 2)]
+    lines += [(200.3, _request(500)), (900.3, _request(500))]
+    for k in range(100):
+        lines += [
+            (2400.1 + 6 * k, f"ERROR shop: cannot price\n{_trace('KeyError: 17')}"),
+            (2400.3 + 6 * k, _request(500)),
+        ]
+    report = log(web=sorted(lines))
+    start = report.incidents[0].start
+    assert start is not None
+    assert start >= START + timedelta(seconds=2400)
+
+
+def test_a_rare_spelling_of_an_incidents_own_failure_is_no_incident_beside_it(log: Log) -> None:
+    lines = [(float(i), "INFO shop: served") for i in range(0, 3600, 2)]
+    lines += [
+        (1000.1 + 10 * k, f"ERROR shop: write of session {k} failed: No space left on device") for k in range(100)
+    ]
+    lines += [(1200.3, "ERROR shop: flush of the journal: ENOSPC: no space left on device, write")]
+    assert len(log(web=sorted(lines)).incidents) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,15 +14,17 @@ import polars as pl
 
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
-from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, MEASURED, Node
+from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node
+from triage.diagnosis.roots import find_roots
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
 
 MOST_CHAINS = 6
-MOST_ROOTS = 5
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
+STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
+AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
 STRAYS = 5  # records: so few before and after another incident are none of their own
 RISE = 2.0  # times as often as in the baseline: less is no news
 
@@ -319,18 +322,20 @@ def _with_symptoms(case: Case, members: tuple[str, ...]) -> Case:
 
 
 def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer | None, span: Window | None) -> Case:
-    roots = _roots(members, graph, span)
+    roots = find_roots(members, graph, span)
     chains = _chains([r.failure for r in roots], members, graph)
     told = {i for chain in chains for i in chain} | {r.failure for r in roots}
     symptoms = tuple(m for m in members if m not in told)
     core = [graph.nodes[i] for i in sorted(told) if graph.nodes[i].first is not None] or [
         graph.nodes[m] for m in members if graph.nodes[m].first is not None
     ]
-    fresh = [n for n in core if n.role != "precursor" or not _stood(n, span)] or core
-    start = min((n.first for n in fresh if n.first), default=None)
+    minor = {r.failure for r in roots[1:] if r.explains < STRAY}
+    fresh = [n for n in core if n.id not in minor and (n.role != "precursor" or not _stood(n, span))] or core
+    lead = graph.nodes[roots[0].failure] if roots else None
+    start = min((b for n in fresh if (b := _begins(n, lead)) is not None), default=None)
     end = max((n.last for n in core if n.last), default=None)
     severe = [n for n in core if n.severe]
-    onset = min((n.first for n in severe if n.first), default=start)
+    onset = min((b for n in severe if n.id not in minor and (b := _begins(n, lead)) is not None), default=start)
     impact = _impact([graph.nodes[m] for m in members], summary, layer, onset, end)
     recovered = _recovered(core, summary, layer, span, end)
     severity, why = _severity([graph.nodes[m] for m in members], impact, layer)
@@ -341,151 +346,19 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
     )  # fmt: skip
 
 
+def _begins(node: Node, lead: Node | None) -> datetime | None:
+    """When the failure begins in an incident: strays of an effect that were there before the incident's root do not count."""
+    if lead is None or lead.first is None or node.first is None or node.step <= lead.step:
+        return node.first
+    if node.first >= lead.first - AT_ONCE:
+        return node.first
+    times = node.all_times
+    return lead.first if bisect_left(times, to_us(lead.first)) <= STRAY * len(times) else node.first
+
+
 def _stood(node: Node, span: Window | None) -> bool:
     """Whether an early sign was there when the log began: then it does not tell when the incident did."""
     return span is not None and node.first is not None and node.first - span.start < 0.02 * (span.end - span.start)
-
-
-# -- roots ------------------------------------------------------------------------------------------------------------
-
-
-def _roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
-    """Where the chains begin. Effects without a cause in the log are no roots: then there is none."""
-    heads = [graph.nodes[m] for m in members if _can_be_root(graph.nodes[m], graph)]
-    if not heads:  # what failed is all that is told, and why in words that no rule knows
-        heads = [n for m in members if _tells_why(n := graph.nodes[m], graph)]
-    if not heads:
-        return ()
-    shares = {n.id: _explained(n, graph) for n in heads}
-    whole = sum(n.count for n in (graph.nodes[m] for m in members) if n.severe and n.id not in graph.labels) or 1
-    ranked = sorted(heads, key=lambda n: (-_strength(n, shares[n.id] / whole), n.first is None, n.first, n.id))
-    best = _strength(ranked[0], shares[ranked[0].id] / whole)
-    kept = [n for n in ranked if _strength(n, shares[n.id] / whole) >= 0.25 * best or _apart(n, ranked[0])][:MOST_ROOTS]
-    return tuple(_root(n, min(1.0, shares[n.id] / whole), graph, span, rivals=len(kept) - 1) for n in kept)
-
-
-def _apart(node: Node, first: Node) -> bool:
-    """Whether a head raises in a service of its own, where the first root was never seen: another failure, however rare."""
-    alone = bool(node.services) and not set(node.services) & set(first.services)
-    return alone and node.count >= 3 and node.kind == "exception" and node.inner and node.stacks > 0
-
-
-def _can_be_root(node: Node, graph: Graph) -> bool:
-    causes = [graph.nodes[e.cause] for e in graph.parents.get(node.id, ())]
-    if any(c.role != "precursor" for c in causes) or node.id in graph.labels:
-        return False
-    if (
-        node.role == "precursor"
-    ):  # an early sign of slowness explains the callers that gave up; of other failures it is only a sign
-        return any(graph.nodes[e.effect].role in ("timeout", *MEASURED) for e in graph.children(node.id))
-    if any(_can_be_root(graph.nodes[e.cause], graph) for e in graph.parents.get(node.id, ())):
-        return False
-    if node.role in MEASURED:  # slowness and silence say nothing of why; for other services they are what can be known
-        return any(e.kind == "names" for e in graph.children(node.id))
-    if node.role in ("cause", "timeout"):
-        return node.severe or bool(graph.children(node.id))
-    if _blames_another(node):
-        return True
-    return node.role == "wrapper" and node.kind == "exception" and node.inner and node.severe
-
-
-def _tells_why(node: Node, graph: Graph) -> bool:
-    """Whether an error says what failed and, behind a colon, a reason of some words that nothing else explains."""
-    told = node.role == "wrapper" and node.kind == "message" and node.level >= ERROR and node.id not in graph.labels
-    _, _, reason = node.message.partition(": ")
-    return told and len(reason.split()) >= 2 and not graph.parents.get(node.id)
-
-
-def _blames_another(node: Node) -> bool:
-    """Whether this failed because another service answered with an error: the innermost of its tracebacks, or an error that tells so for sure."""
-    if node.role != "proxy" or node.rule is None or node.rule.category != "dependency":
-        return False
-    if node.kind == "exception":
-        return node.inner and node.stacks > 0
-    return node.level >= ERROR and node.rule.confidence >= 0.5
-
-
-def _explained(node: Node, graph: Graph) -> float:
-    """Failing records that the node leads to, itself included; an effect of several causes is shared out by their counts."""
-    portion: dict[str, float] = {node.id: 1.0}
-    todo = [node.id]
-    while todo:
-        here = todo.pop(0)
-        for edge in graph.children(here):
-            peers = graph.parents[edge.effect]
-            weight = graph.nodes[here].count / sum(graph.nodes[p.cause].count for p in peers)
-            share = portion[here] * weight
-            if share > portion.get(edge.effect, 0.0):
-                portion[edge.effect] = share
-                todo.append(edge.effect)
-    return sum(graph.nodes[i].count * p for i, p in portion.items() if graph.nodes[i].severe and i not in graph.labels)
-
-
-def _strength(node: Node, explains: float) -> float:
-    """What makes a head the first root: how much it explains, and whether its text names a cause."""
-    named = node.rule.confidence if node.rule is not None and node.role != "timeout" else 0.3
-    return explains * (0.5 + named)
-
-
-def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, rivals: int) -> Root:
-    named = node.rule.confidence if node.rule is not None else 0.3
-    confidence = 0.3 + 0.45 * named
-    reasons = []
-    against = []
-    if node.kind == "exception" and node.inner and node.stacks:
-        confidence += 0.12
-        reasons.append("it stands innermost in every traceback that carries it")
-    elif node.rule is not None and node.rule.rank < 50:
-        confidence += 0.08
-        reasons.append("the message itself names the cause")
-    if explains >= 0.8:
-        confidence += 0.1
-        reasons.append(f"it leads to {percent(explains)} of the failing records of the incident")
-    elif explains < 0.3:
-        confidence -= 0.1
-        against.append(f"it explains only {percent(explains)} of the failing records")
-    effects = [graph.nodes[e.effect] for e in graph.children(node.id)]
-    if effects and all(node.first is None or e.first is None or node.first <= e.first for e in effects):
-        reasons.append("nothing that it leads to was seen before it")
-        confidence += 0.03
-    if rivals and explains < 0.8:
-        against.append("another failure begins by itself in the same time")
-        confidence -= 0.05
-    if node.role == "timeout":
-        confidence = min(confidence, 0.5)
-        against.append(
-            "a time-out shows that something else was slow; the log of that side is not among the inputs or shows nothing"
-        )
-    if node.role in MEASURED:
-        confidence = min(confidence, 0.4)
-        against.append("the figures show when, not why: the reason is not among what it logs")
-    if _blames_another(node):
-        confidence = min(confidence, 0.5)
-        against.append("another service answered with an error; its log is not among the inputs or shows nothing")
-    if not effects:
-        confidence -= 0.08
-    if (
-        span is not None
-        and node.first is not None
-        and (node.first - span.start) < 0.005 * (span.end - span.start)
-        and span.end > span.start
-    ):
-        against.append("the log begins inside the failure: what came before cannot be seen")
-    confidence = round(max(0.2, min(0.97, confidence)), 2)
-    return Root(
-        node.id,
-        confidence,
-        round(explains, 4),
-        _sentence(reasons) or "no other failure comes before it",
-        _sentence(against),
-    )
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    if not parts:
-        return ""
-    text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-    return text[0].upper() + text[1:]
 
 
 # -- chains -----------------------------------------------------------------------------------------------------------

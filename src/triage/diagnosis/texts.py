@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from triage.diagnosis.drawing import ENOUGH, Drawing, Edge, shorten
+from triage.diagnosis.drawing import ENOUGH, Drawing, Edge, comes_before, shorten
 from triage.diagnosis.nodes import LADDER, Node, follow
 from triage.summary import Summary
 
@@ -58,6 +58,7 @@ def link_embeddings(drawing: Drawing) -> None:
                 inner.template not in outer.template
                 or inner.template == outer.template
                 or drawing.together(inner, outer) < ENOUGH
+                or _is_server_of(outer, inner, drawing.slack)
             ):
                 continue
             if outer.role == "proxy" and (inner.id, outer.id) in drawing.drawn:
@@ -103,6 +104,12 @@ def _same_text(drawing: Drawing) -> None:
             why = "the client's exception repeats the words of the server's error"
             drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
             break
+
+
+def _is_server_of(a: Node, b: Node, slack: int) -> bool:
+    """Whether the message is the error of another service, said before its client raises it in the same words."""
+    apart = bool(a.services) and bool(b.services) and not set(a.services) & set(b.services)
+    return apart and a.severe and _same_failure(a, b) and comes_before(a, b, slack)
 
 
 def _same_words(one: str, other: str) -> bool:
