@@ -720,3 +720,41 @@ def test_a_rare_spelling_of_an_incidents_own_failure_is_no_incident_beside_it(lo
     ]
     lines += [(1200.3, "ERROR shop: flush of the journal: ENOSPC: no space left on device, write")]
     assert len(log(web=sorted(lines)).incidents) == 1
+
+
+def test_a_server_that_keeps_ending_is_why_it_is_not_reached_and_why_the_pool_runs_out(log: Log) -> None:
+    postgresql = [(float(i), "INFO LOG:  checkpoint complete") for i in range(0, 600, 20)]
+    for k in range(30):
+        t = 600.0 + 43 * k
+        postgresql += [(t, 'FATAL:  could not create lock file "postmaster.pid": Read-only file system')]
+        postgresql += [(t + 0.1, "postgresql.service: Main process exited, code=exited, status=1/FAILURE")]
+    app = [(float(i), _request(200)) for i in range(0, 600, 4)]
+    for k in range(300):
+        t = 601.0 + 4.3 * k
+        app += [(t, "ERROR pool: failed to connect: tcp connect (localhost:5432): connection refused - :econnrefused")]
+        if k % 2:
+            app += [
+                (t + 0.5, "ERROR pool: connection not available and request was dropped from queue after 2897ms"),
+                (t + 0.6, _request(500)),
+            ]
+    report = log(postgresql=sorted(postgresql), shop=sorted(app))
+    assert len(report.incidents) == 1
+    assert "Read-only file system" in _titles(report)[0][0]
+    words = [" > ".join(chain) for chain in _chain_words(report)]
+    assert any(
+        "Main process exited" in w and "connection refused" in w and "dropped from queue" in w and "HTTP 500" in w
+        for w in words
+    )
+
+
+def test_a_port_names_a_server_by_custom_only_where_one_service_is_such_a_server(log: Log) -> None:
+    def case(**more: list[tuple[float, str]]) -> Report:
+        ends = [(100.0 + 50 * k, "postgres exited with code 1") for k in range(12)]
+        refused = [
+            (101.0 + 3.1 * k, "ERROR cannot connect to db.internal:5432: connection refused") for k in range(190)
+        ]
+        return log(postgres=ends, shop=refused, **more)
+
+    assert any(link.kind == "names" for link in case().links)
+    other = [(float(i), "INFO LOG:  checkpoint complete") for i in range(0, 700, 20)]
+    assert not any(link.kind == "names" for link in case(**{"postgres-archive": other}).links)

@@ -19,7 +19,7 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import ERROR, LADDER, Node, follow, in_every_cycle
+from triage.diagnosis.nodes import ERROR, LADDER, Follow, Node, follow, in_every_cycle
 from triage.diagnosis.numbers import read_numbers
 from triage.diagnosis.wording import percent
 
@@ -79,20 +79,29 @@ def link_breakdowns(drawing: Drawing) -> None:
     for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None):
         if b.id in drawing.parents or b.id in drawing.labels or b.rule is None or b.rule.category not in REACHED:
             continue
-        ranked = []
+        ranked: list[tuple[float, Node, Follow]] = []
+        named: list[tuple[bool, int, Node]] = []
         for a in ends:
             other = not set(a.services) & set(b.services) and ("oom" in a.marks or bool(a.services))
             if not other or b.id in drawing.above(a.id) or not comes_before(a, b, drawing.slack):
                 continue
             found = follow(a, b, 0)
-            if found is not None and found.share >= 0.9 and found.pace < 0.3 and in_every_cycle(b, a) >= 0.5:
+            if found is None or found.share < 0.9:
+                continue
+            if found.pace < 0.3 and in_every_cycle(b, a) >= 0.5:
                 ranked.append((found.lag_s, a, found))
+            elif drawing.names[b.id] & set(a.services) and drawing.together(a, b) >= 0.8:
+                named.append(("exit" not in a.marks, -a.count, a))
         if ranked:
             _, a, found = min(ranked, key=lambda x: (x[0], x[1].id))
             why = (
                 f"nothing answers after it: {lag_words(found)} behind it in {percent(found.share)} of {b.count:,} cases"
             )
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, found.lag_s, 0.75, why))
+        elif named:
+            *_, a = min(named, key=lambda x: (x[0], x[1], x[2].id))
+            why = f"its text names {', '.join(sorted(drawing.names[b.id] & set(a.services)))}, which keeps ending"
+            drawing.draw(Edge(a.id, b.id, "names", b.count, None, 0.75, why))
 
 
 def _nearest(drawing: Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]) -> tuple[tuple[float, Edge], Node]:
@@ -205,6 +214,9 @@ def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
     if not a.severe or a.role not in ("cause", "timeout", "wrapper") or a.count > 1.5 * b.count:
         return False
     if drawing.together(b, a) < 0.8:
+        return False
+    few = a.count <= STRAY and a.count * 10 <= b.count
+    if few and not shares_service(a, b) and not _share_requests(drawing, a, b):
         return False
     if main.role in ("exit", "proxy"):
         found = follow(a, b, drawing.slack)

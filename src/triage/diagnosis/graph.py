@@ -16,6 +16,7 @@ from triage.diagnosis.sequences import (
     link_echoes,
     link_precursors,
     link_sequences,
+    link_shortages,
     link_stages,
 )
 from triage.diagnosis.spells import link_spells
@@ -55,6 +56,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     for role in ("timeout", "exit"):
         link_effects(drawing, role)
     link_breakdowns(drawing)
+    link_shortages(drawing)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
     link_consequences(drawing)

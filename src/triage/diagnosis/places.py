@@ -17,6 +17,15 @@ _HOST = re.compile(
     """,
     re.VERBOSE,
 )
+_SERVERS = {  # what listens at a port by custom, in names that services have
+    "5432": ("postgres",),
+    "3306": ("mysql", "mariadb"),
+    "6379": ("redis", "valkey"),
+    "27017": ("mongo",),
+    "5672": ("rabbitmq",),
+    "9092": ("kafka",),
+    "9200": ("elasticsearch", "opensearch"),
+}
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
@@ -60,4 +69,12 @@ class Places:
                 found |= self.listening.get((host, port)) or (
                     self.listening.get(("", port), frozenset()) if host in _LOCAL else frozenset()
                 )
+        if not found:
+            found = {s for _, port in addresses(node.message) for s in self._customary(port)}
         return frozenset(found - set(node.services))
+
+    def _customary(self, port: str | None) -> list[str]:
+        """The one service of the kind that listens at that port by custom; none where there are several."""
+        kinds = _SERVERS.get(port or "", ())
+        fit = [s for s in self.services if any(k in s.lower() for k in kinds)]
+        return fit if len(fit) == 1 else []

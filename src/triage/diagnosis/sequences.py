@@ -154,6 +154,31 @@ def link_devices(drawing: Drawing) -> None:
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.75, why))
 
 
+def link_shortages(drawing: Drawing) -> None:
+    """What runs out, because what fills it fails: a pool without connections while none can be made."""
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and _is_short(n)):
+        if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b):
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            known = a.rule is not None and b.rule is not None and not is_vague(a) and b.rule.category in a.rule.explains
+            if not known or a.role != "cause" or not a.severe or a.id in drawing.labels or a.id == b.id or _is_short(a):
+                continue
+            fits = bool(set(a.services) & set(b.services)) and comes_before(a, b, drawing.slack) and a.count >= 3
+            if fits and b.id not in drawing.above(a.id) and not is_raised_on(drawing, a):
+                together = min(drawing.together(a, b), drawing.together(b, a))
+                if together >= 0.8:
+                    ranked.append((together, a))
+        if ranked:
+            together, a = max(ranked, key=lambda x: (x[0], x[1].count, x[1].id))
+            why = f"it runs out while that fails: both in {percent(together)} of the time"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.7, why))
+
+
+def _is_short(node: Node) -> bool:
+    return node.rule is not None and node.rule.category == "db_pool_exhaustion"
+
+
 def link_consequences(drawing: Drawing) -> None:
     """Errors of no known kind that set in after a known failure of the same service and stay with it."""
     for b in by_time(
