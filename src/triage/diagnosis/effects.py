@@ -131,9 +131,21 @@ def _note_exit(drawing: Drawing, b: Node) -> None:
 
 
 def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
+    """Whether `a` is of a kind that brings `b` about and no moment speaks against it; what is dear to ask is asked last."""
+    return _is_apt(drawing, a, b) and not _is_stray(drawing, a, b) and not _ran_before(drawing, a, b)
+
+
+def _ran_before(drawing: Drawing, a: Node, b: Node) -> bool:
+    """Whether the one had gone on for long before the other: they do not explain each other then."""
+    if runs_without(a, b) and not _share_requests(drawing, a, b):
+        return True
+    if b.role == "client" and b.level < ERROR:
+        return _share_before(b, a) > 0.1  # clients leave at any time
+    return b.kind == "exception" and _share_before(b, a) > 0.3
+
+
+def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
-        return False
-    if _is_stray(drawing, a, b) or (runs_without(a, b) and not _share_requests(drawing, a, b)):
         return False
     if b.kind == "http" and _tells_of(a, b):
         return False
@@ -155,9 +167,6 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
         )
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
-    early = _share_before(b, a)
-    if (b.role == "client" and b.level < ERROR and early > 0.1) or (b.kind == "exception" and early > 0.3):
-        return False  # clients leave at any time; and what was raised long before is raised for another reason
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
 
 

@@ -26,7 +26,7 @@ def link_spells(drawing: Drawing, span: Window | None) -> None:
     for b in by_time(drawing, lambda n: _unexplained(n, drawing)):
         found = {}
         for a in drawing.nodes.values():
-            if _leads(a, b, drawing) and (lag := _lag(a, b, span)) is not None:
+            if (lag := _lag(a, b, span)) is not None and _leads(a, b, drawing):
                 found[a.id] = (a, lag)
         origins = {frozenset(_origins(a, drawing)) for a, _ in found.values()}
         if len(found) == 0 or len(frozenset.union(*origins)) > 1:
