@@ -265,17 +265,17 @@ def retold(summary: Summary) -> dict[str, str]:
     the init process tells of the end, then the platform, which is the one that counts.
     """
     ends = summary["exits"].filter(pl.col("mark") == "exit").drop_nulls(["failure", "instance", "code", "first"])
-    by_failure = {
-        str(k[0]): g.sort("service", "instance", "code", nulls_last=True) for k, g in ends.group_by("failure")
-    }
+    alike: dict[tuple[object, ...], list[tuple[str, pl.DataFrame]]] = {}
+    for (failure,), rows in ends.sort("service", "instance", "code", nulls_last=True).group_by("failure"):
+        alike.setdefault(tuple(rows.select(_END).iter_rows()), []).append((str(failure), rows))
     found: dict[str, str] = {}
-    for one, other in itertools.permutations(sorted(by_failure), 2):
-        a, b = by_failure[one], by_failure[other]
-        if other in found or one in found or not a.select(_END).equals(b.select(_END)):
-            continue
-        apart = [(b[c] - a[c]).dt.total_seconds(fractional=True) for c in ("first", "last")]
-        if all(bool(x.is_between(0, ONE_END_S).all()) for x in apart):
-            found[one] = other
+    for group in alike.values():
+        for (one, a), (other, b) in itertools.permutations(sorted(group, key=lambda g: g[0]), 2):
+            if other in found or one in found:
+                continue
+            apart = [(b[c] - a[c]).dt.total_seconds(fractional=True) for c in ("first", "last")]
+            if all(bool(x.is_between(0, ONE_END_S).all()) for x in apart):
+                found[one] = other
     return found
 
 
