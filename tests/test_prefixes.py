@@ -80,3 +80,18 @@ def test_an_indentation_that_all_lines_share_is_none(prefix: str) -> None:
     report = analyze("-", stdin=BytesIO("".join(f"{line}\n" for line in lines).encode()))
     assert report.counts.records == 12
     assert [(cluster.count, cluster.exception) for cluster in report.clusters] == [(6, "ConnectionError")]
+
+
+def test_the_name_of_a_failure_breaks_no_code_span_and_ends_with_its_reason() -> None:
+    lines = []
+    for k in range(6):
+        lines += [
+            f"2026-03-02 10:0{k}:01,000 ERROR [app] PrismaClientInitializationError:",
+            "Invalid `prisma.room.findMany()` invocation:",
+            "",
+            "Authentication failed against database server",
+            "    at async RoomsService.list (/srv/app/dist/rooms/rooms.service.js:24:16)",
+        ]
+    report = analyze("-", stdin=BytesIO("".join(f"{line}\n" for line in lines).encode()))
+    assert report.headline.count("`") % 2 == 0
+    assert "Invalid 'prisma.room.findMany()' invocation: Authentication failed" in report.headline

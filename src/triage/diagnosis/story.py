@@ -51,8 +51,9 @@ class Facts:
 
 
 def label(node: Node, limit: int = TITLE) -> str:
-    """A failure in one line, as people name it."""
-    line = node.text.strip().split("\n", 1)[0].strip() or node.id
+    """A failure in one line, as people name it; what ends with a colon goes on below. Backticks are the sentences' own."""
+    lines = [text for line in node.text.split("\n") if (text := line.strip())] or [node.id]
+    line = (f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]).replace("`", "'")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
