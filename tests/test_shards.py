@@ -148,7 +148,7 @@ def write(path: Path, lines: Sequence[str]) -> Path:
 
 
 mixed = settings(
-    deadline=None, max_examples=18, suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
 
