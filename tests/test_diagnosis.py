@@ -43,6 +43,13 @@ def _trace(error: str, *, file: str = "/app/shop/orders.py") -> str:
     return f'Traceback (most recent call last):\n  File "{file}", line 7, in price\n    return rates[code]\n{error}'
 
 
+def _begin(report: Report) -> timedelta:
+    """How long after the log's start the first incident begins."""
+    start = report.incidents[0].start
+    assert start is not None
+    return start - START
+
+
 def _titles(report: Report) -> list[list[str]]:
     return [[report.failure(r.failure).message for r in i.roots] for i in report.incidents]
 
@@ -634,9 +641,7 @@ def test_clients_that_leave_all_along_are_no_effect_of_failed_requests(log: Log)
             (2400.2 + 20 * k, _request(504)),
         ]
     report = log(web=sorted(lines))
-    start = report.incidents[0].start
-    assert start is not None
-    assert start >= START + timedelta(seconds=2399)
+    assert _begin(report) >= timedelta(seconds=2399)
 
 
 def test_a_warning_that_stood_when_the_log_began_does_not_tell_when_the_incident_did(log: Log) -> None:
@@ -651,9 +656,7 @@ def test_a_warning_that_stood_when_the_log_began_does_not_tell_when_the_incident
         ]
     report = log(monit=monit, shop=sorted(app))
     assert len(report.incidents) == 1
-    start = report.incidents[0].start
-    assert start is not None
-    assert start >= START + timedelta(seconds=2000)
+    assert _begin(report) >= timedelta(seconds=2000)
     assert "inode usage" in _chain_words(report)[0][0], "it is the early sign all the same"
 
 
@@ -708,9 +711,7 @@ def test_strays_of_an_effect_do_not_move_the_beginning_of_an_incident(log: Log) 
             (2400.3 + 6 * k, _request(500)),
         ]
     report = log(web=sorted(lines))
-    start = report.incidents[0].start
-    assert start is not None
-    assert start >= START + timedelta(seconds=2400)
+    assert _begin(report) >= timedelta(seconds=2400)
 
 
 def test_a_rare_spelling_of_an_incidents_own_failure_is_no_incident_beside_it(log: Log) -> None:

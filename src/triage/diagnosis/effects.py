@@ -153,7 +153,7 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return _PROBED in b.message
     if a.role == "exit" and ((_PROBED in a.message and _is_probe(b)) or _READING in b.message):
         return False  # its probe failed before, and what is waited for an answer from was there to take the request
-    if a.rule is not None and a.rule.category == "health_check" and b.role in ("http", "client"):
+    if _is_probe(a) and b.role in ("http", "client"):
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not shares_service(a, b)

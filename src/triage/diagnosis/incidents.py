@@ -231,7 +231,7 @@ def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -
     """Whether nothing but refused logins ran evenly all along while every request was served: strangers at a public door."""
     if span is None or case.start is None or case.end is None or case.impact.failed or not case.impact.requests:
         return False
-    severe = [graph.nodes[m] for m in case.members if graph.nodes[m].severe and m not in graph.labels]
+    severe = _severe(case.members, graph)
     length = span.end - span.start
     even = case.start <= span.start + 0.15 * length and case.end >= span.end - 0.15 * length
     refused = all(n.rule is not None and n.rule.category in ("auth", "database_auth") for n in severe)
@@ -245,7 +245,7 @@ def _as_ever(case: Case, usual: Mapping[str, float], graph: Graph, span: Window 
     """Whether every severe failure of a case of little weight was about as frequent in the good time."""
     if case.severity in ("P0", "P1"):
         return False
-    severe = [graph.nodes[m] for m in case.members if graph.nodes[m].severe and m not in graph.labels]
+    severe = _severe(case.members, graph)
     if severe and all(_rise(n, usual, span) < RISE for n in severe):
         quiet += case.members
         return True

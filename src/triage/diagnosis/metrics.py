@@ -258,6 +258,10 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     )  # fmt: skip
 
 
+ONE_END_S = 15.0  # so soon the platform tells of an end that the init process has told of
+_END = ("service", "instance", "code", "count")
+
+
 def retold(summary: Summary) -> dict[str, str]:
     """Failures that tell of ends of processes which another failure tells of as well, with that other one.
 
@@ -277,10 +281,6 @@ def retold(summary: Summary) -> dict[str, str]:
             if all(bool(x.is_between(0, ONE_END_S).all()) for x in apart):
                 found[one] = other
     return found
-
-
-ONE_END_S = 15.0  # so soon the platform tells of an end that the init process has told of
-_END = ("service", "instance", "code", "count")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,9 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
     return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(lined), **{LINED: pl.col(LINED) | pl.lit(lined)})
 
 
-def may_go_on(rows: pl.DataFrame, patterns: dict[str, str]) -> pl.Series:
-    """Which of these headers might go on a trace, if one were above them."""
-    letter = pl.lit(classify(_first_lines(rows["message"].fill_null("\n")), patterns))
+def may_go_on(rows: pl.DataFrame, letters: pl.Series) -> pl.Series:
+    """Which of these headers, by the letters of their first lines, might go on a trace, if one were above them."""
+    letter = pl.lit(letters)
     told = rows["message"].is_not_null()
     return rows.select_seq((letter.is_in(_GOES_ON) | ((letter == "y") & _LOUD)) & pl.lit(told)).to_series()
 
@@ -72,12 +72,13 @@ def _parted() -> pl.Expr:
     return other | logger | level | far().fill_null(True)
 
 
-def _first_lines(texts: pl.Series) -> pl.Series:
+def first_lines(texts: pl.Series) -> pl.Series:
+    """The first line of each text."""
     return texts.str.extract(r"^([^\n]*)", 1).str.strip_chars_end("\r")
 
 
 def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) -> pl.Series:
-    own = pl.lit(classify(_first_lines(texts), patterns))
+    own = pl.lit(classify(first_lines(texts), patterns))
     letter = (
         pl.when(~pl.col("own"))
         .then(pl.lit("X"))

@@ -157,10 +157,11 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     header = ~own | pl.col("g_structured") | _opens(entry)
     opens = own & ~pl.col("g_structured") & entry.unwraps
     if entry.kind == "json":
-        answers = _bare_answers(frame)
-        if answers.any():
-            header, opens = header | pl.lit(answers), opens & ~pl.lit(answers)
-        frame = frame.with_columns_seq(_fallback_message(frame, answers).alias("message"))
+        silent = (frame["message"] == "").fill_null(False)
+        if silent.any():  # what tells of a request and says nothing beside is a record, and no blank line
+            answers = pl.lit(silent & frame["status"].is_not_null())
+            header, opens = header | answers, opens & ~answers
+        frame = frame.with_columns_seq(_fallback_message(frame, silent).alias("message"))
     first = not frame["chain"].str.len_bytes().sum()
     chain = (pl.lit(entry.name) if first else pl.col("chain") + f" > {entry.name}").alias("chain")
     return frame.with_columns_seq(
@@ -225,16 +226,10 @@ def _with_reason(text: pl.Expr, have: set[str]) -> pl.Expr:
     )
 
 
-def _bare_answers(frame: pl.DataFrame) -> pl.Series:
-    """Which entries tell of a request and say nothing beside: they are records, and no blank lines."""
-    empty = (frame["message"] == "").fill_null(False)
-    return empty & frame["status"].is_not_null() if empty.any() else empty
-
-
-def _fallback_message(frame: pl.DataFrame, answers: pl.Series) -> pl.Series:
-    """The messages, with what stands in for one that an entry does not have: the request, else nothing."""
+def _fallback_message(frame: pl.DataFrame, empty: pl.Series) -> pl.Series:
+    """The messages, with what stands in for one that an entry does not have, or that is `empty`: the request, else nothing."""
     text = frame["message"]
-    bare = answers | ((frame["kind"] != "app") & (text == "")) if (text == "").any() else text.is_null()
+    bare = empty & ((frame["kind"] != "app") | frame["status"].is_not_null()) if empty.any() else empty
     rows = (bare | text.is_null()).arg_true()
     if not len(rows):
         return text

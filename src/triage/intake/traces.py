@@ -132,6 +132,11 @@ COMPLETE = ((pl.col("kind") != "app") & ~_FAILED.fill_null(False)).fill_null(Fal
 BARE = ~pl.col("header").fill_null(False)
 _WARNING = pl.lit("WARNING", dtype=LEVEL)
 _QUIET = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
+# what the sequence says of a row that starts and ends by itself
+_ALONE = {
+    **dict.fromkeys(("new", "wanted", "gap", "late", "apart"), pl.lit(True)),
+    **dict.fromkeys(("bare", "warned"), pl.lit(False)),
+}
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
 
 
@@ -271,10 +276,7 @@ class Assembler:
         lines = None
         if several.height:
             own = rows.select_seq("at", "level", "line", "lines")[several["row"]]
-            flags = {name: pl.lit(name != "bare") for name in ("new", "wanted", "gap", "late", "apart", "bare")} | {
-                "warned": pl.lit(False)
-            }
-            several = several.hstack(own).with_columns_seq(**flags)
+            several = several.hstack(own).with_columns_seq(**_ALONE)
             _, lines = self._tokenize(rows, several, several.clear())
         events, extra = build(rows, out, lines)
         return Assembled(events, pl.concat([intake.select_seq(list(INTAKE)), extra]) if extra.height else intake)
@@ -360,10 +362,10 @@ class Assembler:
 
     def start_surely(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows begin a record whatever was before them, unless that opened a report."""
-        first = rows["message"].fill_null("").str.split("\n").list.first().str.strip_chars_end("\r\n")
-        odd = _QUIET & pl.lit(classify(first, self._patterns).is_in(["o", "p"]))
+        letters = classify(linewise.first_lines(rows["message"].fill_null("")), self._patterns)
+        odd = _QUIET & pl.lit(letters.is_in(["o", "p"]))
         sure = rows.select_seq(~BARE & ~COMPLETE & ~odd).to_series()
-        return sure & ~linewise.may_go_on(rows, self._patterns)
+        return sure & ~linewise.may_go_on(rows, letters)
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
@@ -535,15 +537,7 @@ def _calm(lines: pl.DataFrame) -> pl.Series:
 
 def _lone(alone: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
     """Complete rows of several lines in the shape of the sequence: they start and end by themselves."""
-    return alone.with_columns_seq(
-        new=pl.lit(True),
-        wanted=pl.lit(True),
-        gap=pl.lit(True),
-        late=pl.lit(True),
-        warned=pl.lit(False),
-        apart=pl.lit(True),
-        bare=pl.lit(False),
-    ).select_seq(light.columns)
+    return alone.with_columns_seq(**_ALONE).select_seq(light.columns)
 
 
 def _shorten(kept: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
