@@ -233,3 +233,14 @@ def test_a_users_language_is_known_by_its_file(tmp_path: Path) -> None:
 def test_the_grammars_that_come_with_triage_pass_the_checks_of_anybodys(tmp_path: Path) -> None:
     shutil.copytree(pattern_dirs()[-1] / "traces", tmp_path / "traces")
     assert load_traces((tmp_path,)).lines("frame") == default_traces().lines("frame")
+
+
+def test_what_a_database_shows_of_a_query_stays_in_the_message() -> None:
+    text = """Traceback (most recent call last):
+  File "/srv/app/orders.py", line 7, in load
+    cursor.execute(query)
+psycopg2.errors.UndefinedColumn: column "total" does not exist
+LINE 1: SELECT total FROM orders
+               ^
+"""
+    assert "LINE 1: SELECT total FROM orders" in parse_stack(text).exceptions[0].message

@@ -301,7 +301,7 @@ class _Draft:
     def finish(self, link: str | None) -> Raised:
         while self.message and not self.message[-1].strip():
             self.message.pop()
-        text = _SHOWN.sub("", "\n".join(self.message)).strip()
+        text = "\n".join(self.message).strip()
         if text.endswith("):") and text.count(")") > text.count("("):  # "Type (message of several lines):"
             text = text[:-2].rstrip()
         return Raised(self.type, text, tuple(self.frames), link)
@@ -651,6 +651,9 @@ def _close(language: Language, drafts: list[_Draft], lines: Sequence[str]) -> St
     if any(line.startswith("[previous exception] ") for line in lines):  # Monolog begins with the outermost
         root_first = False
     drafts = [draft for draft in drafts if draft.type or draft.frames]
+    if language.name == "ruby":
+        for draft in drafts:
+            draft.message = [_SHOWN.sub("", "\n".join(draft.message))]
     if language.name == "dotnet" and len(drafts) > 1:
         drafts = [
             d for n, d in enumerate(drafts) if (d.type, d.message) not in [(x.type, x.message) for x in drafts[:n]]
