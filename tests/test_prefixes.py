@@ -36,6 +36,16 @@ TRACES = {
         "/app/lib/pay.rb:17:in `charge'",
         "/app/lib/web.rb:9:in `call'",
     ],
+    "panic": [
+        "thread 'worker-1' (19624) panicked at src/seats.rs:23:35:",
+        "index out of bounds: the len is 14 but the index is 14",
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ],
+    "System.InvalidOperationException": [
+        "Unhandled exception. System.InvalidOperationException: no seat left",
+        "   at Acme.Seats.Take(Int32 row) in /src/Seats.cs:line 23",
+        "   at Acme.Program.Main(String[] args) in /src/Program.cs:line 9",
+    ],
 }
 PREFIXES = {
     "none": "",

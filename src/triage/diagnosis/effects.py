@@ -21,6 +21,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import ERROR, LADDER, Follow, Node, follow, in_every_cycle
 from triage.diagnosis.numbers import read_numbers
+from triage.diagnosis.places import SYSTEM
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
@@ -30,7 +31,6 @@ ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 _PROBED = "probe, will be restarted"  # the cluster ends a container because its probe failed
 _READING = "timed out (110: Operation timed out) while reading response header"
-SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 
 
 def link_retold(drawing: Drawing, retold: Mapping[str, str]) -> None:
@@ -147,7 +147,7 @@ def _ran_before(drawing: Drawing, a: Node, b: Node) -> bool:
 def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
-    if b.kind == "http" and _tells_of(a, b):
+    if b.kind == "http" and tells_of(a, b):
         return False
     if b.role == "exit" and _is_probe(a):
         return _PROBED in b.message
@@ -189,7 +189,7 @@ def _is_probe(node: Node) -> bool:
     return node.rule is not None and node.rule.category == "health_check"
 
 
-def _tells_of(a: Node, b: Node) -> bool:
+def tells_of(a: Node, b: Node) -> bool:
     """Whether `a` is a caller in another service that tells of the answer `b`, each time right after it."""
     if not calls_another(a) or set(a.services) & set(b.services) or f"HTTP {read_numbers(a.text).status}" != b.message:
         return False
@@ -237,7 +237,7 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     """How much speaks for `a` as the cause of `b`, 0..1, and the link that says it."""
     found = follow(a, b, drawing.slack)
     together = (drawing.together(a, b) + drawing.together(b, a)) / 2
-    named = drawing.names[b.id] & set(a.services)
+    named = drawing.names[b.id] & _speaks_of(drawing, a)
     names = bool(named) and not set(b.services) >= set(a.services)
     # what users see is logged by the server in front; what their browsers complain of is what it answered
     same = shares_service(a, b) or b.role == "http" or (b.role == "client" and a.role in ("http", "proxy", "timeout"))
@@ -294,6 +294,14 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     lag = found.lag_s if found is not None and steady else None
     why = "; ".join(r for r in reasons if r) or "at the same time"
     return score, Edge(a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), why)
+
+
+def _speaks_of(drawing: Drawing, node: Node) -> set[str]:
+    """The services of a failure; of an end that a platform tells of, also those that it ends for."""
+    if node.role != "exit":
+        return set(node.services)
+    causes = [drawing.nodes[e.cause] for e in drawing.parents.get(node.id, ())]
+    return {s for n in (node, *causes) for s in n.services}
 
 
 def _kind_of_cause(node: Node) -> str:

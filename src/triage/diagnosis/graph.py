@@ -9,11 +9,14 @@ from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
 from triage.diagnosis.measured import link_measured
 from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
+from triage.diagnosis.outages import link_answers, link_loops
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import (
+    link_aftermath,
     link_consequences,
     link_devices,
     link_echoes,
+    link_limits,
     link_precursors,
     link_sequences,
     link_shortages,
@@ -52,6 +55,8 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_echoes(drawing)
     link_stages(drawing)
     link_devices(drawing)
+    link_limits(drawing)
+    link_aftermath(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):
         link_effects(drawing, role)
@@ -59,8 +64,11 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_shortages(drawing)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
+    span = window(summary)
+    link_answers(drawing)
+    link_loops(drawing, span)
     link_consequences(drawing)
-    link_spells(drawing, window(summary))
+    link_spells(drawing, span)
     link_precursors(drawing)
     link_measured(drawing, measured)
     below: dict[str, list[Edge]] = {}

@@ -15,7 +15,7 @@ import polars as pl
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node
-from triage.diagnosis.roots import find_roots
+from triage.diagnosis.roots import find_roots, proxy_roots
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
@@ -101,6 +101,8 @@ def cases(
     found = _with_kin(found, graph)
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
+    if not any(c.roots for c in found):
+        found = [replace(c, roots=proxy_roots(c.members, graph, span)) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet))
 

@@ -114,7 +114,8 @@ class Rule:
     """One known failure.
 
     `rank` runs from 0 (names one thing exactly) to 100 (fits nearly anything); `confidence` from 0 to 1 says how
-    surely the text by itself names the cause. `explains` holds categories and roles of what usually follows from it.
+    surely the text by itself names the cause. `explains` holds categories and roles of what usually follows from it,
+    `follows` the categories of what a failure leaves broken behind it, where this is what is said from then on.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Rule:
     prevention: tuple[str, ...] = ()
     refuted_by: tuple[str, ...] = ()
     explains: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     not_examples: tuple[str, ...] = ()
     source: str = ""  # the file that it stands in
@@ -359,7 +361,7 @@ def check_samples(rules: Rules) -> list[str]:
 _TEXTS = ("checks", "fixes", "prevention", "refuted_by", "examples", "not_examples")
 _KEYS = frozenset(
     {"name", "id", "title", "category", "role", "rank", "confidence", "cause", "match", "unless", "exit_codes"}
-    | {"signals", "statuses", "kinds", "explains", *_TEXTS}
+    | {"signals", "statuses", "kinds", "explains", "follows", *_TEXTS}
 )
 _NEEDED = ("name", "title", "category", "role", "rank", "confidence", "cause")
 
@@ -401,6 +403,10 @@ def _read_rule(path: Path, place: int, entry: Mapping[str, Any]) -> Rule:
     for word in explains:
         if word not in CATEGORIES and word not in ROLES:
             raise PackError(f"{where}: explains {word!r}", hint="it takes names of categories and roles")
+    follows = tuple(_words(entry.get("follows")))
+    for word in follows:
+        if word not in CATEGORIES:
+            raise PackError(f"{where}: follows {word!r}", hint="it takes names of categories")
     rank = _number(entry["rank"], 0, 100, f"{where}: rank")
     confidence = _number(entry["confidence"], 0, 1, f"{where}: confidence")
     try:
@@ -424,6 +430,7 @@ def _read_rule(path: Path, place: int, entry: Mapping[str, Any]) -> Rule:
         statuses=statuses,
         kinds=frozenset(_words(entry.get("kinds"))),
         explains=explains,
+        follows=follows,
         source=str(path),
         **{key: _lines(entry.get(key)) for key in _TEXTS},
     )

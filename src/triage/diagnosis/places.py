@@ -26,6 +26,7 @@ _SERVERS = {  # what listens at a port by custom, in names that services have
     "9092": ("kafka",),
     "9200": ("elasticsearch", "opensearch"),
 }
+SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
@@ -71,7 +72,15 @@ class Places:
                 )
         if not found:
             found = {s for _, port in addresses(node.message) for s in self._customary(port)}
+        if not found and node.role == "proxy" and node.services and addresses(node.message):
+            found = self._behind(node)
         return frozenset(found - set(node.services))
+
+    def _behind(self, proxy: Node) -> set[str]:
+        """The one program that can stand behind a proxy, where only one other is in the log; none where there are several."""
+        kinds = {kind for kinds in _SERVERS.values() for kind in kinds} | SYSTEM
+        others = {s for s in self.services - set(proxy.services) if not any(kind in s.lower() for kind in kinds)}
+        return others if len(others) == 1 else set()
 
     def _customary(self, port: str | None) -> list[str]:
         """The one service of the kind that listens at that port by custom; none where there are several."""

@@ -17,6 +17,15 @@ def find_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> t
     heads = [graph.nodes[m] for m in members if _can_be_root(graph.nodes[m], graph)]
     if not heads:  # what failed is all that is told, and why in words that no rule knows
         heads = [n for m in members if _tells_why(n := graph.nodes[m], graph)]
+    return _ranked(heads, members, graph, span)
+
+
+def proxy_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
+    """Where no incident has a root: the errors of proxies that cannot get through to what stands behind them."""
+    return _ranked([n for m in members if _finds_no_backend(n := graph.nodes[m], graph)], members, graph, span)
+
+
+def _ranked(heads: Sequence[Node], members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
     if not heads:
         return ()
     shares = {n.id: _explained(n, graph) for n in heads}
@@ -57,6 +66,13 @@ def _tells_why(node: Node, graph: Graph) -> bool:
     told = node.role == "wrapper" and node.kind == "message" and node.level >= ERROR and node.id not in graph.labels
     _, _, reason = node.message.partition(": ")
     return told and len(reason.split()) >= 2 and not graph.parents.get(node.id)
+
+
+def _finds_no_backend(node: Node, graph: Graph) -> bool:
+    """Whether a proxy tells in an error of its own that it cannot get through to what stands behind it, and nothing explains that."""
+    refused = node.role == "proxy" and node.rule is not None and node.rule.category == "proxy"  # no time-out
+    told = refused and node.kind == "message" and node.level >= ERROR and not node.stacks
+    return told and node.id not in graph.labels and not graph.parents.get(node.id) and bool(graph.children(node.id))
 
 
 def _blames_another(node: Node) -> bool:
@@ -122,6 +138,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
     if node.role in MEASURED:
         confidence = min(confidence, 0.4)
         against.append("the figures show when, not why: the reason is not among what it logs")
+    if _finds_no_backend(node, graph) and not _blames_another(node):
+        confidence = min(confidence, 0.45)
+        against.append("a proxy sees only that its backend does not answer; why is not among the inputs")
     if _blames_another(node):
         confidence = min(confidence, 0.5)
         against.append("another service answered with an error; its log is not among the inputs or shows nothing")

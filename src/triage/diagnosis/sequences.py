@@ -18,12 +18,15 @@ from triage.diagnosis.drawing import (
     runs_without,
     shares_service,
 )
-from triage.diagnosis.effects import SYSTEM
+from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow, in_every_cycle
+from triage.diagnosis.places import SYSTEM
 from triage.diagnosis.wording import percent, span_words
 
 WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"}  # they speak of the whole host
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
+AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
+LIMITS = {"resource_limit", "disk", "quota"}  # what one operation uses up, all others miss
 ECHO_S = 10.0  # a single line echoes another one within this time
 
 
@@ -133,6 +136,36 @@ def link_stages(drawing: Drawing) -> None:
                 break
 
 
+def link_limits(drawing: Drawing) -> None:
+    """One limit that several operations of a service run into: the one that met it first, and most often, speaks for all."""
+    met = list(
+        by_time(
+            drawing,
+            lambda n: (
+                n.role == "cause"
+                and n.severe
+                and n.rule is not None
+                and n.rule.category in LIMITS
+                and n.id not in drawing.labels
+            ),
+        )
+    )
+    for b in met:
+        if b.id in drawing.parents or is_raised_on(drawing, b):
+            continue
+        for a in met:
+            same = (
+                a.id != b.id and a.rule is b.rule and set(a.services) >= set(b.services) and a.id not in drawing.parents
+            )
+            if not same or a.count < b.count or is_raised_on(drawing, a) or b.id in drawing.above(a.id):
+                continue
+            if comes_before(a, b, drawing.slack) and drawing.together(a, b) >= 0.8:
+                drawing.draw(
+                    Edge(a.id, b.id, "rule", b.count, None, 0.7, "it runs into the same limit, at the same time")
+                )
+                break
+
+
 def link_devices(drawing: Drawing) -> None:
     """The kernel tells of a failing device, and right after it, once, of what it does about it; programs fail on the same disk."""
     disks = [
@@ -152,6 +185,29 @@ def link_devices(drawing: Drawing) -> None:
             lag = (b.first - a.first).total_seconds()
             why = f"the kernel tells of the failing device {span_words(lag)} before"
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.75, why))
+
+
+def link_aftermath(drawing: Drawing) -> None:
+    """What a failure leaves broken: a transaction or session that refuses everything from then on, however rare the failure was."""
+    for b in by_time(drawing, lambda n: n.rule is not None and bool(n.rule.follows) and n.first is not None):
+        if b.id in drawing.parents or b.rule is None or b.first is None:
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            fits = (
+                a.rule is not None and a.rule.category in b.rule.follows and a.rule is not b.rule and a.role == "cause"
+            )
+            if not fits or b.id in drawing.above(a.id) or a.id in drawing.labels:
+                continue
+            moments = [t for t in a.all_times if 0 <= to_us(b.first) + drawing.slack - t <= AFTERMATH_US]
+            if moments:
+                ranked.append((not shares_service(a, b), -moments[-1], a.id, a))
+        if ranked:
+            _, moment, _, a = min(ranked, key=lambda r: r[:3])
+            lag = max(0.0, (to_us(b.first) + moment) / 1e6)
+            drawing.labels.discard(b.id)
+            why = f"the first of {b.count:,} comes {span_words(lag)} behind it, and says that what it left is broken"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, lag, 0.8, why))
 
 
 def link_shortages(drawing: Drawing) -> None:

@@ -10,12 +10,11 @@ from datetime import timedelta
 import polars as pl
 
 from triage.diagnosis.drawing import Edge, Graph
-from triage.diagnosis.effects import SYSTEM
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import CATEGORIES, Rules
 from triage.diagnosis.metrics import Slices
 from triage.diagnosis.nodes import Node
-from triage.diagnosis.places import Places, addresses
+from triage.diagnosis.places import SYSTEM, Places, addresses
 from triage.diagnosis.wording import percent, plural, short_place, span_words
 from triage.report import Action, Counts, Evidence, Exits, Finding, Http, Metric, Moment, RuledOut, Why, Window
 from triage.summary import Summary

@@ -15,9 +15,11 @@ LINED = "_lined"  # the column that tells which rows had a header that headed no
 # upper-case letter is a row that another writer, another level or time parts from the one in front of it, X is bare text.
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  # its exception comes last
-_TRACE = re.compile(rf"{_OPEN}|[^bBtT][fq][fnkqm]*")
+_REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
+_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*")
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
+_ASKS = pl.col("message").str.ends_with(":").fill_null(False)
 _INDENTED = (pl.col("message") < "!").fill_null(False)
 
 
@@ -25,17 +27,17 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
     """The rows, those that go on a trace without their header and marked in LINED; in order of position.
 
     A frame or a cause goes on what its writer said right above it at the same level, or at whatever level where its own
-    is that of its transport; code, blanks and the headline go on a trace that asks for them. `stream` names the column
+    is that of its transport; code, blanks and the headline go on a trace that asks for them, and the message below a
+    report, where both have the same level or none. `stream` names the column
     that tells writers apart, `complete` which rows are records of their own whatever they say.
     """
     parts = "|".join(patterns[kind] for kind in ("frame", "cause") if kind in patterns)
     if not parts:
         return rows
     own = (pl.col("header").fill_null(False) & ~complete) | pl.col(LINED)
-    asked = rows.select_seq((own & (_LOUD | _INDENTED)).arg_true()).to_series()
-    if not asked.len():
-        return rows
-    hits = asked.filter(rows["message"].gather(asked).str.contains(parts).fill_null(False))
+    hits = _matching(rows, own & (_LOUD | _INDENTED), parts)
+    if "report" in patterns:
+        hits = pl.concat([hits, _matching(rows, own & _ASKS, patterns["report"])]).unique().sort()
     if not hits.len():
         return rows
     light = rows.select_seq(
@@ -55,6 +57,12 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
         return rows
     lined = pl.Series([False]).new_from_index(0, rows.height).scatter(light["row"].gather(on), True)
     return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(lined), **{LINED: pl.col(LINED) | pl.lit(lined)})
+
+
+def _matching(rows: pl.DataFrame, asked: pl.Expr, pattern: str) -> pl.Series:
+    """The indices of these rows whose text matches."""
+    found = rows.select_seq(asked.arg_true()).to_series()
+    return found.filter(rows["message"].gather(found).str.contains(pattern).fill_null(False)) if found.len() else found
 
 
 def may_go_on(rows: pl.DataFrame, letters: pl.Series) -> pl.Series:
@@ -82,8 +90,10 @@ def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) ->
     letter = (
         pl.when(~pl.col("own"))
         .then(pl.lit("X"))
-        .when((own.is_in(["f", "q"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")) | pl.lit(texts == "\n"))
+        .when((own.is_in(["f", "q", "p"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")) | pl.lit(texts == "\n"))
         .then(pl.lit("x"))
         .otherwise(own)
     )
+    other = pl.col("level").ne_missing(pl.col("level").shift(1)) & (letter.shift(1) == "p")
+    letter = pl.when(other).then(pl.lit("z")).otherwise(letter)
     return light.select_seq(pl.when("parted").then(letter.str.to_uppercase()).otherwise(letter)).to_series()
