@@ -679,3 +679,21 @@ def test_what_the_typed_decoder_reads_the_plain_one_reads_too(many: list[Any], s
     assert ledger["rejected"].sum() == same["rejected"].sum() == 1
     cut, _ = read(text, ReadOptions(block_bytes=size // 4, batch_bytes=size))
     assert cut.equals(typed)
+
+
+def test_requests_that_a_program_logs_as_fields_are_read_alike_by_both_decoders() -> None:
+    request = {"message": "request", "method": "GET", "path": "/items/7?x=1", "status": 500, "latency_ms": 7.5}
+    entries = [
+        gcp(1, jsonPayload=request),
+        gcp(2, jsonPayload={k: v for k, v in request.items() if k != "method"}),
+        gcp(3, jsonPayload={"message": "job ended", "status": "done", "path": "reports/1"}),
+        gcp(4, jsonPayload={"status": 500, "reason": "odd"}),
+    ]
+    text = "\n".join(map(json.dumps, entries)) + "\n"
+    typed, _ = read(text)
+    plain, _ = read(text, ReadOptions(with_fields=True))
+    assert typed.drop("fields").equals(plain.drop("fields"))
+    assert typed["kind"].to_list() == ["access", "app", "app", "app"]
+    assert typed.row(0, named=True)["route"] == "/items/7"
+    assert typed["latency_ms"][0] == 7.5
+    assert typed["message"].to_list()[2:] == ["job ended", '{"status":500,"reason":"odd"}']

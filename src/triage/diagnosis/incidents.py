@@ -16,6 +16,7 @@ from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node
 from triage.diagnosis.roots import find_roots, proxy_roots
+from triage.diagnosis.texts import RETRY
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
@@ -41,6 +42,7 @@ class Impact:
     refused: int = 0  # requests that were answered with a status of 400..499 instead of what was asked for
     slow: str = ""  # the figures of answers that take longer
     silent: str = ""  # and of a silence
+    unseen: bool = False  # it befell services that serve no requests, while others did: jobs, consumers
     records: int = 0  # that carry one of its failures, each counted once however many it carries
     errors: int = 0  # of these at ERROR or above
 
@@ -151,13 +153,20 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
         return True
     failed = sum(n.count for n in severe if n.kind == "http")
     requests = int(layer.of(summary["requests"])["count"].sum()) if layer is not None else 0
-    causes = [n for n in severe if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph)]
+    causes = [
+        n for n in severe if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph) and not _odd_guest(n)
+    ]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
     waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n)]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
+
+
+def _odd_guest(node: Node) -> bool:
+    """Whether a request that no client should send was refused once or twice."""
+    return node.count < 3 and node.rule is not None and node.rule.category == "client"
 
 
 def _raised_from_client(node: Node, graph: Graph) -> bool:
@@ -223,10 +232,19 @@ def _usual(
     case: Case, graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, quiet: list[str]
 ) -> bool:
     """Whether the case is the noise of every day."""
-    if case.impact.failed or not is_usual(_severe(case.members, graph), summary, layer, span):
+    severe = _severe(case.members, graph)
+    if case.impact.failed or not is_usual(severe, summary, layer, span, retried=_retried(severe, graph)):
         return False
     quiet += case.members
     return True
+
+
+def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:
+    """The failures of which a remark that is no error tells each time that it is tried again."""
+    told = [
+        e for e in graph.edges if RETRY.search(graph.nodes[e.effect].message) and graph.nodes[e.effect].level < ERROR
+    ]
+    return {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
@@ -433,13 +451,19 @@ def _impact(
 ) -> Impact:
     twice = retold(summary)
     ends = [n for n in nodes if n.role == "exit" and n.id not in twice]
+    ends = [
+        n for n in ends if "exit" in n.marks
+    ] or ends  # where the platform states the end, other lines only tell of it
     died = sum(n.count for n in ends if "worker_exit" not in n.marks) or sum(n.count for n in ends)
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
     slow = next((n.message for n in nodes if n.kind == "latency"), "")
     silent = next((n.message for n in nodes if n.kind == "gap"), "")
     records, errors = _records(nodes, summary)
+    served = set(layer.of(summary["requests"])["service"].drop_nulls()) if layer is not None else set()
+    homes = {s for n in nodes if n.severe for s in n.services}
+    unseen = bool(served) and bool(homes) and not homes & served
     if onset is None or end is None:
-        return Impact(0, 0, died, 0, 0.0, records=records, errors=errors)
+        return Impact(0, 0, died, 0, 0.0, unseen=unseen, records=records, errors=errors)
     requests = failed = 0
     if layer is not None:
         low, high = to_us(onset) - summary.widths["traffic"], to_us(end)
@@ -450,12 +474,12 @@ def _impact(
         failing = any(n.kind == "http" and n.shift is None for n in nodes)
         requests, failed = int(rows["requests"].sum()), int(rows["failed"].sum()) if failing else 0
     marks = summary["marks"].filter((pl.col("mark") == "ready") & pl.col("at").is_between(onset, end))
-    homes = [s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services]
-    if homes:
-        marks = marks.filter(pl.col("service").is_in(homes))
+    raising = [s for n in nodes if n.role in ("exit", "wrapper", "cause") for s in n.services]
+    if raising:
+        marks = marks.filter(pl.col("service").is_in(raising))
     return Impact(
         requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent,
-        records, errors,
+        unseen, records, errors,
     )  # fmt: skip
 
 
@@ -528,7 +552,9 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
         if impact.errors >= 10 or impact.records < 10
         else (impact.records, "failing record")
     )
-    return ("P2" if many >= 10 and layer is None else "P3"), f"{plural(many, what)}; {seen}"
+    if impact.unseen:
+        seen = "in a service that answers no requests: what its users missed is not in the log"
+    return ("P2" if many >= 10 and (layer is None or impact.unseen) else "P3"), f"{plural(many, what)}; {seen}"
 
 
 def all_members(found: Sequence[Case]) -> frozenset[str]:

@@ -83,19 +83,11 @@ def link_embeddings(drawing: Drawing) -> None:
 
 def _same_text(drawing: Drawing) -> None:
     """A server and its client log one error in the same words: the server's comes first."""
-    servers = [
-        n
-        for n in drawing.nodes.values()
-        if n.kind == "message" and n.severe and n.services and n.id not in drawing.labels
-    ]
-    for b in [
-        n
-        for n in drawing.nodes.values()
-        if n.kind == "exception" and n.inner and n.services and n.id not in drawing.parents
-    ]:
+    servers = [n for n in drawing.nodes.values() if n.kind == "message" and n.severe and n.id not in drawing.labels]
+    for b in [n for n in drawing.nodes.values() if n.kind == "exception" and n.inner and n.id not in drawing.parents]:
         for a in sorted(servers, key=lambda n: n.id):
             if (
-                set(a.services) & set(b.services)
+                not _apart(a, b)
                 or not (_same_words(a.template, b.template) or _same_failure(a, b))
                 or drawing.together(a, b) < ENOUGH
             ):
@@ -106,10 +98,16 @@ def _same_text(drawing: Drawing) -> None:
             break
 
 
+def _apart(a: Node, b: Node) -> bool:
+    """Whether two services log them; where the log names none, whether they come equally often."""
+    if not a.services and not b.services:
+        return min(a.count, b.count) >= 0.9 * max(a.count, b.count)
+    return bool(a.services) and bool(b.services) and not set(a.services) & set(b.services)
+
+
 def _is_server_of(a: Node, b: Node, slack: int) -> bool:
     """Whether the message is the error of another service, said before its client raises it in the same words."""
-    apart = bool(a.services) and bool(b.services) and not set(a.services) & set(b.services)
-    return apart and a.severe and _same_failure(a, b) and comes_before(a, b, slack)
+    return _apart(a, b) and a.severe and _same_failure(a, b) and comes_before(a, b, slack)
 
 
 def _same_words(one: str, other: str) -> bool:

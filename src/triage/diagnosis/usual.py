@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from statistics import mean, pstdev
 
@@ -41,11 +41,13 @@ def is_rare(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> boo
     return many < RARE * records and (not requests or many < RARE * requests)
 
 
-def is_usual(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
-    """Whether these failures are the noise of every day: from outside, rare, all along, by no timer, and without an effect."""
+def is_usual(
+    nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None, *, retried: Collection[str] = ()
+) -> bool:
+    """Whether these failures are the noise of every day: from outside or tried again, rare, all along, by no timer, and without an effect."""
     if span is None or any(n.role in ("exit", "proxy", "http", *MEASURED) or "oom" in n.marks for n in nodes):
         return False
-    outside = all(_from_outside(n) for n in nodes if n.inner)
+    outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
     return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
 
 

@@ -28,6 +28,7 @@ ANY = "<*>"
 SEVERAL = 3  # variants of a path, a dotted name or a host before it is a value
 PORTS = 5  # variants of the number behind "port" before it is one of a connection, not of a service
 MANY = 12  # variants of a plain word before it is a value
+CODES = 5  # variants of a code before it is a value: words of the same few capitals, as of currencies and airports
 CROSSED = 6  # templates that differ in two words, each with each, before both are values
 LONGEST = 120  # words; longer templates are folded by what is no plain word only
 
@@ -178,27 +179,46 @@ def _fold_words(rows: Sequence[list[str]], kept: Collection[str], many: int) -> 
         total = sum(hashes[number])
         for at, atom in enumerate(atoms):
             if atom not in usable:
-                usable[atom] = may_be_name(atom, kept)
+                usable[atom] = may_be_name(atom, kept) or _is_code(atom)
             if usable[atom]:
                 alike[len(atoms), at, total - hashes[number][at]].append(number)
     places: defaultdict[int, list[int]] = defaultdict(list)  # of a template: where it differs from another one
     found: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for (_, at, _), numbers in alike.items():
         for number in numbers if len(numbers) > 1 else ():
-            places[number].append(at)
-            if len(numbers) >= many:  # by the words themselves: hashes only chose the candidates
+            if not _is_code(rows[number][at]):
+                places[number].append(at)
+            if len(numbers) >= min(many, CODES):  # by the words themselves: hashes only chose the candidates
                 found[_starred_at(rows[number], (at,))].append(number)
-    found = defaultdict(list, {one: numbers for one, numbers in found.items() if len(numbers) >= many})
+    found = defaultdict(
+        list, {one: numbers for one, numbers in found.items() if len(numbers) >= _least(one, numbers, rows, many)}
+    )
     for one, numbers in _crossed(rows, places, hashes).items():
         found.setdefault(one, numbers)
     folded: dict[str, str] = {}
     taken: set[int] = set()
     for one, numbers in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         free = [n for n in numbers if n not in taken]
-        if len(free) == len(numbers) or len(free) >= many:
+        if len(free) == len(numbers) or len(free) >= _least(one, free, rows, many):
             taken.update(free)
             folded.update({"".join(rows[n]): "".join(one) for n in free})
     return folded
+
+
+def _least(one: Sequence[str], numbers: Sequence[int], rows: Sequence[list[str]], many: int) -> int:
+    """How many templates it takes that differ in one word: fewer where all of the words are codes."""
+    places = [at for at, atom in enumerate(one) if atom == ANY and any(rows[n][at] != ANY for n in numbers)]
+    if len(places) != 1:
+        return many
+    words = {rows[n][places[0]] for n in numbers}
+    if not any(map(_is_code, words)):
+        return many
+    return min(many, CODES) if all(map(_is_code, words)) and len(set(map(len, words))) == 1 else len(rows) + 1
+
+
+def _is_code(word: str) -> bool:
+    """Whether a word may be one of a list of codes."""
+    return 2 <= len(word) <= 4 and word.isalpha() and word.isupper()
 
 
 def _crossed(

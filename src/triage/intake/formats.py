@@ -105,6 +105,7 @@ class Format:
     header: str = "own"  # own: opens a record; plain: does unless the text looks like a continuation; no: never
     transport_level: str | None = None
     latency: str = "ms"
+    requests: bool = False  # an app row with a method, a route and a status is a request that the program logged itself
     whole: int = 0  # a message that is this long and has no newline at its end goes on in the next entry
     typed: bool = False
     samples: tuple[Sample, ...] = ()
@@ -307,6 +308,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         header=content.get("header", "no" if content.get("unwraps") else "own"),
         transport_level=content.get("transport_level"),
         latency=content.get("latency", "ms"),
+        requests=bool(content.get("requests", False)),
         whole=int(content.get("whole", 0)),
         typed=bool(content.get("typed", False)),
         samples=tuple(Sample(str(s["text"]), s.get("expect", {})) for s in content.get("samples", ())),
@@ -347,6 +349,7 @@ class _Shape(TypedDict, total=False):
     header: str
     transport_level: str
     latency: str
+    requests: bool
     order: int
     whole: int
     aliases: bool

@@ -334,8 +334,8 @@ def _named(given: Given, entry: Format) -> dict[str, pl.Series]:
     said = [
         values.is_not_null()
         for column, values in raw.items()
-        if column.startswith(("g_route#", "g_status#"))
-        or (column.startswith("g_message#") and not entry.fields["message"][int(column.partition("#")[2])].extract)
+        if column.startswith(("g_message#", "g_route#", "g_status#"))
+        and not entry.fields[column[2:].partition("#")[0]][int(column.partition("#")[2])].extract
     ]
     raw["g_message#"] = _for_silent(given, said, lambda one: _payload(one, entry))
     return raw
@@ -379,8 +379,9 @@ def _merge(raw: dict[str, pl.Series], entry: Format, done: Collection[str] = ())
         if not name.startswith("g_") or values.null_count() == len(values):
             continue
         paths = entry.fields.get(name[2:], ())
-        extract = paths[int(number)].extract if number else None
-        candidates[name].append(cut_out(values, extract) if extract and column not in done else values)
+        place = paths[int(number)] if number else _NOWHERE
+        found = cut_out(values, place.extract) if place.extract and column not in done else values
+        candidates[name].append(_with_unit(found, place.unit) if place.unit and not entry.aliases else found)
     out: list[pl.Series | pl.Expr] = []
     for name, given in candidates.items():
         if len({values.dtype for values in given}) > 1:  # stamps of which some were read already
@@ -392,8 +393,8 @@ def _merge(raw: dict[str, pl.Series], entry: Format, done: Collection[str] = ())
         if f"k_{n}#" not in raw:
             out.append(pl.lit(False).alias(f"k_{n}"))
             continue
-        found = raw[f"k_{n}#"]
-        kind = on_distinct(found, _matcher(rule.matches)).fill_null(False) if rule.matches else found.is_not_null()
+        held = raw[f"k_{n}#"]
+        kind = on_distinct(held, _matcher(rule.matches)).fill_null(False) if rule.matches else held.is_not_null()
         out.append(kind.alias(f"k_{n}"))
     if marks := [pl.lit(values).is_not_null() for column, values in raw.items() if column.startswith("s_")]:
         out.append((pl.all_horizontal(marks) if entry.aliases else pl.any_horizontal(marks)).alias("g_structured"))
@@ -414,6 +415,17 @@ _PLAUSIBLE = {
     "logger.c": r"^([A-Z_-]+)$",
     **dict.fromkeys(("service", "instance", "logger", "deployment"), r"^([^{\[][^\n]{0,200})$"),
 }
+_NOWHERE = Place(())
+
+
+def _with_unit(values: pl.Series, unit: str) -> pl.Series:
+    """Numbers as texts with their unit behind them."""
+    text = pl.lit(plain_texts(values))
+    return pl.select(
+        pl.when(text.str.contains(r"^[\d.]+(?:e[+-]?\d+)?$")).then(text + unit).otherwise(text)
+    ).to_series()
+
+
 _VAGUE = ("duration", "Duration", "latency", "elapsed")  # their unit depends on the logger
 
 

@@ -78,7 +78,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     structured = pl.col("g_structured") if "g_structured" in have else pl.lit(False)
 
     kind: pl.Expr = pl.lit(entry.row, dtype=KIND)
-    guessed = entry.aliases or {"method", "route", "status"} <= entry.also.keys()
+    guessed = entry.aliases or entry.requests or {"method", "route", "status"} <= entry.also.keys()
     if entry.row == "app" and {"g_method", "g_route", "g_status"} <= have and guessed:
         kind = (
             pl.when(pl.all_horizontal(pl.col("g_method", "g_route", "g_status").is_not_null()))

@@ -433,7 +433,8 @@ def _whole_numbers(values: Sequence[Any]) -> pl.Series | None:
 def _odd(typed: Typed, columns: Mapping[str, pl.Series], count: int) -> pl.Series | None:
     """Which entries lack what the format requires, or are no request and have no message where it looks for one."""
     everything = pl.Series([True]).new_from_index(0, count)
-    said = [columns[spot.path] for name in _SAID for _, spot in typed.fields.get(name, ()) if spot.path in columns]
+    spots = [spot for name in _SAID for _, spot in typed.fields.get(name, ()) if spot.sure]
+    said = [columns[spot.path] for spot in spots if spot.path in columns]
     if not said or any(spot.path not in columns for spot in typed.required):
         return everything
     lacking = [columns[s.path].is_null() for s in typed.required if columns[s.path].null_count()]
