@@ -46,6 +46,23 @@ JAVA = (
 )
 
 
+PANIC = (
+    "thread 'worker' (71) panicked at src/pay.rs:23:35:",
+    "no stock left",
+    "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+)
+NODE = (
+    "/srv/pay.js:17",
+    "    throw new TypeError('no stock');",
+    "    ^",
+    "",
+    "TypeError: no stock",
+    "    at charge (/srv/pay.js:17:22)",
+    "",
+    "Node.js v20.11.0",
+)
+
+
 def entry(second: float, instance: str, **fields: object) -> str:
     stamp = f"2026-03-02T10:{int(second) // 60 % 60:02d}:{second % 60:09.6f}Z"
     labels = {"service_name": "api", "revision_name": "api-1"}
@@ -70,6 +87,8 @@ def make_text(kinds: Sequence[tuple[str, int]]) -> list[str]:
             "chain": [stamped(second, "ERROR app.order: cannot pay"), *STACK, "", "During handling of the above exception, another exception occurred:", "", *STACK],
             "java": [stamped(second, "ERROR app.order: cannot take"), *JAVA],
             "linewise": [stamped(second, f"ERROR app.order: {text}") for text in (*STACK, *JAVA)],
+            "panic": [stamped(second, text) for text in PANIC],
+            "node": [stamped(second, text) for text in NODE],
             "torn": [stamped(second, f"{'INFO' if n % 2 else 'ERROR'} app.order: {(STACK + JAVA + GO)[n % 14]}")],
             "undated": [f"INFO:     started process {n}"],
             "bare": [f"some text {n}", "  and more"],
@@ -113,7 +132,7 @@ def make_json(kinds: Sequence[tuple[str, int]]) -> list[str]:
     return lines
 
 
-TEXT = ("info", "warning", "error", "chain", "java", "linewise", "torn", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "broken")  # fmt: skip
+TEXT = ("info", "warning", "error", "chain", "java", "linewise", "panic", "node", "torn", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "broken")  # fmt: skip
 JSON = ("info", "plain", "error", "lines", "quiet", "structured", "frame", "request", "system", "numbered", "text", "cut", "blank", "new")  # fmt: skip
 
 

@@ -325,6 +325,11 @@ LINEWISE = [
     ["NoMethodError: undefined method 'pay' for nil", "/srv/lib/pay.rb:17:in 'charge'", "/srv/lib/web.rb:9:in 'call'"],
     ["PHP Fatal error:  Uncaught Exception: no stock", "#0 /srv/a.php(12): take()", "#1 {main}"],
     ["System.InvalidOperationException: order failed", "   at Shop.Order.Place() in /src/Order.cs:line 30"],
+    [
+        "thread 'worker' (71) panicked at src/pay.rs:23:35:",
+        "no stock left",
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ],
 ]
 
 

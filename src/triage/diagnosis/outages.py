@@ -1,7 +1,8 @@
-"""Links to the failures of one service from what another one is known to do: it keeps ending, or it answered with an error."""
+"""Links to the failures of one service from what another one is known to do: it keeps ending, it answered with an error, it fails on the same queue."""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from triage.diagnosis.drawing import Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
@@ -16,6 +17,15 @@ LATE_SHARE = 0.2  # and no longer than this share of the time in which they do
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 MANY = 10  # records that set in: fewer set in by chance
+_SHARED = (
+    r"(?:queue|topic|stream|subscription|exchange|bucket|consumer group|job|table|index|collection|volume|mailbox)"
+)
+# what services share and is called by a name: in quotes, or of several parts
+_NAMED = re.compile(
+    rf"""\b{_SHARED}s?:?\ ["'`](?P<quoted>[A-Za-z][\w.\-/]{{2,60}})["'`]
+       | \b{_SHARED}s?:?\ (?P<compound>[A-Za-z][A-Za-z\d]*(?:[._\-/][A-Za-z\d]+)+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def link_answers(drawing: Drawing) -> None:
@@ -48,6 +58,69 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
         lag = (b.first - a.first).total_seconds()
         why = f"sets in {span_words(lag)} after {', '.join(a.services)} began to end again and again, and stays with it"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.55, why))
+
+
+def link_resources(drawing: Drawing) -> None:
+    """Failures that say nothing of why, and name the same queue, topic or bucket as a failure of a known cause before them."""
+    known = [n for n in by_time(drawing, lambda n: _is_told(n, drawing)) if n.first is not None]
+    for b in by_time(drawing, lambda n: _is_open(n, drawing) and n.first is not None):
+        for a in known:
+            name = _shared_name(a.text, b.text)
+            head = _carried(a, drawing)
+            if (
+                name is None
+                or head.id == b.id
+                or b.id in drawing.above(head.id)
+                or head.first is None
+                or b.first is None
+            ):
+                continue
+            if head.first <= b.first:
+                lag = (b.first - head.first).total_seconds()
+                why = f"both are about {name}, and it sets in {span_words(lag)} after the other"
+                drawing.labels.discard(b.id)
+                drawing.draw(Edge(head.id, b.id, "names", b.count, lag, 0.6, why))
+                break
+
+
+def _is_told(node: Node, drawing: Drawing) -> bool:
+    """Whether the failure says what failed: it has a traceback or a known cause, or heads the record of one that has."""
+    if node.id in drawing.labels:
+        return _carried(node, drawing).id != node.id
+    sure = node.stacks > 0 or (node.rule is not None and node.rule.confidence >= 0.5 and not is_vague(node))
+    return node.role in ("cause", "wrapper") and node.severe and sure
+
+
+def _is_open(node: Node, drawing: Drawing) -> bool:
+    """Whether nothing is known of why the failure happens."""
+    head = node.id not in drawing.parents and node.id not in drawing.labels and not is_raised_on(drawing, node)
+    known = node.role == "cause" and not is_vague(node)
+    return head and node.role in ("timeout", "wrapper", "cause", "precursor") and not known and not node.stacks
+
+
+def _carried(node: Node, drawing: Drawing) -> Node:
+    """What the record carries that a label heads, and of a traceback the exception that left the program."""
+    if node.id in drawing.labels:
+        found = [drawing.nodes[e.cause] for e in drawing.edges if e.effect == node.id and e.kind == "wraps"]
+        node = max(found, key=lambda n: (n.count, n.id), default=node)
+    passed = {node.id}
+    while is_raised_on(drawing, node):
+        outer = [e.effect for e in drawing.edges if e.cause == node.id and e.kind in ("raised_from", "while_handling")]
+        if not (left := [o for o in outer if o not in passed]):
+            break
+        passed.add(left[0])
+        node = drawing.nodes[left[0]]
+    return node
+
+
+def _shared_name(one: str, other: str) -> str | None:
+    """A name of something that services share which both texts hold."""
+    for text, against in ((one, other), (other, one)):
+        for match in _NAMED.finditer(text):
+            name = match["quoted"] or match["compound"]
+            if re.search(rf"(?<![\w.\-/]){re.escape(name)}(?![\w\-/])", against):
+                return str(name)
+    return None
 
 
 def _waits(node: Node, drawing: Drawing) -> bool:

@@ -16,10 +16,12 @@ LINED = "_lined"  # the column that tells which rows had a header that headed no
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  # its exception comes last
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
-_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*")
+_LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end
+_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|X{_LAST}")
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
 _ASKS = pl.col("message").str.ends_with(":").fill_null(False)
+_SHORT = (pl.col("message").str.len_bytes() < 24).fill_null(False)
 _INDENTED = (pl.col("message") < "!").fill_null(False)
 
 
@@ -38,6 +40,8 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
     hits = _matching(rows, own & (_LOUD | _INDENTED), parts)
     if "report" in patterns:
         hits = pl.concat([hits, _matching(rows, own & _ASKS, patterns["report"])]).unique().sort()
+    if "last" in patterns:
+        hits = pl.concat([hits, _matching(rows, own & _SHORT, patterns["last"])]).unique().sort()
     if not hits.len():
         return rows
     light = rows.select_seq(
@@ -90,8 +94,12 @@ def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) ->
     letter = (
         pl.when(~pl.col("own"))
         .then(pl.lit("X"))
-        .when((own.is_in(["f", "q", "p"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")) | pl.lit(texts == "\n"))
+        .when(pl.lit(texts == "\n"))
+        .then(pl.lit("d"))
+        .when((own.is_in(["f", "q", "p"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")))
         .then(pl.lit("x"))
+        .when(pl.col("hit") & (own == "k"))
+        .then(pl.lit("l"))
         .otherwise(own)
     )
     other = pl.col("level").ne_missing(pl.col("level").shift(1)) & (letter.shift(1) == "p")

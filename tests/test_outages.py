@@ -1,0 +1,164 @@
+"""What a service that is down, broken or at its limit does to others: links, roots and weight."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from triage.engine import analyze
+from triage.report import Report
+
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+Lines = list[tuple[float, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def report_of(folder: Path, **logs: Lines) -> Report:
+    """One docker compose stream of services that write (seconds, line)."""
+    merged = sorted((second, name, text) for name, lines in logs.items() for second, text in lines)
+    path = folder / "app.log"
+    path.write_text(
+        "".join(
+            f"{name}-1  | {START + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S.%fZ} {text}\n"
+            for second, name, text in merged
+        )
+    )
+    return analyze([str(path)])
+
+
+def request(status: int, second: float) -> str:
+    at = (START + timedelta(seconds=second)).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    return f'10.0.0.7 - - [{at}] "GET /orders/17 HTTP/1.1" {status} 12 "-" "curl/8"'
+
+
+def served(until: int) -> Lines:
+    return [(float(s), request(200, s)) for s in range(0, until, 2)]
+
+
+def links(report: Report) -> set[tuple[str, str]]:
+    """The links by the first words of their ends."""
+    name = {f.id: (f.message or f.exception or "")[:24] for f in report.failures}
+    return {(name[link.cause], name[link.effect]) for link in report.links}
+
+
+def first_roots(report: Report) -> list[str]:
+    return [report.failure(i.roots[0].failure).message for i in report.incidents if i.roots]
+
+
+def test_callers_that_wait_for_a_worker_that_keeps_ending_follow_it(folder: Path) -> None:
+    loop = [(600.0 + 40 * n, "ERROR worker: stock subscription is gone: NotFound") for n in range(30)]
+    loop += [(600.5 + 40 * n, "exited with code 1") for n in range(30)]
+    waits = [(660.0 + 25 * n, f"ERROR web: order {n} has no shipment after 60 s: deadline exceeded") for n in range(44)]
+    early = [(s - 640.0, text) for s, text in waits]
+    found = report_of(folder, worker=loop, web=waits, edge=served(1800))
+    ended = [effect for cause, effect in links(found) if cause.startswith("exited with code")]
+    assert any(effect.startswith("order") for effect in ended)
+    before = report_of(folder, worker=loop, web=[*early, *waits], edge=served(1800))
+    assert not any(c.startswith("exited with code") and e.startswith("order") for c, e in links(before))
+
+
+def test_a_session_that_a_rare_failure_broke_follows_it(folder: Path) -> None:
+    broken = [(301.0 + n, "ERROR app: cannot store order: The EntityManager is closed.") for n in range(200)]
+    once = 'ERROR app: duplicate key value violates unique constraint "uniq_invoice_number"'
+    found = report_of(folder, app=[(300.0, once), *broken], edge=served(600))
+    assert first_roots(found)[0].startswith("duplicate key value")
+    late = report_of(folder, app=[*broken, (520.0, once)], edge=served(600))
+    assert not any(cause.startswith("duplicate key") for cause, _ in links(late))
+
+
+def test_operations_that_run_into_one_limit_follow_the_one_that_met_it_first(folder: Path) -> None:
+    accept = [(300.0 + n, "ERROR app: accept error: Too many open files (os error 24)") for n in range(200)]
+    lookup = [
+        (310.0 + 3 * n, "ERROR app: delivery failed: dns error: Too many open files (os error 24)") for n in range(60)
+    ]
+    found = report_of(folder, app=[*accept, *lookup], edge=served(600))
+    assert ("accept error: Too many o", "delivery failed: dns err") in links(found)
+    assert len(found.incidents) == 1
+
+
+@pytest.mark.parametrize(("waiting", "linked"), [("invoices", True), ("receipts", False)])
+def test_failures_about_the_same_queue_belong_together(folder: Path, waiting: str, linked: bool) -> None:
+    trace = (
+        'Traceback (most recent call last):\n  File "/app/worker.py", line 7, in consume\n    channel.declare()\n'
+        "pika.exceptions.ChannelClosedByBroker: (406, \"PRECONDITION_FAILED - inequivalent arg for queue 'invoices'\")"
+    )
+    died = [(300.0 + n / 1000, text) for n, text in enumerate(trace.split("\n"))]
+    grows = [(900.0 + 60 * n, f"WARN web: queue {waiting} has {40 + 10 * n} messages waiting") for n in range(9)]
+    found = report_of(folder, worker=died, web=grows, edge=served(1500))
+    assert any(effect.startswith("queue ") for _, effect in links(found)) is linked
+
+
+def test_a_proxy_that_is_refused_is_the_best_root_where_nothing_else_is_known(folder: Path) -> None:
+    refused = [
+        (
+            300.0 + n,
+            f"2026/03/02 10:{5 + n // 60:02d}:{n % 60:02d} [error] 7#7: *{n} connect() failed (113: Host is unreachable) while connecting "
+            'to upstream, client: 10.0.0.9, server: _, request: "GET /a HTTP/1.1", upstream: "http://10.0.12.87:8080/a"',
+        )
+        for n in range(120)
+    ]
+    failed = [(300.1 + n, request(502, 300 + n)) for n in range(120)]
+    found = report_of(folder, edge=[*served(300), *refused, *failed])
+    root = found.incidents[0].roots[0]
+    assert found.failure(root.failure).message.startswith("connect() failed (113")
+    assert root.confidence <= 0.45
+    assert "why is not among the inputs" in root.against
+
+
+def test_errors_that_are_tried_again_all_along_are_no_incident(folder: Path) -> None:
+    text = "could not serialize access due to concurrent update"
+    pairs = [(float(s), n) for n, s in enumerate((40, 130, 700, 820, 1500, 1560, 2100, 2450))]
+    db = [(s, f"ERROR:  {text}") for s, _ in pairs]
+    again = [(s + 0.01, f"WARN web: seat {n}: {text}, retrying (1)") for s, n in pairs]
+    assert report_of(folder, db=db, web=again, edge=served(2600)).healthy is True
+    final = [(s, word.replace("WARN", "ERROR").replace("retrying (1)", "giving up")) for s, word in again]
+    assert report_of(folder, db=db, web=final, edge=served(2600)).healthy is False
+
+
+def test_a_foreign_host_header_is_an_incident_only_when_it_comes_again(folder: Path) -> None:
+    refused = (
+        "ERROR web: Invalid HTTP_HOST header: '198.51.100.77'. You may need to add '198.51.100.77' to ALLOWED_HOSTS."
+    )
+    assert report_of(folder, web=[(500.0, refused)], edge=served(900)).healthy is True
+    again = [(500.0 + n, refused) for n in range(90)]
+    assert report_of(folder, web=again, edge=served(900)).healthy is False
+
+
+def test_jobs_that_fail_beside_requests_that_do_not_weigh_as_much_as_without_requests(folder: Path) -> None:
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "/app/tasks.py", line 7, in send',
+        "    mail(order)",
+        "TypeError: no locale",
+    ]
+    failing = [(300.0 + 10 * n + k / 1000, text) for n in range(30) for k, text in enumerate(trace)]
+    found = report_of(folder, worker=failing, web=served(900))
+    assert found.incidents[0].severity == "P2"
+    assert "answers no requests" in found.incidents[0].severity_why
+    own = report_of(folder, web=[*failing, *served(900)])
+    assert own.incidents[0].severity == "P3"
+
+
+def test_a_call_fails_on_the_answer_that_another_service_logged_right_before(folder: Path) -> None:
+    gateway: Lines = [(float(s), request(200, s)) for s in range(0, 300, 2)]
+    billing: Lines = []
+    for n in range(90):
+        at = 300.0 + 7 * n
+        gateway.append((at, request(502, at)))
+        if n % 3 == 0:
+            call = "requests.exceptions.HTTPError: 502 Server Error: Bad Gateway for url: http://gateway/accounts/7"
+            trace = [
+                "Traceback (most recent call last):",
+                '  File "/app/billing.py", line 7, in price',
+                "    r.raise_for_status()",
+                call,
+            ]
+            billing += [(at + 0.05 + k / 1000, text) for k, text in enumerate(trace)]
+    found = report_of(folder, gateway=gateway, billing=billing)
+    assert any(cause == "HTTP 502" and effect.startswith("502 Server Error") for cause, effect in links(found))
