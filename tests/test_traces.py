@@ -344,6 +344,20 @@ def test_a_traceback_that_is_logged_line_by_line_is_one_record(trace: list[str],
     assert events["level"].to_list() == ["INFO", level, level, level, "INFO"]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_a_runtime_says_at_its_end_goes_on_the_crash_above_it(size: int) -> None:
+    crash = [
+        line("/srv/pay.js:17", "-"),
+        "    throw new TypeError('no stock');",
+        "",
+        "TypeError: no stock",
+    ]
+    crash += ["    at charge (/srv/pay.js:17:22)", "", line("Node.js v20.11.0", "-")]
+    events = joined(rows(line("up", "-"), *crash, *crash, line("Node.js v20.11.0 is here", "-")), size=size)
+    assert events["line"].to_list() == [1, 2, 9, 16]
+    assert events["message"].to_list()[1:] == ["TypeError: no stock", "TypeError: no stock", "Node.js v20.11.0 is here"]
+
+
 @pytest.mark.parametrize(
     ("before", "frame"),
     [
