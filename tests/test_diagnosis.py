@@ -759,3 +759,10 @@ def test_a_port_names_a_server_by_custom_only_where_one_service_is_such_a_server
     assert any(link.kind == "names" for link in case().links)
     other = [(float(i), "INFO LOG:  checkpoint complete") for i in range(0, 700, 20)]
     assert not any(link.kind == "names" for link in case(**{"postgres-archive": other}).links)
+
+
+def test_answers_that_took_less_than_can_be_told_took_none(log: Log) -> None:
+    report = log(gateway=[(float(i), _request(200).replace("rt=0.010", "rt=0.000")) for i in range(40)])
+    assert report.http is not None
+    assert report.http.latency_ms is not None
+    assert (report.http.latency_ms.p50, report.http.latency_ms.p99) == (0.0, 0.0)

@@ -346,7 +346,7 @@ def test_a_traceback_that_is_logged_line_by_line_is_one_record(trace: list[str],
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_what_a_runtime_says_at_its_end_goes_on_the_crash_above_it(size: int) -> None:
-    crash = [
+    crash: list[dict[str, Any] | str] = [
         line("/srv/pay.js:17", "-"),
         "    throw new TypeError('no stock');",
         "",

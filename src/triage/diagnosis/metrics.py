@@ -195,7 +195,7 @@ def _percentiles(steps: pl.DataFrame, wanted: Sequence[int]) -> list[float | Non
     for percent in wanted:
         rank = max(1, math.ceil(total * percent / 100))
         step = spread["step"][int((running < rank).sum())]
-        found.append(round(LATENCY_MIN_MS * LATENCY_BASE ** (step + 0.5), 4))
+        found.append(round(LATENCY_MIN_MS * LATENCY_BASE ** (step + 0.5), 4) if step > 0 else 0.0)
     return found
 
 
