@@ -98,6 +98,21 @@ class Drawing:
                     todo.append(edge.cause)
         return seen
 
+    def beneath(self, node: str) -> set[str]:
+        """All that the node leads to: those of which it is `above`."""
+        effects: dict[str, list[str]] = {}
+        for effect, edges in self.parents.items():
+            for edge in edges:
+                effects.setdefault(edge.cause, []).append(effect)
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            for effect in effects.get(todo.pop(), ()):
+                if effect not in seen:
+                    seen.add(effect)
+                    todo.append(effect)
+        return seen
+
     def together(self, a: Node, b: Node) -> float:
         if self.clock is None:
             return 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 from triage.diagnosis.drawing import Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
@@ -62,18 +63,16 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
 
 def link_resources(drawing: Drawing) -> None:
     """Failures that say nothing of why, and name the same queue, topic or bucket as a failure of a known cause before them."""
-    known = [n for n in by_time(drawing, lambda n: _is_told(n, drawing)) if n.first is not None]
-    for b in by_time(drawing, lambda n: _is_open(n, drawing) and n.first is not None):
-        for a in known:
-            name = _shared_name(a.text, b.text)
+    names = {n.id: found for n in drawing.nodes.values() if (found := _names_in(n.text))}
+    told = list(by_time(drawing, lambda n: n.first is not None and _is_told(n, drawing)))
+    for b in by_time(drawing, lambda n: n.first is not None and _is_open(n, drawing)):
+        mine = names.get(b.id, ())
+        for a in told if mine else [n for n in told if n.id in names]:
+            name = _shared_name(a, names.get(a.id, ()), b, mine)
+            if name is None:
+                continue
             head = _carried(a, drawing)
-            if (
-                name is None
-                or head.id == b.id
-                or b.id in drawing.above(head.id)
-                or head.first is None
-                or b.first is None
-            ):
+            if head.id == b.id or b.id in drawing.above(head.id) or head.first is None or b.first is None:
                 continue
             if head.first <= b.first:
                 lag = (b.first - head.first).total_seconds()
@@ -113,13 +112,17 @@ def _carried(node: Node, drawing: Drawing) -> Node:
     return node
 
 
-def _shared_name(one: str, other: str) -> str | None:
-    """A name of something that services share which both texts hold."""
-    for text, against in ((one, other), (other, one)):
-        for match in _NAMED.finditer(text):
-            name = match["quoted"] or match["compound"]
-            if re.search(rf"(?<![\w.\-/]){re.escape(name)}(?![\w\-/])", against):
-                return str(name)
+def _names_in(text: str) -> tuple[str, ...]:
+    """The names that a text gives to something that services share."""
+    return tuple(dict.fromkeys(str(m["quoted"] or m["compound"]) for m in _NAMED.finditer(text)))
+
+
+def _shared_name(a: Node, of_a: Sequence[str], b: Node, of_b: Sequence[str]) -> str | None:
+    """A name that one of the texts gives, and the other holds."""
+    for names, text in ((of_a, b.text), (of_b, a.text)):
+        for name in names:
+            if name in text and re.search(rf"(?<![\w.\-/]){re.escape(name)}(?![\w\-/])", text):
+                return name
     return None
 
 

@@ -36,14 +36,18 @@ def link_sequences(drawing: Drawing) -> None:
         if b.id in drawing.parents or b.id in drawing.labels:
             continue
         best: tuple[tuple[float, float, str], Edge] | None = None
+        beneath = drawing.beneath(b.id)
         for a in drawing.nodes.values():
-            if a.id == b.id or a.id in drawing.labels or a.step > b.step or not a.severe or not shares_service(a, b):
-                continue
             if (
-                b.id in drawing.above(a.id)
-                or is_raised_on(drawing, a)
-                or (a.role == b.role == "cause" and is_vague(a) and not a.stacks)
+                a.id == b.id
+                or a.id in beneath
+                or a.id in drawing.labels
+                or a.step > b.step
+                or not a.severe
+                or not shares_service(a, b)
             ):
+                continue
+            if is_raised_on(drawing, a) or (a.role == b.role == "cause" and is_vague(a) and not a.stacks):
                 continue
             found = follow(a, b, 2000)
             alike = min(a.count, b.count) / max(a.count, b.count)
