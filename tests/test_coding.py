@@ -61,7 +61,7 @@ def test_few_rows_are_left_as_they_are() -> None:
         min_size=1,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_merged_routes_have_the_templates_of_the_routes(parts: list[list[str]]) -> None:
     routes = pl.Series("route", ["".join(each) for each in parts])
     with pytest.MonkeyPatch.context() as patch:

@@ -140,7 +140,7 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
         lines() | st.sampled_from([b"plain text", b"[", b"]", b" ", b"{}", b"{", b"null"]), min_size=1, max_size=12
     )
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=90, deadline=None)
 @example([b'{"logName":"a","textPayload":"x"}', b'{"logName":"a","logName":"b","textPayload":"x"}'])
 @example(
     [b'{"logName":"a","textPayload":"\\ud83d\\ude00 \\u00e9\\u0000\\/"}', b'{"logName":"a","textPayload":"\\ud83d"}']
@@ -207,7 +207,7 @@ def test_lines_are_counted_alike(data: bytes, times: int) -> None:
 _PIECES = ("a", "word ", "a longer text than twelve", "\n", "\r\n", "\r", "\t", "é", "日本", "𝄞", "\x1b[0m", "\u2028")
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=90)
 @given(
     st.lists(st.sampled_from(_PIECES), max_size=60).map("".join).map(str.encode),
     st.sampled_from((b"", b"", b"", b"\xff", b"\xed\xa0\x80", b"\xc3", b"\x00")),

@@ -93,7 +93,7 @@ def test_cutting_the_input_anywhere_changes_nothing(listed: list[dict[str, Any]]
     assert_same(Summary.merge(map(summary, parts)), whole)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(rows, rows, rows)
 def test_merging_is_associative_and_commutative_and_has_an_identity(a: Any, b: Any, c: Any) -> None:
     x, y, z = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101), (c, 201)))
@@ -101,7 +101,7 @@ def test_merging_is_associative_and_commutative_and_has_an_identity(a: Any, b: A
     assert_same(Summary.merge([x, Summary.empty()]), x)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(rows, st.randoms(use_true_random=False))
 def test_shuffled_records_give_the_same_summary(listed: list[dict[str, Any]], random: Any) -> None:
     frame = events(listed)
@@ -192,7 +192,7 @@ _VALUES = {
 }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(st.data(), st.sampled_from(sorted(TABLES)), st.sampled_from((1, RATE_US, 1 << 40)))
 def test_keys_put_into_one_number_fold_as_the_keys_do(data: st.DataObject, name: str, width: int) -> None:
     table = replace(TABLES[name], bucket_rows=5 if TABLES[name].bucket_rows else 0)
@@ -215,7 +215,7 @@ def test_keys_put_into_one_number_fold_as_the_keys_do(data: st.DataObject, name:
     assert_frame_equal(numbered[0], plain[0])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(rows, rows)
 def test_a_part_with_the_widths_of_another_merges_to_the_same(a: Any, b: Any) -> None:
     x, y = (summary(events(r, first_line=n)) for r, n in ((a, 1), (b, 101)))
