@@ -475,3 +475,21 @@ def test_the_newest_records_of_a_group_are_kept() -> None:
     assert len(newest) >= 200
     assert [e.line for e in newest[:3]] == [900, 899, 898]
     assert "ledger-899" in newest[0].text
+
+
+def test_a_signal_inside_of_what_polars_does_is_noted_like_any_other() -> None:
+    code = """
+import os, signal, threading, time
+from triage.live.signals import catch_signals
+with catch_signals() as asked:
+    import polars as pl
+    asked.again()
+    rows = pl.DataFrame({"a": range(500_000)}).lazy().select(pl.col("a").sort().cum_sum().sort_by("a"))
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    end = time.monotonic() + 30
+    while not asked.yes and time.monotonic() < end:
+        rows.collect()
+    print(asked.yes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

@@ -104,11 +104,13 @@ def watch(
     outputs = check_outputs(output or [], inputs or [])
     names = [] if command else name_inputs(inputs)
     with catch_signals() as asked:  # from here on: what takes long are the imports, and Ctrl-C may come during those
+        from triage.live.notify import parse_receiver
+        from triage.live.session import Wishes, run
+
+        asked.again()
         options, end = _options(how, since, until, repo, title)
         if baseline is not None:
             options = replace(options, baseline=report_side(baseline, options))
-        from triage.live.notify import parse_receiver
-        from triage.live.session import Wishes, run
 
         def write_now(report: Report) -> str:
             paths = outputs or [Path("triage-report.md")]

@@ -13,6 +13,12 @@ class Asked:
     """Whether a signal has come."""
 
     yes: bool = False
+    numbers: tuple[signal.Signals, ...] = ()
+
+    def again(self) -> None:
+        """Set the handlers once more: polars puts its own in front of them when it is imported, and ends what it does by a KeyboardInterrupt."""
+        for number in self.numbers:
+            signal.signal(number, signal.getsignal(number))
 
 
 @contextmanager
@@ -30,6 +36,7 @@ def catch_signals() -> Iterator[Asked]:
     try:
         for number in before:
             signal.signal(number, on_signal)
+        asked.numbers = tuple(before)
         yield asked
     finally:
         for number, handler in before.items():
