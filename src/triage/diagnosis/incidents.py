@@ -451,9 +451,8 @@ def _impact(
 ) -> Impact:
     twice = retold(summary)
     ends = [n for n in nodes if n.role == "exit" and n.id not in twice]
-    ends = [
-        n for n in ends if "exit" in n.marks
-    ] or ends  # where the platform states the end, other lines only tell of it
+    # where the platform states the end, other lines only tell of it
+    ends = [n for n in ends if "exit" in n.marks] or ends
     died = sum(n.count for n in ends if "worker_exit" not in n.marks) or sum(n.count for n in ends)
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
     slow = next((n.message for n in nodes if n.kind == "latency"), "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 
 from triage.diagnosis.drawing import Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
 from triage.diagnosis.effects import tells_of
+from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
@@ -90,11 +92,11 @@ def _is_told(node: Node, drawing: Drawing) -> bool:
     return node.role in ("cause", "wrapper") and node.severe and sure
 
 
-def _is_open(node: Node, drawing: Drawing) -> bool:
-    """Whether nothing is known of why the failure happens."""
+def _is_open(node: Node, drawing: Drawing, *also: str) -> bool:
+    """Whether nothing is known of why the failure happens; `also` holds further roles that it may have."""
     head = node.id not in drawing.parents and node.id not in drawing.labels and not is_raised_on(drawing, node)
     known = node.role == "cause" and not is_vague(node)
-    return head and node.role in ("timeout", "wrapper", "cause", "precursor") and not known and not node.stacks
+    return head and node.role in ("timeout", "wrapper", "cause", "precursor", *also) and not known and not node.stacks
 
 
 def _carried(node: Node, drawing: Drawing) -> Node:
@@ -127,11 +129,8 @@ def _shared_name(a: Node, of_a: Sequence[str], b: Node, of_b: Sequence[str]) -> 
 
 
 def _waits(node: Node, drawing: Drawing) -> bool:
-    """Whether the failure can be that of a waiting caller or of a watchdog: it has no cause, no traceback, and its text knows none."""
-    head = node.id not in drawing.parents and node.id not in drawing.labels and not is_raised_on(drawing, node)
-    known = node.role == "cause" and not is_vague(node)
-    plain = node.role in ("timeout", "wrapper", "cause", "precursor", "proxy") and not known and not node.stacks
-    return head and plain and node.count >= MANY and not drawing.names[node.id]
+    """Whether the failure can be that of a waiting caller or of a watchdog: nothing is known of why, and its text names nobody."""
+    return _is_open(node, drawing, "proxy") and node.count >= MANY and not drawing.names[node.id]
 
 
 def _sets_in(a: Node, b: Node, span: Window) -> bool:
@@ -141,4 +140,4 @@ def _sets_in(a: Node, b: Node, span: Window) -> bool:
     quiet = a.first - span.start >= QUIET * (span.end - span.start)
     ends = a.last + LATE
     times = b.all_times
-    return soon and quiet and sum(t <= ends.timestamp() * 1e6 for t in times) >= STAYS * len(times)
+    return soon and quiet and bisect_right(times, to_us(ends)) >= STAYS * len(times)

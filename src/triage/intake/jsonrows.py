@@ -445,9 +445,9 @@ def _latency(path: Place, values: pl.Series) -> pl.Series:
     most = 1e6 if path.dotted in _VAGUE else math.inf
     if numbers.null_count() == values.null_count() and numbers.is_between(0, most, closed="left").all():
         return numbers * UNITS_MS[path.unit or "ms"]
-    text, number = pl.lit(values), pl.lit(values).str.contains(r"^[\d.]+(?:e[+-]?\d+)?$")
+    text = pl.lit(values)
     large = text.str.contains(r"^\d{7,}$") & (path.dotted in _VAGUE)  # nanoseconds: as milliseconds it were hours
-    told = pl.select(pl.when(large).then(text + "ns").when(number).then(text + (path.unit or "ms")).otherwise(text))
+    told = pl.select(pl.when(large).then(text + "ns").otherwise(pl.lit(_with_unit(values, path.unit or "ms"))))
     return milliseconds(told.to_series(), "ms")
 
 

@@ -37,11 +37,9 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
     if not parts:
         return rows
     own = (pl.col("header").fill_null(False) & ~complete) | pl.col(LINED)
-    hits = _matching(rows, own & (_LOUD | _INDENTED), parts)
-    if "report" in patterns:
-        hits = pl.concat([hits, _matching(rows, own & _ASKS, patterns["report"])]).unique().sort()
-    if "last" in patterns:
-        hits = pl.concat([hits, _matching(rows, own & _SHORT, patterns["last"])]).unique().sort()
+    asked = [(_LOUD | _INDENTED, parts)]
+    asked += [(which, patterns[kind]) for which, kind in ((_ASKS, "report"), (_SHORT, "last")) if kind in patterns]
+    hits = pl.concat([_matching(rows, own & which, pattern) for which, pattern in asked]).unique().sort()
     if not hits.len():
         return rows
     light = rows.select_seq(
