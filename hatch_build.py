@@ -1,4 +1,4 @@
-"""Compiles what reads JSON fast, where there is a C compiler; without one triage works as well, and reads JSON slower."""
+"""Compiles what reads logs fast, where there is a C compiler; without one triage works as well, and reads slower."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("src/triage/intake/_cutter.c")
-LIBRARY = SOURCE.with_suffix(".abi3.so")  # of the stable interface: the same for Python 3.11 and all that follow
+SOURCES = (Path("src/triage/intake/_cutter.c"), Path("src/triage/intake/_sieve.c"))
+LIBRARY = SOURCES[0].with_suffix(".abi3.so")  # of the stable interface: the same for Python 3.11 and all that follow
 
 
 class CompiledPart(BuildHookInterface):  # type: ignore[type-arg]
@@ -30,17 +30,15 @@ class CompiledPart(BuildHookInterface):  # type: ignore[type-arg]
         (root / LIBRARY).unlink(missing_ok=True)  # it may be of another machine
         if os.environ.get("TRIAGE_PURE"):
             return
-        problem = _compile(root / SOURCE, root / LIBRARY)
+        problem = _compile([root / source for source in SOURCES], root / LIBRARY)
         if problem:
-            self.app.display_warning(
-                f"triage is installed without its compiled part, which reads JSON faster: {problem}"
-            )
+            self.app.display_warning(f"triage is installed without its compiled part, which reads faster: {problem}")
             return
         build_data["pure_python"] = False
         build_data["tag"] = f"cp311-abi3-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
 
-def _compile(source: Path, library: Path) -> str:
+def _compile(sources: list[Path], library: Path) -> str:
     """Why it could not be compiled; "" when it was."""
     if os.name != "posix" or sys.implementation.name != "cpython":
         return "it is built for CPython on Linux and macOS"
@@ -49,7 +47,7 @@ def _compile(source: Path, library: Path) -> str:
         return "there is no C compiler (cc, gcc or clang)"
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     headers = sysconfig.get_path("include")
-    command = [*compiler, "-O3", "-fPIC", "-std=c11", *shared, f"-I{headers}", str(source), "-o", str(library)]
+    command = [*compiler, "-O3", "-fPIC", "-std=c11", *shared, f"-I{headers}", *map(str, sources), "-o", str(library)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:

@@ -18,8 +18,8 @@ from polars.testing import assert_frame_equal
 from triage.engine import Progress, analyze, summarize
 from triage.errors import TriageError
 from triage.grouping.signature import sign
-from triage.schema import EVENTS, INTAKE, LEVELS, conform, empty
-from triage.summary import RATE_US, TABLES, Summary, http_id
+from triage.schema import EVENTS, INTAKE, LEVELS, RATE_US, conform, empty
+from triage.summary import TABLES, Summary, http_id
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 MESSAGES = (

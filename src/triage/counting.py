@@ -14,7 +14,7 @@ from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
 from triage.intake.decode import Batch
 from triage.intake.traces import Assembled
-from triage.schema import QUIET, TIME, alone
+from triage.schema import CALM, QUIET, TIME, alone, empty
 from triage.summary import Summary
 
 FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
@@ -96,8 +96,9 @@ class Order:
         """Another that goes on from here and changes nothing in this one."""
         return replace(self)
 
-    def see(self, rows: pl.DataFrame) -> None:
-        """Take note of the next rows, in input order."""
+    def see(self, rows: pl.DataFrame, disorder: int = 0) -> None:
+        """Take note of the next rows, in input order; `disorder` is how many of others between them are dated before the one
+        in front of them."""
         dated = rows.select_seq("line", "at")
         if dated["at"].null_count():
             dated = dated.filter(pl.col("at").is_not_null())
@@ -105,7 +106,7 @@ class Order:
             return
         at = dated["at"]
         if not self.begun.newest_first:
-            self.disorder += _steps_back(at) + (self.last is not None and is_earlier(at[0], self.last))
+            self.disorder += disorder + _steps_back(at) + (self.last is not None and is_earlier(at[0], self.last))
         self.first = at[0] if self.first is None else self.first
         self.last = at[-1]
         self._dated += (dated,)
@@ -153,7 +154,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts."""
+    """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts, and
+    those that never became rows (CALM)."""
 
     loud: pl.DataFrame
     marks: pl.DataFrame
@@ -161,9 +163,12 @@ class Counted:
     intake: pl.DataFrame
     disorder: int
     undated: int
+    calm: pl.DataFrame
 
 
-def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> Counted:
+def count(
+    assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None, calm: pl.DataFrame | None = None
+) -> Counted:
     """The batch sorted into what matters and what only counts, with the disorder that was seen since the last one."""
     events = assembled.events
     undated = events["at"].null_count()
@@ -176,7 +181,8 @@ def count(assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None) -> 
         marks = marks.with_columns_seq(row=place.gather(marks["row"]))
     events = order.lend(events)
     quiet = events.select_seq(QUIET.keys()).filter(~loud)
-    return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated)
+    calm = empty(CALM) if calm is None else calm
+    return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated, calm)
 
 
 def _cut(counted: Counted, room: int) -> Iterator[Counted]:
@@ -186,7 +192,7 @@ def _cut(counted: Counted, room: int) -> Iterator[Counted]:
         mine = counted.marks.filter(pl.col("row").is_between(start, start + size, closed="left"))
         yield Counted(
             counted.loud.slice(start, size), mine.with_columns_seq(pl.col("row") - start),
-            counted.quiet.clear(), counted.intake.clear(), 0, 0,
+            counted.quiet.clear(), counted.intake.clear(), 0, 0, counted.calm.clear(),
         )  # fmt: skip
         start, size = start + size, _LOUD
 
@@ -202,7 +208,7 @@ class _Waiting:
 
     def add(self, counted: Counted) -> None:
         self.batches.append(counted)
-        self.events += counted.quiet.height + counted.loud.height
+        self.events += counted.quiet.height + counted.loud.height + counted.calm.height
 
     def join(self, other: _Waiting) -> None:
         """Take over what waits in the other."""
@@ -266,6 +272,7 @@ def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None,
         pl.concat([b.intake for b in batches]),
         marks=marked,
         quiet=pl.concat([b.quiet for b in batches]),
+        calm=pl.concat([b.calm for b in batches]),
         disorder=sum(b.disorder for b in batches),
         undated=sum(b.undated for b in batches),
         widths=widths,

@@ -35,7 +35,7 @@ _ROOM = 24 << 20
 class Progress:
     """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), and the records counted in it so far.
 
-    It comes at least every 32 MB of text; records are counted in larger steps, so they follow a little later.
+    It comes at least every 64 MB of text; records are counted in larger steps, so they follow a little later.
     """
 
     name: str

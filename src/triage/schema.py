@@ -50,6 +50,18 @@ QUIET: dict[str, pl.DataType] = {
     for n in ("source", "line", "lines", "at", "level", "kind", "service", "deployment", "method", "route", "status", "latency_ms", "format")
 }  # fmt: skip
 
+RATE_US = (
+    15_625  # microseconds of the finest slice of time in which what only counts is told apart: 64 of them are a second
+)
+
+CALM: dict[str, pl.DataType] = {
+    # Lines that only count and never became rows: how many there were of a level in a slice of time.
+    **{n: QUIET[n] for n in ("source", "service", "level")},
+    "first": TIME,  # of these lines the earliest and the latest
+    "last": TIME,
+    "count": pl.Int64(),
+}
+
 SIGNED: dict[str, pl.DataType] = {
     # EVENTS that were signed. Made by grouping.signature.
     **EVENTS,

@@ -15,6 +15,7 @@ from io import BytesIO
 import polars as pl
 
 from triage.counting import FIRST_ROWS, Beginning, Gathering, Order, begin, count, is_earlier
+from triage.grouping.marks import telling_words
 from triage.intake.borders import BORDER, Opening
 from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look
 from triage.intake.detection import Reading
@@ -94,7 +95,10 @@ class Reader:
 
     def __init__(self, options: Options, read: Read | None = None) -> None:
         self._options, self._read = options, read
-        self._dirs, self._reading_as = folders(options), reading_options(options)
+        self._dirs = folders(options)
+        # lines that never become rows cannot be left out one by one
+        telling = None if options.since or options.until or options.services else telling_words(self._dirs)
+        self._reading_as = replace(reading_options(options), telling=telling)
         self._known: dict[str, Reading] = {}
 
     def plan(self, sources: Sequence[Source], *, size: int | None = None) -> list[Task]:
@@ -193,7 +197,7 @@ class Reader:
         lines = disorder = 0
         for batch in self.batches(source, part, decoder):
             lines += int(batch.intake["lines"].sum())
-            course.order.see(batch.rows)
+            course.order.see(batch.times, batch.disorder)
             disorder, course.order.disorder = disorder + course.order.disorder, 0
             if opening is None:
                 assembled = course.assembler.take(batch)
@@ -208,11 +212,12 @@ class Reader:
                     asides.append(aside)
                     lent.append(_lent(aside, course.order))
                 del rows
+            calm = batch.calm
             del batch
-            for summary in course.count(assembled):
+            for summary in course.count(assembled, calm=calm):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
-            del assembled
+            del assembled, calm
         waiting = course.assembler.waiting
         if waiting.held is not None:
             lent.append(_lent(waiting.held, course.order))
@@ -289,17 +294,17 @@ class Course:
 
     def take(self, batch: Batch) -> Iterator[Summary]:
         """Summaries, as soon as there is enough for one."""
-        self.order.see(batch.rows)
+        self.order.see(batch.times, batch.disorder)
         size = int(batch.intake["bytes"].sum())
-        assembled = self.assembler.take(batch)
+        assembled, calm = self.assembler.take(batch), batch.calm
         del batch
-        yield from self.count(assembled, size)
+        yield from self.count(assembled, size, calm)
 
-    def count(self, assembled: Assembled, size: int = 0) -> Iterator[Summary]:
-        """The same for events that are put together already."""
+    def count(self, assembled: Assembled, size: int = 0, calm: pl.DataFrame | None = None) -> Iterator[Summary]:
+        """The same for events that are put together already, and lines that only count (CALM)."""
         assembled = self.keep(assembled)
-        self.tell(size, assembled.events.height)
-        counted = count(assembled, self.order, self.gathering.dirs)
+        counted = count(assembled, self.order, self.gathering.dirs, calm)
+        self.tell(size, assembled.events.height + int(counted.calm["count"].sum()))
         del assembled
         self.order.forget(self.assembler.oldest)
         yield from self.gathering.take(counted)

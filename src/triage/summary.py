@@ -21,11 +21,10 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import KIND, LEVEL, NODES, QUIET, TIME, conform, empty
+from triage.schema import CALM, KIND, LEVEL, NODES, QUIET, RATE_US, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
-RATE_US = 15_625  # the same of what is shown in slices of time: whole seconds are borders of these
 PACE_US = RATE_US << 10  # the same where requests are held against their own usual: 16 s
 BAND = 40  # steps of latency in one band there: each is half as slow again as the one before
 LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
@@ -388,6 +387,7 @@ class Summary:
         *,
         marks: pl.DataFrame | None = None,
         quiet: pl.DataFrame | None = None,
+        calm: pl.DataFrame | None = None,
         disorder: int = 0,
         undated: int | None = None,
         widths: Mapping[str, int] | None = None,
@@ -395,7 +395,8 @@ class Summary:
         """Summarize signed events (schema SIGNED), their NODES, and the INTAKE rows that account for them.
 
         `marks` is what grouping.marks.mark gave for these events, where it was asked already. `quiet` are further events
-        (schema QUIET) that carry no failure and no mark: they only count.
+        (schema QUIET) that carry no failure and no mark: they only count. `calm` are such that never became rows (schema
+        CALM).
 
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
@@ -406,10 +407,15 @@ class Summary:
         events = signed.select(QUIET.keys())
         events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket(RATE_US))
         requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
-        buckets = {"volume": events["bucket"], "traffic": requests["bucket"]}
+        calm = (
+            (empty(CALM) if calm is None else calm)
+            .with_columns(pl.col("first").alias("at"))
+            .with_columns(_bucket(RATE_US))
+        )
+        buckets = {"volume": pl.concat([events["bucket"], calm["bucket"]]), "traffic": requests["bucket"]}
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
         widths = {**widths, **least}
-        rows = _tabulate(events, requests, signed, nodes, intake, marked, disorder, undated, widths["volume"])
+        rows = _tabulate(events, requests, calm, signed, nodes, intake, marked, disorder, undated, widths["volume"])
         return _settle(rows, widths)
 
     @staticmethod
@@ -523,6 +529,7 @@ def http_id(status: int, service: str | None = None) -> str:
 def _tabulate(
     events: pl.DataFrame,
     requests: pl.DataFrame,
+    calm: pl.DataFrame,
     signed: pl.DataFrame,
     nodes: pl.DataFrame,
     intake: pl.DataFrame,
@@ -536,13 +543,15 @@ def _tabulate(
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     coded = code(events.select("source", "service", "deployment", "level", "at", "bucket", "lines"), _PLACE)
     seen = coded.name(coded.rows.lazy().group_by(coded.keys).agg(**_SEEN).collect(engine=_ENGINE))
+    if calm.height:
+        seen = pl.concat([seen, _seen(calm).select(pl.col(n).cast(t) for n, t in seen.schema.items())])
     out["sources"] = _sources(seen, intake, disorder, undated)
     if seen["deployment"].null_count() < seen.height:
         out["revisions"] = seen.lazy().drop_nulls("deployment").with_columns(count="records")
     if intake["notices"].list.len().sum():
         notices = intake.lazy().select("source", notice="notices", count=pl.lit(1, INT))
         out["notices"] = notices.explode("notice", empty_as_null=True).drop_nulls("notice")
-    out["volume"] = _volume(coded, signed, width)
+    out["volume"] = _volume(coded, calm, signed, width)
     placed = signed.lazy().with_row_index("row").with_columns(_bucket(TICK_US))
     hot, answers = _answered(placed.filter(failing).select(_HOT).collect(engine=_ENGINE))
     if answers.height:
@@ -551,6 +560,14 @@ def _tabulate(
     out |= _requests(requests)
     out |= _life(placed, marks)
     return out
+
+
+def _seen(calm: pl.DataFrame) -> pl.DataFrame:
+    """What is seen of lines that never became rows, each of which is a record with a time."""
+    none, zero = pl.lit(None, STR), pl.lit(0, INT)
+    told = {"records": pl.col("count").sum(), "first": pl.col("first").min(), "last": pl.col("last").max()}
+    found = calm.group_by("source", "service", "level").agg(**told)
+    return found.with_columns(deployment=none, continuation=zero, undated=zero)
 
 
 _ONE = pl.lit(1, INT)
@@ -583,7 +600,7 @@ def _answered(hot: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return rows, conform(named.with_columns(kind=pl.lit("http")), NODES)
 
 
-def _volume(coded: Coded, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
+def _volume(coded: Coded, calm: pl.DataFrame, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
     """Events of each service and level in buckets of `width` microseconds; those of no level that carry a stack are crashes.
 
     A key that is one number makes runs once it is sorted, which takes a fifth of the time of a group_by: events are nearly
@@ -605,7 +622,8 @@ def _volume(coded: Coded, signed: pl.DataFrame, width: int) -> pl.LazyFrame:
     counted = coded.name(pl.concat([counted, rows.with_columns(count=_ONE)]))
     crashed = signed.lazy().filter(pl.col("stack").is_not_null() & pl.col("level").is_null())
     crashed = crashed.with_columns(_bucket(RATE_US), count=pl.lit(0, INT), crashes=_ONE)
-    return pl.concat([counted.lazy().with_columns(crashes=pl.lit(0, INT)).select(columns), crashed.select(columns)])
+    both = pl.concat([counted.select(columns[:-1]), calm.select(columns[:-1])]) if calm.height else counted
+    return pl.concat([both.lazy().with_columns(crashes=pl.lit(0, INT)).select(columns), crashed.select(columns)])
 
 
 _MANY_CLASSES = 1_000  # so that key and bucket are one number of 64 bits, whatever the time

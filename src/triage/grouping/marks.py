@@ -78,6 +78,11 @@ def load_marks(dirs: Sequence[Path] | None = None) -> tuple[Sign, ...]:
     return signs
 
 
+def telling_words(dirs: tuple[Path, ...] | None = None) -> tuple[str, ...]:
+    """Of every line that says such a thing at least one of these stands in it, as it is written here."""
+    return tuple(sorted({need for sign in _table(dirs)[0] for need in sign.needs}))
+
+
 def mark(events: pl.DataFrame, *, dirs: tuple[Path, ...] | None = None) -> pl.DataFrame:
     """MARKS of EVENTS: one row for each event that says something of the life of a process or a deployment.
 

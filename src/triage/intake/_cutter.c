@@ -5,10 +5,8 @@
    the decoder that it stands in for, and what it says of a line is what that one would say. Nothing here knows a
    format: the keys are given, as a tree. At its end lines are counted, and lines of plain text taken apart. */
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
-#include <stdint.h>
+#include "_cutter.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +14,7 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 4      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 5      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define MAX_KEYS 256   /* of one object at the top */
 #define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
@@ -25,7 +23,6 @@
 #define SHORT 256
 #define LIKES 16 /* keys of an object inside that are remembered, and their longest */
 #define LIKE_SIZE 40
-#define LARGEST ((size_t)1 << 30) /* bytes of one column */
 
 /* ---------------------------------------------------------------- the Arrow C data interface, as its standard has it */
 
@@ -44,18 +41,6 @@ struct ArrowArray {
     void (*release)(struct ArrowArray *);
     void *private_data;
 };
-
-/* A text of a view array: up to 12 bytes in place, of longer ones the first four and where in the data they stand. */
-typedef struct {
-    int32_t size;
-    union {
-        char inside[12];
-        struct {
-            char first[4];
-            int32_t buffer, offset;
-        } far;
-    } as;
-} View;
 
 /* ------------------------------------------------------------------------------------------------------ the columns */
 
@@ -525,7 +510,7 @@ static const uint8_t *number_end(const uint8_t *p, const uint8_t *end, int *kind
     return p;
 }
 
-static int digits(const char *text, int count, int *value) {
+int digits(const char *text, int count, int *value) {
     *value = 0;
     for (int n = 0; n < count; n++) {
         if (text[n] < '0' || text[n] > '9') return -1;
@@ -534,27 +519,30 @@ static int digits(const char *text, int count, int *value) {
     return 0;
 }
 
+int64_t days_of(int year, int month, int day) {
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2)) return -((int64_t)1 << 40);
+    /* in years that begin in March: leap days come last */
+    int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
 /* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
 static int is_stamp(const char *t, size_t size, int64_t *micros) {
-    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year, month, day, hour, minute, second, fraction = 0;
     if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' ||
         t[16] != ':' || digits(t, 4, &year) || digits(t + 5, 2, &month) || digits(t + 8, 2, &day) || digits(t + 11, 2, &hour) ||
         digits(t + 14, 2, &minute) || digits(t + 17, 2, &second))
         return 0;
-    int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2) || hour > 23 || minute > 59 ||
-        second > 59)
-        return 0;
+    int64_t days = days_of(year, month, day);
+    if (days < -((int64_t)1 << 39) || hour > 23 || minute > 59 || second > 59) return 0;
     if (size > 20) {
         int count = (int)size - 21, rest;
         if (t[19] != '.' || digits(t + 20, count > 6 ? 6 : count, &fraction) || (count > 6 && digits(t + 26, count - 6, &rest))) return 0;
         for (int n = count; n < 6; n++) fraction *= 10;
     }
-    /* days since 1970, in years that begin in March: leap days come last */
-    int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
     *micros = ((days * 24 + hour) * 60 + minute) * 60000000 + (int64_t)second * 1000000 + fraction;
     return 1;
 }
@@ -896,7 +884,7 @@ typedef struct {
     struct ArrowArray *array;
 } Cut;
 
-static PyObject *cut_type, *cutter_type;
+static PyObject *cut_type, *cutter_type, *sieve_type;
 
 static PyObject *cut_export(Cut *self, PyObject *args, PyObject *kwargs) {
     (void)args, (void)kwargs;
@@ -934,8 +922,7 @@ static void cut_dealloc(Cut *self) {
     Py_DECREF(type);
 }
 
-/* A column of these buffers, which are its own from now on, whatever happens; `count` of them are the array's. */
-static PyObject *hand_out(const char *format, int64_t rows, int64_t nulls, void *kept[4], int count, int64_t data_size) {
+PyObject *hand_out(const char *format, int64_t rows, int64_t nulls, void *kept[4], int count, int64_t data_size) {
     struct ArrowArray *array = calloc(1, sizeof *array);
     Held *held = calloc(1, sizeof *held);
     Cut *cut = array && held ? PyObject_New(Cut, (PyTypeObject *)cut_type) : NULL;
@@ -1154,8 +1141,7 @@ static PyObject *count_lines(PyObject *unused, PyObject *args) {
 
 /* ------------------------------------------------------------------------------------------------------ lines of text */
 
-/* Whether all of it is valid UTF-8. */
-static int is_utf8(const uint8_t *p, const uint8_t *end) {
+int is_utf8(const uint8_t *p, const uint8_t *end) {
     while (p < end) {
 #if defined(__SSE2__)
         while (end - p >= 16 && !_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)p))) p += 16;
@@ -1270,7 +1256,7 @@ static PyType_Slot cut_slots[] = {{Py_tp_dealloc, cut_dealloc}, {Py_tp_methods, 
 static PyType_Spec cutter_spec = {"triage.intake._cutter.Cutter", sizeof(Cutter), 0, Py_TPFLAGS_DEFAULT, cutter_slots};
 static PyType_Spec cut_spec = {"triage.intake._cutter.Cut", sizeof(Cut), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                                cut_slots};
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cutter", "Values of JSON lines as Arrow columns.", -1,
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cutter", "Values of JSON lines, and lines of text, as Arrow columns.", -1,
                                     module_methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__cutter(void) {
@@ -1278,7 +1264,9 @@ PyMODINIT_FUNC PyInit__cutter(void) {
     if (!made) return NULL;
     cutter_type = PyType_FromSpec(&cutter_spec);
     cut_type = PyType_FromSpec(&cut_spec);
-    if (!cutter_type || !cut_type || PyModule_AddObjectRef(made, "Cutter", cutter_type) ||
+    sieve_type = PyType_FromSpec(&sieve_spec);
+    if (!cutter_type || !cut_type || !sieve_type || PyModule_AddObjectRef(made, "Cutter", cutter_type) ||
+        PyModule_AddObjectRef(made, "Sieve", sieve_type) ||
         PyModule_AddIntConstant(made, "VERSION", VERSION))
         Py_CLEAR(made);
     return made;

@@ -12,6 +12,7 @@ import polars as pl
 
 from triage.errors import TriageError
 from triage.intake import compiled
+from triage.intake.calm import Calm, Sieve
 from triage.intake.cutting import Tree
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
 from triage.intake.formats import Catalog, Detection
@@ -25,10 +26,11 @@ from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
 from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
-from triage.schema import INTAKE, LEVELS, ROWS, conform, empty
+from triage.schema import CALM, INTAKE, LEVELS, ROWS, conform, empty
 
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
+_RAW = 4  # times as many bytes may be read at once where most lines only count, so that little of them is left
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
@@ -37,6 +39,8 @@ class ReadOptions:
     """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes.
 
     `field_map` names the key (dotted where it stands deeper) in which JSON entries hold a field: it is asked first.
+    `telling` are words of lines that say more than that they were written; where it is given, lines that only count become
+    no rows (Batch.calm).
     """
 
     tz: str = "UTC"
@@ -48,6 +52,7 @@ class ReadOptions:
     batch_bytes: int = BATCH_BYTES  # that are made into rows at once
     text_bytes: int = TEXT_BYTES  # of plain lines
     year: int | None = None
+    telling: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -64,10 +69,17 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """ROWS of a part of a source, and the one INTAKE row that accounts for it."""
+    """ROWS of a part of a source, the CALM of its lines that only count, and the one INTAKE row that accounts for both.
+
+    `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
+    `disorder` how many of those between them are dated before the one in front of them.
+    """
 
     rows: pl.DataFrame
     intake: pl.DataFrame
+    calm: pl.DataFrame | None
+    times: pl.DataFrame
+    disorder: int = 0
 
 
 def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None) -> Iterator[Batch]:
@@ -90,8 +102,12 @@ def batches_of(
     stream: Stream, decoder: Decoder, reading: Reading, options: ReadOptions, *, live: bool = False, ends: bool = True
 ) -> Iterator[Batch]:
     """The batches of a stream; `ends` says that the source ends with it. What comes in live is not kept waiting."""
-    together = options.batch_bytes if reading.json_first and not live else 0
-    for group, last in _grouped(pieces(stream, reading.framing, piece_bytes(reading, options)), together):
+    parts = map(decoder.sift, pieces(stream, reading.framing, piece_bytes(reading, options)))
+    if reading.json_first or live:
+        groups = _grouped(parts, 0 if live else options.batch_bytes, options.batch_bytes)
+    else:
+        groups = _grouped(parts, options.text_bytes, _RAW * options.text_bytes)
+    for group, last in groups:
         yield decoder.take(group, last=last and ends)
 
 
@@ -124,6 +140,8 @@ class Decoder:
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
         self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
         self._long = Long()
+        sifts = reading.header is not None and options.telling is not None and not options.with_fields
+        self._sieve = Sieve(reading.header, options.telling or (), self._clock) if sifts and reading.header else None
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
@@ -166,8 +184,11 @@ class Decoder:
         self._cuts.see_texts(taken.rows)
         if self._reading.typed is None:  # platforms whose fields are known have no such field
             self._cuts.see_flags(taken.suspects)
-        rows = self._long.shorten(self._stamps.believed(taken.rows))
-        return _batch(rows, parts, (taken.rejected, taken.blank), self._source, self._reading.detection, said)
+        ends = pl.concat([calm.ends for calm in taken.calm]) if taken.calm else None
+        rows = self._long.shorten(self._stamps.believed(taken.rows, ends))
+        return _batch(
+            rows, parts, (taken.rejected, taken.blank), self._source, self._reading.detection, said, taken.calm
+        )
 
     def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
         """What still waited, and what is to be said of the source as a whole."""
@@ -180,6 +201,15 @@ class Decoder:
         if final or self._nothing:
             yield _batch(empty_rows(), [], (0, 0), self._source, self._reading.detection, final)
 
+    def sift(self, part: Piece) -> Piece:
+        """The piece, without lines that only count where those are told apart."""
+        if self._sieve is None or not part.lines:
+            return part
+        sifted = self._sieve.sift(part.data, part.line)
+        if sifted is None or not self._stamps.near(sifted.calm.rows):
+            return part
+        return replace(part, data=b"", sifted=sifted)
+
     def _read(self, parts: list[Piece], *, last: bool) -> _Taken:
         return _read(parts, self._reading, self._options, self._clock, self._tally, last=last)
 
@@ -189,18 +219,18 @@ def empty_rows() -> pl.DataFrame:
     return blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))
 
 
-def _grouped(parts: Iterator[Piece], size: int) -> Iterator[tuple[list[Piece], bool]]:
-    """Pieces of together about `size` bytes, and whether they are the last ones."""
+def _grouped(parts: Iterator[Piece], size: int, raw: int) -> Iterator[tuple[list[Piece], bool]]:
+    """Pieces that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones."""
     group: list[Piece] = []
-    read = 0
+    taken = read = 0
     before = next(parts, None)
     while before is not None:
         after = next(parts, None)
         group.append(before)
-        read += before.size
-        if after is None or read + before.size > size:
+        taken, read = taken + before.weight, read + before.size
+        if after is None or taken + before.weight > size or read + before.size > raw:
             yield group, after is None
-            group, read = [], 0
+            group, taken, read = [], 0, 0
         before = after
 
 
@@ -217,6 +247,16 @@ def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]
         done = Piece(parts[0].line, all_lines - lines, size, b"", tuple(objects[:pending]), blank, notices)
         return [done], Piece(rest[0][1], lines, 0, b"", rest)
     at = next(n for n, part in enumerate(parts) if pending < part.line + part.lines)
+    if (sifted := parts[at].sifted) is not None:  # lines at the end are kept, all of them
+        early = int(sifted.numbers.search_sorted(pending))
+        tail = "".join(f"{line}\n" for line in sifted.lines[early:]).encode()
+        sifted = replace(sifted, lines=sifted.lines[:early], numbers=sifted.numbers[:early])
+        end = Piece(pending, parts[at].line + parts[at].lines - pending, len(tail), tail)
+        start = replace(parts[at], lines=pending - parts[at].line, size=parts[at].size - len(tail), sifted=sifted)
+        parts = [*parts[:at], start, end, *parts[at + 1 :]]
+        at += 1
+    if any(part.sifted is not None for part in parts[at:]):
+        return parts, None  # what is behind it is read already, and most of it gone
     cut = _offset(parts[at].data, pending - parts[at].line)
     rest_data = b"".join((parts[at].data[cut:], *(p.data for p in parts[at + 1 :])))
     if len(rest_data) > HELD_CAP:
@@ -241,35 +281,52 @@ def _offset(data: bytes, lines: int) -> int:
 @dataclass(frozen=True, slots=True)
 class _Taken:
     """Rows of some pieces, how many of their lines were rejected and blank, the row from which on it waits for more (None:
-    nowhere), and JSON in which an entry may say that its text was cut."""
+    nowhere), JSON in which an entry may say that its text was cut, and lines that only count."""
 
     rows: pl.DataFrame
     rejected: int
     blank: int
     pending: int | None
     suspects: Sequence[bytes]
+    calm: Sequence[Calm] = ()
 
 
 def _read(
-    parts: list[Piece], reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
+    parts: list[Piece],
+    reading: Reading,
+    options: ReadOptions,
+    clock: Clock,
+    tally: Tally,
+    *,
+    last: bool,
 ) -> _Taken:
     """What some pieces hold."""
     rejected = blank = 0
     suspects: Sequence[bytes] = ()
     tidy = False
+    calm: list[Calm] = []
     if parts[0].objects is not None or reading.json_first:
         entries = _entries(parts, None, None) if options.with_fields else _entries(parts, reading.typed, reading.tree)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank, suspects = entries.rejected, entries.blank, entries.suspects
         del entries
     else:
-        made = [_lines_frame(part) for part in parts]
-        frames, tidy = [frame for frame, _ in made], all(plain for _, plain in made)
-        del made
+        frames, tidy = [], True
+        for part in parts:
+            if (sifted := part.sifted) is None:
+                lines, plain = _plain_lines(part) if part.lines else (pl.Series("message", [], dtype=pl.String), True)
+                numbers = pl.int_range(part.line, part.line + len(lines), dtype=pl.Int64, eager=True)
+            else:
+                lines, numbers, plain = sifted.lines, sifted.numbers, sifted.tidy
+                if sifted.calm.rows.height:
+                    calm.append(sifted.calm)
+                    tally.zone += sifted.calm.count if sifted.calm.unzoned else 0
+            frames.append(_lines_frame(lines, numbers))
+            tidy &= plain
     read = read_texts(
         _joined(frames), reading.layers, clock, tally, last=last, with_fields=options.with_fields, tidy=tidy
     )
-    return _Taken(read.rows, rejected, blank, read.pending, suspects)
+    return _Taken(read.rows, rejected, blank, read.pending, suspects, calm)
 
 
 def _entries(parts: Sequence[Piece], typed: Typed | None, tree: Tree | None) -> Entries:
@@ -289,11 +346,9 @@ def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
     return frame
 
 
-def _lines_frame(piece: Piece) -> tuple[pl.DataFrame, bool]:
-    """A row for each line, and whether none of them holds an escape or a carriage return."""
-    lines, tidy = _plain_lines(piece) if piece.lines else (pl.Series("message", [], dtype=pl.String), True)
-    number = pl.int_range(piece.line, piece.line + len(lines), dtype=pl.Int64, eager=True)
-    return blank_rows(pl.DataFrame({"message": lines, "i": number, "line": number}).with_columns_seq(lines=_ONE)), tidy
+def _lines_frame(lines: pl.Series, numbers: pl.Series) -> pl.DataFrame:
+    """A row for each line."""
+    return blank_rows(pl.DataFrame({"message": lines, "i": numbers, "line": numbers}).with_columns_seq(lines=_ONE))
 
 
 _ONE = pl.lit(1, dtype=pl.Int64)
@@ -325,6 +380,7 @@ def _batch(
     source: Source,
     detection: Detection,
     notices: list[str],
+    calm: Sequence[Calm] = (),
 ) -> Batch:
     rejected, blank = uncounted
     rows = rows.with_columns(pl.lit(source.name).alias("source"))
@@ -347,7 +403,16 @@ def _batch(
         "rejected": [rejected],
         "notices": [notices],
     }
-    return Batch(conform(rows, ROWS) if len(rows) else empty(ROWS), pl.DataFrame(ledger, schema=INTAKE))
+    rows = conform(rows, ROWS) if len(rows) else empty(ROWS)
+    intake = pl.DataFrame(ledger, schema=INTAKE)
+    times = rows.select_seq("line", "at")
+    if not calm:
+        return Batch(rows, intake, None, times)
+    counted = pl.concat([one.rows for one in calm]).with_columns_seq(
+        source=pl.lit(source.name), service=pl.lit(source.service_hint, pl.String)
+    )
+    times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
+    return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm))
 
 
 def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
+from triage.intake.calm import Header, header_of
 from triage.intake.cutting import Tree
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
@@ -63,6 +64,7 @@ class Reading:
     usual: Usual | None = None
     day_first: bool = False
     notices: tuple[str, ...] = ()
+    header: Header | None = None  # of lines that only count
 
 
 def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Clock | None = None) -> Reading:
@@ -121,7 +123,14 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         usual(rows["at"]),
         day_first,
         notices,
+        None if json_first or _runs_back(rows["at"]) else header_of(entries.texts[:HEAD_LINES], layers, clock),
     )
+
+
+def _runs_back(at: pl.Series) -> bool:
+    """Whether the last of these times is before the first."""
+    times = at.drop_nulls()
+    return len(times) > 1 and bool(times[-1] < times[0])
 
 
 def _told_requests(rows: pl.DataFrame, layers: Layers, clock: Clock) -> tuple[Format, ...]:

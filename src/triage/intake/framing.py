@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
 from json.decoder import JSONDecoder
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triage.intake.headed import headed_of, is_headed
 from triage.intake.sources import Stream
 from triage.intake.tables import find_table, is_journal, journal_of, rows_of
+
+if TYPE_CHECKING:
+    from triage.intake.calm import Sifted
 
 VALUE_CAP = 64 << 20  # characters of one JSON value that does not end
 
@@ -28,7 +31,8 @@ _SKIP = re.compile(r"[\s,\[\]]*")
 class Piece:
     """Part of the input: `data` whole lines from `line` on, or `objects` (text, first line, lines).
 
-    `lines` and `size` (bytes) are what it takes of the input, `blank` the lines of it that hold no entry.
+    `lines` and `size` (bytes) are what it takes of the input, `blank` the lines of it that hold no entry. `sifted` is what
+    was made of its lines already, which it holds no more.
     """
 
     line: int
@@ -38,6 +42,12 @@ class Piece:
     objects: tuple[tuple[bytes, int, int], ...] | None = None
     blank: int = 0
     notices: tuple[str, ...] = ()
+    sifted: Sifted | None = None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes in memory."""
+        return self.size if self.sifted is None else self.sifted.weight
 
 
 @dataclass(frozen=True, slots=True)

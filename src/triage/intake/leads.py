@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,9 +20,25 @@ _PROBE = 64  # rows that say which shape to expect
 _SHARE = 0.5  # of the rows that must have it
 _BLANK = r" (?![?*{])"  # which the rest of a header begins with: no stamp goes on with one
 _SHAPE = re.compile(
-    r"(?P<second>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:(?P<point>[.,])(?P<digits>\d{1,9}))?(?P<tail>(?:Z|[+-]\d\d:?\d\d)?,?)",
+    r"\d{4}-\d\d-\d\d(?P<between>[T ])\d\d:\d\d:\d\d(?:(?P<point>[.,])(?P<digits>\d{1,9}))?(?P<tail>(?:Z|[+-]\d\d:?\d\d)?,?)",
     re.ASCII,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How stamps like 2026-03-02 10:14:07,123 differ: what is between date and time, in front of the fraction and behind it (a
+    zone, a comma), and how many digits the fraction has."""
+
+    between: str
+    point: str
+    digits: int
+    tail: str
+
+    @property
+    def lead(self) -> str:
+        """A stamp up to its fraction."""
+        return f"2001-02-03{self.between}04:05:06{self.point}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +86,9 @@ def read_leads(text: pl.Series, times: tuple[str, ...], clock: Clock, *, timed: 
 
     Not `timed`: the times are not asked for.
     """
-    if len(text) < _FEW or (shape := _usual_shape(text.head(_PROBE))) is None:
+    if len(text) < _FEW or (shape := usual_shape(text.head(_PROBE).to_list())) is None:
         return None
-    lead, digits, tail = shape["second"] + (shape["point"] or ""), len(shape["digits"] or ""), shape["tail"]
+    lead, digits, tail = shape.lead, shape.digits, shape.tail
     seconds = text.str.head(len(lead))
     runs: pl.Series | None = seconds.rle_id()  # lines of one second stand together most often: they are asked once
     count = int(runs[-1]) + 1 if runs is not None else 0
@@ -96,11 +113,11 @@ def read_leads(text: pl.Series, times: tuple[str, ...], clock: Clock, *, timed: 
         return None
     at, unzoned = None, False
     if timed:
-        ahead = _ahead(lead[10], lead[19:] + "0" * digits + tail.removesuffix(","), times, clock)
+        ahead = ahead_of(shape, times, clock)
         if ahead is None:
             return None
         unzoned = isinstance(ahead, str)
-        local = seconds.str.to_datetime(f"%Y-%m-%d{lead[10]}%H:%M:%S{lead[19:]}", time_unit="us", strict=False)
+        local = seconds.str.to_datetime(f"%Y-%m-%d{shape.between}%H:%M:%S{shape.point}", time_unit="us", strict=False)
         if isinstance(ahead, str):
             local = local.dt.replace_time_zone(ahead, ambiguous="earliest", non_existent="null")
         micros = local.to_physical() if isinstance(ahead, str) else local.to_physical() - ahead
@@ -111,19 +128,18 @@ def read_leads(text: pl.Series, times: tuple[str, ...], clock: Clock, *, timed: 
     return Leads(fits, behind, tail, at, unzoned, times)
 
 
-def _usual_shape(texts: pl.Series) -> re.Match[str] | None:
-    """A stamp of the shape that most of these texts begin with."""
-    found = [match for text in texts.to_list() if text and (match := _SHAPE.match(text))]
-    if not found:
-        return None
-    kinds = [(m["point"], len(m["digits"] or ""), m["tail"]) for m in found]
-    return found[kinds.index(Counter(kinds).most_common(1)[0][0])]
+def usual_shape(texts: Sequence[str | None]) -> Shape | None:
+    """The shape of the stamp that most of these texts begin with."""
+    found = [match for text in texts if text and (match := _SHAPE.match(text))]
+    kinds = Counter((m["between"], m["point"] or "", len(m["digits"] or ""), m["tail"]) for m in found)
+    return Shape(*kinds.most_common(1)[0][0]) if kinds else None
 
 
 @cache
-def _ahead(between: str, behind: str, times: tuple[str, ...], clock: Clock) -> int | str | None:
-    """How many microseconds stamps with these parts are ahead of UTC, or the zone to assume; None where they are not read."""
-    stamps = read_times(pl.Series([f"2001-02-03{between}04:05:06{behind}"]), times, clock=clock)
+def ahead_of(shape: Shape, times: tuple[str, ...], clock: Clock) -> int | str | None:
+    """How many microseconds stamps of this shape are ahead of UTC, or the zone to assume; None where they are not read."""
+    behind = shape.point + "0" * shape.digits + shape.tail.removesuffix(",")
+    stamps = read_times(pl.Series([f"2001-02-03{shape.between}04:05:06{behind}"]), times, clock=clock)
     at = stamps.at[0]
     zoned = behind.lstrip(".,0123456789") != ""
     if at is None or stamps.year_assumed or bool(stamps.zone_assumed) == zoned:

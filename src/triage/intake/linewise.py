@@ -12,12 +12,12 @@ from triage.schema import LEVEL
 
 LINED = "_lined"  # the column that tells which rows had a header that headed nothing
 # A traceback in the letters of `letters.py`, by its text alone: nothing in here may lie about a line of its own. An
-# upper-case letter is a row that another writer, another level or time parts from the one in front of it, X is bare text.
+# upper-case letter is a row that another writer, another level or time parts from the one in front of it, U is bare text.
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  # its exception comes last
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
 _LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end
-_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|X{_LAST}")
+_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|U{_LAST}")
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
 _ASKS = pl.col("message").str.ends_with(":").fill_null(False)
@@ -91,7 +91,7 @@ def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) ->
     own = pl.lit(classify(first_lines(texts), patterns))
     letter = (
         pl.when(~pl.col("own"))
-        .then(pl.lit("X"))
+        .then(pl.lit("U"))
         .when(pl.lit(texts == "\n"))
         .then(pl.lit("d"))
         .when((own.is_in(["f", "q", "p"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")))

@@ -50,8 +50,8 @@ class Plausible:
     inside: bool = False  # it begins in the middle of a source, and takes the first stamp there for believed:
     entered: datetime | None = None  # this one, and `welcomes` tells later whether it is
 
-    def believed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows without the times that are not believed."""
+    def believed(self, rows: pl.DataFrame, others: pl.DataFrame | None = None) -> pl.DataFrame:
+        """The rows without the times that are not believed; `others` are lines and times that stand between them, all `near`."""
         at = rows["at"]
         low, high = at.min(), at.max()
         if self.where is None or not isinstance(low, datetime) or not isinstance(high, datetime):
@@ -61,7 +61,7 @@ class Plausible:
         if self._near(low, high):
             self.last, self.refused = at.drop_nulls()[-1], None
             return rows
-        odd = self._odd(at.to_list())
+        odd = self._odd(at.to_list()) if others is None else self._odd_among(rows, others)
         if not odd:
             return rows
         if not self.count:
@@ -77,6 +77,17 @@ class Plausible:
         sane = not _EVER[0] <= self.where.middle < _EVER[1] or _EVER[0] <= at < _EVER[1]
         return sane and any(abs(at - other) <= self.where.reach for other in near)
 
+    def near(self, seen: pl.DataFrame) -> bool:
+        """Whether all times from `first` to `last` are where those at the head of the source are, so that each is believed."""
+        low, high = seen["first"].min(), seen["last"].max()
+        if self.where is None or not isinstance(low, datetime) or not isinstance(high, datetime):
+            return True
+        return (
+            low >= _EVER[0]
+            and self.where.middle - self.where.reach <= low
+            and high <= self.where.middle + self.where.reach
+        )
+
     def notices(self, name: str) -> list[str]:
         """A sentence when some were not believed."""
         if not self.count:
@@ -86,6 +97,12 @@ class Plausible:
             f"{name}: {stamps} far from all others (the first: {self.at:%Y-%m-%d %H:%M:%S} on line {self.line}) and {'was' if self.count == 1 else 'were'} not "
             "believed; the records take the place of those before them"
         ]
+
+    def _odd_among(self, rows: pl.DataFrame, others: pl.DataFrame) -> list[int]:
+        """The places of stamps that are not believed in rows between which there are others."""
+        own = rows.select_seq("line", "at", place=pl.int_range(pl.len(), dtype=pl.Int64))
+        both = own.merge_sorted(others.with_columns_seq(place=pl.lit(None, pl.Int64)), key="line")
+        return [place for n in self._odd(both["at"].to_list()) if (place := both["place"][n]) is not None]
 
     def _near(self, low: datetime, high: datetime) -> bool:
         """Whether every stamp between the two is believed, in whatever order they come."""

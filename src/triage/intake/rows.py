@@ -41,7 +41,7 @@ WRITER = "pid "  # in front of the number of the process that wrote a line
 _NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
 _MIRRORS = ("info", "error")  # what a transport calls stdout and stderr
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*"
-_RAISED = ("Exception", "Error", "Throwable")
+RAISED = ("Exception", "Error", "Throwable")
 _NIL = ("-", "", "null", "undefined")
 
 
@@ -140,7 +140,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
     new["message"] = _message(entry, have)
     if entry.kind == "text" and entry.message == "rest" and "g_logger" in have:
         # "ERROR [main] java.lang.IllegalStateException: no pool" names no logger
-        raised = [name for name in frame["g_logger"].unique().drop_nulls() if name.endswith(_RAISED)]
+        raised = [name for name in frame["g_logger"].unique().drop_nulls() if name.endswith(RAISED)]
         if raised:
             names = pl.col("g_logger").is_in(raised)
             new["message"] = pl.when(names).then(pl.col("g_logger") + ": " + new["message"]).otherwise(new["message"])

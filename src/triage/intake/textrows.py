@@ -310,7 +310,7 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
     firsts = "|".join(anonymous(first) for first, _ in pairs)
     text = frame["message"]
     # to compare is far cheaper than a regex, and most lines begin with the digits of a stamp
-    may = text.filter(text >= "A") if all(_LETTERED.match(first) for first, _ in pairs) else text
+    may = text.filter(text >= "A") if starts_with_letters(catalog) else text
     if not may.str.contains(firsts).any():
         return frame, None
     frame = frame.sort("i", maintain_order=True).with_columns_seq(_stream_key())
@@ -331,6 +331,11 @@ def _join_pairs(frame: pl.DataFrame, catalog: Catalog, last: bool) -> tuple[pl.D
         pl.when("head").then(pl.col("lines") + pl.col("next_lines")).otherwise("lines").alias("lines"),
     ).filter(~pl.col("tail"))
     return joined.select_seq(list(WORK)), waits if isinstance(waits, int) else None
+
+
+def starts_with_letters(catalog: Catalog) -> bool:
+    """Whether every record that takes two rows begins with a letter."""
+    return all(_LETTERED.match(f.joins[0]) for f in catalog.text if f.joins)
 
 
 def _rejoin(frame: pl.DataFrame, last: bool) -> tuple[pl.DataFrame, int | None]:
