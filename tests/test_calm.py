@@ -209,3 +209,15 @@ def test_every_plain_header_of_the_catalogue_is_sifted(tmp_path: Path) -> None:
                 assert found.calm.rows["level"].unique().to_list() == [sample.expect["level"]]
                 seen.add(entry.name)
     assert seen >= {"python-logging", "log4j", "loguru", "spring-boot", "python-dashes"}
+
+
+def test_what_a_runtime_says_at_its_end_goes_on_no_header_of_another_logger(tmp_path: Path) -> None:
+    lines = (
+        "INFO app.pay: kept",
+        "INFO app.order: order 1 kept",
+        "INFO app.order: Node.js v20.1.0",
+        "INFO app.pay: kept",
+    )
+    path = tmp_path / "app.log"
+    path.write_text("".join(f"2026-03-02 10:00:00,{n:03d} {line}\n" for n, line in enumerate(lines)))
+    assert read(str(path)).collect()["lines"].to_list() == [1, 1, 1, 1]

@@ -72,6 +72,25 @@ def test_a_session_that_a_rare_failure_broke_follows_it(folder: Path) -> None:
     assert not any(cause.startswith("duplicate key") for cause, _ in links(late))
 
 
+def test_connections_that_the_server_ended_are_missed_when_they_are_used_next(folder: Path) -> None:
+    ended = [(300.0 + 40 * n, "FATAL:  terminating connection due to idle-in-transaction timeout") for n in range(12)]
+    missed = [
+        (345.0 + 40 * n, "ERROR web: psycopg2.OperationalError: server closed the connection unexpectedly")
+        for n in range(12)
+    ]
+    found = report_of(folder, db=ended, web=missed, edge=served(900))
+    assert first_roots(found) == ["terminating connection due to idle-in-transaction timeout"]
+    late = report_of(folder, db=[(s + 600, text) for s, text in ended], web=missed, edge=served(1500))
+    assert not any(cause.startswith("terminating connection") for cause, _ in links(late))
+
+
+def test_jobs_lose_their_locks_while_the_event_loop_is_blocked(folder: Path) -> None:
+    blocked = [(300.0 + 20 * n, f"WARN event loop was blocked for {1_000 + n} ms") for n in range(20)]
+    lost = [(300.3 + 10 * n, f"ERROR worker error: Missing lock for job {n}. moveToFinished") for n in range(40)]
+    found = report_of(folder, worker=[*blocked, *lost], edge=served(900))
+    assert [root[:26] for root in first_roots(found)] == ["event loop was blocked for"]
+
+
 def test_operations_that_run_into_one_limit_follow_the_one_that_met_it_first(folder: Path) -> None:
     accept = [(300.0 + n, "ERROR app: accept error: Too many open files (os error 24)") for n in range(200)]
     lookup = [
@@ -119,6 +138,53 @@ def test_errors_that_are_tried_again_all_along_are_no_incident(folder: Path) -> 
     assert report_of(folder, db=db, web=again, edge=served(2600)).healthy is True
     final = [(s, word.replace("WARN", "ERROR").replace("retrying (1)", "giving up")) for s, word in again]
     assert report_of(folder, db=db, web=final, edge=served(2600)).healthy is False
+
+
+@pytest.mark.parametrize(
+    ("level", "told", "healthy"),
+    [("WARN", "trying again", True), ("WARN", "", False), ("ERROR", "trying again", False)],
+)
+def test_a_traceback_in_a_remark_that_it_is_tried_again_is_no_incident(
+    folder: Path, level: str, told: str, healthy: bool
+) -> None:
+    trace = (
+        f"{level} importer: run 19 attempt 1 of 3 failed, {told}", "Traceback (most recent call last):",
+        '  File "/app/feed.py", line 7, in read', "    return get(url)", "ValueError: no such station",
+    )  # fmt: skip
+    if not told:
+        trace = (f"{level} importer: run 19 failed", *trace[1:])
+    found = report_of(folder, importer=[(300.0 + n / 1000, text) for n, text in enumerate(trace)], edge=served(900))
+    assert found.healthy is healthy
+
+
+def test_whose_request_met_a_dead_backend_says_nothing_of_the_failure(folder: Path) -> None:
+    refused = [
+        (
+            300.0 + n,
+            f"2026/03/02 10:{5 + n // 60:02d}:{n % 60:02d} [error] 7#7: *{n} connect() failed (111: Connection refused) while connecting "
+            f'to upstream, client: 10.0.0.9, server: _, request: "GET {path} HTTP/1.1", upstream: "http://10.0.12.87:8080{path}"',
+        )
+        for n, path in enumerate(["/.git/config", *["/orders"] * 90])
+    ]
+    found = report_of(folder, edge=[*served(300), *refused, *[(300.1 + n, request(502, 300 + n)) for n in range(91)]])
+    assert ("connect() failed (111: C", "HTTP 502") in links(found)
+
+
+def test_an_origin_that_the_service_refuses_with_an_exception_is_its_own_failure(folder: Path) -> None:
+    lines = (
+        "GET /lessons failed",
+        "Error: Origin https://learn.acme.io is not allowed by CORS",
+        "    at check (/app/cors.js:7:12)",
+    )
+    failed = [
+        (300.0 + 2 * n + k / 1000, f"[error] {text}" if not k else text)
+        for n in range(60)
+        for k, text in enumerate(lines)
+    ]
+    found = report_of(
+        folder, api=failed, edge=[*served(300), *[(300.1 + 2 * n, request(500, 300 + 2 * n)) for n in range(60)]]
+    )
+    assert first_roots(found) == ["Origin https://learn.acme.io is not allowed by CORS"]
 
 
 def test_a_foreign_host_header_is_an_incident_only_when_it_comes_again(folder: Path) -> None:

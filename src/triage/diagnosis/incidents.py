@@ -233,10 +233,20 @@ def _usual(
 ) -> bool:
     """Whether the case is the noise of every day."""
     severe = _severe(case.members, graph)
+    if not case.impact.failed and _tried_again(case, graph) and is_rare(severe, summary, layer):
+        quiet += case.members
+        return True
     if case.impact.failed or not is_usual(severe, summary, layer, span, retried=_retried(severe, graph)):
         return False
     quiet += case.members
     return True
+
+
+def _tried_again(case: Case, graph: Graph) -> bool:
+    """Whether all that is told of the case are remarks that something is tried again, none of them an error."""
+    remarks = [graph.nodes[m] for m in case.members if m in graph.labels]
+    calm = all(graph.nodes[m].level < ERROR for m in case.members)
+    return calm and bool(remarks) and all(RETRY.search(n.message) for n in remarks)
 
 
 def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:

@@ -24,7 +24,7 @@ WORK: dict[str, pl.DataType] = {
 }
 CONTINUES = (
     r"^(?:\t| {2}|\u{a0}|Traceback \(most recent call last\)|Caused by: |\.\.\. [0-9]+ (?:more|common)|During handling of the above|"
-    r"The above exception was|at [\w.$<>/]+\(|\^+$|[)\]}]+[,;]?$|$"
+    r"The above exception was|at [\w.$<>/]+\(|\^+$|\"?[)\]}]+[,;]?[ \t]*(?:\[\])?$|$"
     # the headline behind a trace's frames: a name that ends like an exception's, or that stands in a module of them
     r"|(?-u:(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Fault|Interrupt)(?:: |:?$))"
     r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
