@@ -61,7 +61,7 @@ def test_few_rows_are_left_as_they_are() -> None:
         min_size=1,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_merged_routes_have_the_templates_of_the_routes(parts: list[list[str]]) -> None:
     routes = pl.Series("route", ["".join(each) for each in parts])
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +70,7 @@ def test_merged_routes_have_the_templates_of_the_routes(parts: list[list[str]]) 
     assert route_template(merged).equals(route_template(routes))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(listed=rows, many=st.sampled_from([0, 1, 1_000]))
 def test_a_summary_is_the_same_by_classes(listed: list[dict[str, Any]], many: int) -> None:
     frame = events(listed)

@@ -610,7 +610,7 @@ LINES = (
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=25), st.integers(60, 500), st.booleans())
 def test_where_the_input_is_cut_changes_no_row(lines: list[str], size: int, newline: bool) -> None:
     text = "\n".join(lines) + ("\n" if newline else "")
@@ -662,7 +662,7 @@ def change(entry: dict[str, Any], changes: list[tuple[tuple[str, ...], Any]]) ->
     return entry
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=12), st.integers(200, 3_000))
 def test_what_the_typed_decoder_reads_the_plain_one_reads_too(many: list[Any], size: int) -> None:
     entries = [

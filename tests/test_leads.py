@@ -57,7 +57,7 @@ stamped = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=28, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     stamp=st.sampled_from(STAMPS),
     behind=st.lists(st.sampled_from(BEHIND), min_size=1, max_size=3),

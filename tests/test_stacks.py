@@ -199,7 +199,7 @@ def test_other_text_is_no_stack(text: str) -> None:
     assert [e for e in parse_stack(text).exceptions if e.type] == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.sampled_from(

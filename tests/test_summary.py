@@ -83,7 +83,7 @@ def assert_same(a: Summary, b: Summary) -> None:
         assert_frame_equal(a[name], b[name])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(rows, st.integers(0, 30), st.integers(0, 30))
 def test_cutting_the_input_anywhere_changes_nothing(listed: list[dict[str, Any]], x: int, y: int) -> None:
     frame = events(listed)
@@ -110,7 +110,7 @@ def test_shuffled_records_give_the_same_summary(listed: list[dict[str, Any]], ra
     assert_same(summary(frame[order]), summary(frame))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(rows)
 def test_a_plain_loop_counts_the_same(listed: list[dict[str, Any]]) -> None:
     made = summary(events(listed))
@@ -192,7 +192,7 @@ _VALUES = {
 }
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.data(), st.sampled_from(sorted(TABLES)), st.sampled_from((1, RATE_US, 1 << 40)))
 def test_keys_put_into_one_number_fold_as_the_keys_do(data: st.DataObject, name: str, width: int) -> None:
     table = replace(TABLES[name], bucket_rows=5 if TABLES[name].bucket_rows else 0)

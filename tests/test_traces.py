@@ -464,7 +464,7 @@ ROW = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     lines=st.lists(st.tuples(ROW, st.sampled_from(["a", "b"]), st.sampled_from([0, 0, 0, 3])), min_size=1, max_size=30),
     size=st.integers(1, 9),
@@ -543,7 +543,7 @@ def test_a_folder_of_the_user_reaches_traces_masks_and_marks(tmp_path: Path) -> 
     assert "Bad" not in plain["groups"]["exception"].to_list()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.text(alphabet="hiiiIIXXYPpfftobenqkxyvwmsBTEF", max_size=24))
 def test_what_starts_a_record_whatever_was_not_looked_at(letters: str) -> None:
     found = _starts(pl.Series(list(letters), dtype=pl.String)).arg_true().to_list()

@@ -72,7 +72,7 @@ def comparable(report: Report) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ the same truth
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.sampled_from((*LOGS, *STREAMS)), st.floats(0.02, 1), st.integers(0, 1000), st.integers(0, 4))
 def test_the_state_after_some_lines_is_what_analyze_says_of_them(
     log: Path, share: float, seed: int, looks: int
