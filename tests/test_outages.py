@@ -228,3 +228,15 @@ def test_a_call_fails_on_the_answer_that_another_service_logged_right_before(fol
             billing += [(at + 0.05 + k / 1000, text) for k, text in enumerate(trace)]
     found = report_of(folder, gateway=gateway, billing=billing)
     assert any(cause == "HTTP 502" and effect.startswith("502 Server Error") for cause, effect in links(found))
+
+
+@pytest.mark.parametrize(("uneven", "requests"), [(0, 160), (7, 327)])
+def test_requests_that_two_servers_log_alike_are_counted_once(folder: Path, uneven: int, requests: int) -> None:
+    def asked(status: int, more: int) -> Lines:
+        paths = [path for path in ("/orders", "/cart", "/items", "/login") for _ in range(40)] + ["/cart"] * more
+        return [(n * 2.0, request(status, n * 2).replace("/orders/17", path)) for n, path in enumerate(paths)]
+
+    found = report_of(folder, controller=asked(502, 0), shop=asked(200, uneven))
+    assert found.http is not None
+    assert found.http.requests == requests
+    assert found.http.status["502"] == 160

@@ -14,6 +14,7 @@ from triage.report import Counts, Exits, Http, Input, Intake, Latency, Loop, Rat
 from triage.summary import LATENCY_BASE, LATENCY_MIN_MS, Summary
 
 SLICES = 60
+OFTEN, ROUTES = 20, 4  # requests of a route, and such routes, by which two servers can be told to log the same requests
 WALLS_S = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 100, 120, 180, 230, 240, 300, 600, 900, 1800, 3600)
 WALL_SLACK = 0.02  # a request that hits a limit ends at most so much behind it
 PROXIES = ("nginx", "apache", "haproxy", "envoy", "traefik", "caddy", "alb", "elb")
@@ -116,8 +117,37 @@ def layer(summary: Summary) -> Layer | None:
         best = fronts[0]
         return Layer(best["kind"], (best["service"],), best["service"] or "proxy")
     kind = servers[0]["kind"]
-    services = tuple(sorted((s["service"] for s in servers if s["kind"] == kind), key=lambda s: s or ""))
+    named = [s["service"] for s in servers if s["kind"] == kind]
+    services = tuple(sorted(_outermost(named, summary["requests"].filter(kind=kind)), key=lambda s: s or ""))
     return Layer(kind, services, (services[0] or "access log") if len(services) == 1 else "access logs")
+
+
+def _outermost(services: Sequence[str | None], requests: pl.DataFrame) -> list[str | None]:
+    """The services without those that log the very requests that another one of them logs too.
+
+    Requests are taken for the same where two services saw every frequent route as often, within one in a hundred: what is
+    spread over equal servers is never that even. Of two such, the one that tells of more failures is in front: it adds its own.
+    """
+    seen: dict[str | None, dict[tuple[str | None, str | None], int]] = {service: {} for service in services}
+    failed = dict.fromkeys(services, 0)
+    waited = dict.fromkeys(services, 0)
+    for r in requests.filter(pl.col("service").is_in(services, nulls_equal=True)).iter_rows(named=True):
+        routes, place = seen[r["service"]], (r["method"], r["route"])
+        routes[place] = routes.get(place, 0) + r["count"]
+        failed[r["service"]] += r["count"] if r["status"] >= 500 else 0
+        waited[r["service"]] += r["total_us"]
+
+    def same(one: str | None, other: str | None) -> bool:
+        mine, theirs = seen[one], seen[other]
+        often = [place for place in {*mine, *theirs} if max(mine.get(place, 0), theirs.get(place, 0)) >= OFTEN]
+        near = all(abs(mine.get(p, 0) - theirs.get(p, 0)) <= max(1, 0.01 * mine.get(p, 0)) for p in often)
+        return len(often) >= ROUTES and near
+
+    left: list[str | None] = []
+    for service in sorted(services, key=lambda s: (-failed[s], -waited[s], s or "")):
+        if not any(same(service, other) for other in left):
+            left.append(service)
+    return left
 
 
 def is_front(service: str | None, fmt: str | None = None) -> bool:

@@ -106,7 +106,8 @@ def batches_of(
     if reading.json_first or live:
         groups = _grouped(parts, 0 if live else options.batch_bytes, options.batch_bytes)
     else:
-        groups = _grouped(parts, options.text_bytes, _RAW * options.text_bytes)
+        # what is left of calm lines is tracebacks more often than not, which take more room each
+        groups = _grouped(parts, options.text_bytes // 2, _RAW * options.text_bytes)
     for group, last in groups:
         yield decoder.take(group, last=last and ends)
 
