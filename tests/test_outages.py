@@ -240,3 +240,22 @@ def test_requests_that_two_servers_log_alike_are_counted_once(folder: Path, unev
     assert found.http is not None
     assert found.http.requests == requests
     assert found.http.status["502"] == 160
+
+
+def test_the_end_of_a_runtime_follows_what_each_of_its_lives_met(folder: Path) -> None:
+    lives: Lines = []
+    for n in range(6):
+        begun = 300.0 + 120 * n
+        for k in range(4):
+            lines = (
+                "10:00:00.000 [error] GenServer Rates terminating",
+                "** (ArgumentError) not a float",
+                "    (rates 0.9.3) lib/feed.ex:11: Rates.Feed.parse/1",
+            )
+            lives += [(begun + k * 0.1 + at / 1000, line) for at, line in enumerate(lines)]
+        lives.append(
+            (begun + 31, '{"Kernel pid terminated",application_controller,"{application_terminated,rates,shutdown}"}')
+        )
+        lives.append((begun + 40, "exited with code 1"))
+    found = report_of(folder, rates=lives, edge=served(1200))
+    assert first_roots(found) == ["not a float"]

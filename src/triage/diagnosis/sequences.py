@@ -56,7 +56,7 @@ def link_sequences(drawing: Drawing) -> None:
             tight = found.share >= 0.95 and found.lag_s < 5 and b.count >= 3
             if b.role != "wrapper" and not (found.share >= 0.9 and alike >= (0.5 if tight else 0.8)):
                 continue
-            if found.pace > 0.5 and b.count > 2:
+            if found.pace > 0.5 and b.count > 2 and not (_tells_of_an_end(b) and in_every_cycle(a, b) >= 0.8):
                 continue
             confidence = round(
                 min(0.92, 0.45 + 0.25 * found.share + 0.15 * alike + 0.1 * (found.scope == "instance")), 3
@@ -68,6 +68,11 @@ def link_sequences(drawing: Drawing) -> None:
                 best = (key, edge)
         if best is not None:
             drawing.draw(best[1])
+
+
+def _tells_of_an_end(node: Node) -> bool:
+    """Whether the failure is a runtime's word that all of a process ended: what each of its lives met before is the cause."""
+    return node.role == "wrapper" and node.rule is not None and node.rule.category == "crash"
 
 
 def link_echoes(drawing: Drawing) -> None:
