@@ -259,3 +259,17 @@ def test_the_end_of_a_runtime_follows_what_each_of_its_lives_met(folder: Path) -
         lives.append((begun + 40, "exited with code 1"))
     found = report_of(folder, rates=lives, edge=served(1200))
     assert first_roots(found) == ["not a float"]
+
+
+@pytest.mark.parametrize(
+    ("told", "linked"),
+    [("queue holds {n} parcels, the oldest was not printed", True), ("parcel {n} was not seen again", False)],
+)
+def test_what_has_to_pile_up_first_is_told_later_than_what_callers_miss(folder: Path, told: str, linked: bool) -> None:
+    loop = [(600.0 + 100 * n, "ERROR shipper: parcel code is broken: 12,500") for n in range(12)]
+    loop += [(600.5 + 100 * n, "exited with code 2") for n in range(12)]
+    late = [(1000.0 + 70 * n, f"WARN api: {told.format(n=n + 9)}") for n in range(16)]
+    found = report_of(folder, shipper=loop, api=late, edge=served(2400))
+    assert (
+        any(c.startswith("exited with code") and e.startswith(("queue", "parcel")) for c, e in links(found)) is linked
+    )

@@ -16,7 +16,8 @@ from triage.report import Window
 
 LOOP = 5  # ends of a process, from which on it is down more than up
 LATE = timedelta(minutes=10)  # so long callers may wait, and watchdogs may look away, before they tell
-LATE_SHARE = 0.2  # and no longer than this share of the time in which they do
+LATE_SHARE = 0.2  # and no longer than this share of the time in which they do, but for what has to pile up first
+_PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldest)\b", re.IGNORECASE)
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 MANY = 10  # records that set in: fewer set in by chance
@@ -136,7 +137,8 @@ def _waits(node: Node, drawing: Drawing) -> bool:
 def _sets_in(a: Node, b: Node, span: Window) -> bool:
     if a.first is None or a.last is None or b.first is None or b.last is None or a.first > b.first:
         return False
-    soon = b.first - a.first <= min(LATE, max(timedelta(minutes=1), LATE_SHARE * (b.last - b.first)))
+    wait = LATE if _PILED.search(b.message) else max(timedelta(minutes=1), LATE_SHARE * (b.last - b.first))
+    soon = b.first - a.first <= min(LATE, wait)
     quiet = a.first - span.start >= QUIET * (span.end - span.start)
     ends = a.last + LATE
     times = b.all_times
