@@ -273,3 +273,25 @@ def test_what_has_to_pile_up_first_is_told_later_than_what_callers_miss(folder: 
     assert (
         any(c.startswith("exited with code") and e.startswith(("queue", "parcel")) for c, e in links(found)) is linked
     )
+
+
+@pytest.mark.parametrize(
+    ("age", "linked"),
+    [("47 minutes old", True), ("older than 1 h", True), ("47 seconds old", False), ("too old", False)],
+)
+def test_what_is_old_follows_the_job_that_ended_before_it_made_it_new(folder: Path, age: str, linked: bool) -> None:
+    runs = [(300.0 + 600 * n, "ERROR import: no such column: price") for n in range(6)]
+    runs += [(300.5 + 600 * n, "exited with code 1") for n in range(6)]
+    old = [(2400.0 + 40 * n, f"ERROR catalog: quote refused: prices are {age}") for n in range(30)]
+    found = report_of(folder, job=runs, web=old, edge=served(3900))
+    assert any(c.startswith("exited with code") and e.startswith("quote") for c, e in links(found)) is linked
+
+
+def test_who_is_refused_without_a_name_follows_the_one_process_that_keeps_ending(folder: Path) -> None:
+    loop = [(600.0 + 100 * n, 'ERROR nginx: host not found in upstream "accounts.internal"') for n in range(10)]
+    loop += [(600.5 + 100 * n, "exited with code 1") for n in range(10)]
+    refused = [
+        (630.0 + 20 * n, "ERROR web: account was not loaded: connect ECONNREFUSED 172.17.0.1:8080") for n in range(45)
+    ]
+    found = report_of(folder, proxy=loop, web=refused, edge=served(1800))
+    assert first_roots(found) == ['host not found in upstream "accounts.internal"']

@@ -21,6 +21,15 @@ _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldes
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 MANY = 10  # records that set in: fewer set in by chance
+_REFUSED = re.compile(r"\bECONNREFUSED\b|\bconnection refused\b", re.IGNORECASE)
+_UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
+# how old data is; never less than the sample that stands for the others, which is later than the first
+_OLD = re.compile(
+    rf"\b(?P<many>\d+(?:\.\d+)?) ?(?P<unit>{_UNIT})[ -](?:old|stale|behind|out of date)\b"
+    rf"|\b(?:older than|stale for|(?:not|n't) (?:been )?(?:updated|refreshed|synced|imported) (?:for|in|since)) (?P<more>\d+(?:\.\d+)?) ?(?P<of>{_UNIT})\b",
+    re.IGNORECASE,
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SHARED = (
     r"(?:queue|topic|stream|subscription|exchange|bucket|consumer group|job|table|index|collection|volume|mailbox)"
 )
@@ -62,6 +71,39 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
         lag = (b.first - a.first).total_seconds()
         why = f"sets in {span_words(lag)} after {', '.join(a.services)} began to end again and again, and stays with it"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.55, why))
+
+
+def link_stale(drawing: Drawing) -> None:
+    """Failures that say how old is what they read: what ended with an error since then did not make it new."""
+    ends = [
+        n for n in drawing.nodes.values() if n.role == "exit" and n.first is not None and n.id not in drawing.labels
+    ]
+    for b in by_time(drawing, lambda n: n.first is not None and _is_open(n, drawing)):
+        age = _age_in(b.message)
+        if age is None:
+            continue
+        found = [a for a in ends if not set(a.services) & set(b.services) and b.id not in drawing.above(a.id)]
+        found = [
+            a for a in found if a.first is not None and b.first is not None and a.first <= b.first <= a.first + age
+        ]
+        if not found:
+            continue
+        a = max(found, key=lambda n: (n.count, n.id))
+        assert a.first is not None
+        assert b.first is not None
+        lag = (b.first - a.first).total_seconds()
+        who = ", ".join(a.services) or "a process"
+        why = f"it says that what it reads is {span_words(age.total_seconds())} old, and {who} has ended with an error since {span_words(lag)} before"
+        drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _age_in(text: str) -> timedelta | None:
+    """How old something is by a text: "prices are 47 minutes old", "rates.json is older than 90 min"."""
+    found = _OLD.search(text)
+    if found is None:
+        return None
+    number, unit = (found["many"], found["unit"]) if found["many"] else (found["more"], found["of"])
+    return timedelta(seconds=float(number) * _SECONDS[unit[0].lower()])
 
 
 def link_resources(drawing: Drawing) -> None:
@@ -130,8 +172,10 @@ def _shared_name(a: Node, of_a: Sequence[str], b: Node, of_b: Sequence[str]) -> 
 
 
 def _waits(node: Node, drawing: Drawing) -> bool:
-    """Whether the failure can be that of a waiting caller or of a watchdog: nothing is known of why, and its text names nobody."""
-    return _is_open(node, drawing, "proxy") and node.count >= MANY and not drawing.names[node.id]
+    """Whether the failure can be that of a waiting caller or of a watchdog: nothing is known of why, or no more than that
+    nobody listened, and its text names nobody."""
+    refused = _REFUSED.search(node.text) is not None and node.id not in {*drawing.parents, *drawing.labels}
+    return (refused or _is_open(node, drawing, "proxy")) and node.count >= MANY and not drawing.names[node.id]
 
 
 def _sets_in(a: Node, b: Node, span: Window) -> bool:
