@@ -33,6 +33,9 @@ from triage.summary import Merging, Summary, merge_all
 SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
 LARGEST = 512 << 20
 _PARTS = 2  # of a file of middle size: as many as there are processes, unless more memory is given than usual
+_EVEN = (
+    192 << 20
+)  # bytes of a part, of which there may be twice as many: failures crowd in some parts, and these take longer
 _TOGETHER = 8 << 20  # bytes of small files that are read in one go
 _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for that its first records take
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go
@@ -142,7 +145,7 @@ class Reader:
         assembler = Assembler(known_traces(self._dirs), newest_first=False)
         for batch in batches:
             assembler.take(batch)
-        parts = cut_lines(source, size or max(SMALLEST, min(LARGEST, source.size // _PARTS)))
+        parts = cut_lines(source, size or _part_size(source.size))
         return (Start(beginning, assembler.waiting.mixed), parts) if len(parts) > 1 else None
 
     def look(self, source: Source, stream: Stream | None = None) -> Reading:
@@ -255,6 +258,11 @@ class Reader:
         ]
         found = pl.concat(times) if times else pl.Series(dtype=TIME)
         return found[-1] if len(found) else None
+
+
+def _part_size(size: int) -> int:
+    """Bytes of a part of a file of that size: at least one for each process, and more where that costs next to nothing."""
+    return max(SMALLEST, min(LARGEST, size // _PARTS, max(_EVEN, size // (2 * _PARTS))))
 
 
 _IS_ROW = (pl.col("format") != BORDER).fill_null(value=True)
