@@ -295,3 +295,17 @@ def test_who_is_refused_without_a_name_follows_the_one_process_that_keeps_ending
     ]
     found = report_of(folder, proxy=loop, web=refused, edge=served(1800))
     assert first_roots(found) == ['host not found in upstream "accounts.internal"']
+
+
+@pytest.mark.parametrize(("lived", "ready"), [(5, 0), (90, 5)])
+def test_a_process_that_ends_right_after_it_came_up_did_not_come_up(folder: Path, lived: int, ready: int) -> None:
+    lives: Lines = []
+    for n in range(6):
+        begun = 300.0 + 200 * n
+        lives += [
+            (begun, "INFO app: Starting gunicorn 23.0.0"),
+            (begun + 1, "INFO app: Listening at: http://0.0.0.0:8000 (7)"),
+        ]
+        lives += [(begun + lived, "ERROR app: no such setting: PRICES"), (begun + 1 + lived, "exited with code 3")]
+    found = report_of(folder, app=lives, edge=served(1600))
+    assert (found.exits.ready, found.exits.restarts) == (ready, 6)

@@ -278,14 +278,28 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     marks = summary["marks"]
     if onset is not None:
         marks = marks.filter(pl.col("at") >= onset)
-    tally = {m: int(marks.filter(pl.col("mark") == m)["count"].sum()) for m in ("start", "ready")}
+    starts = int(marks.filter(pl.col("mark") == "start")["count"].sum())
     died = int(bad["count"].sum())
     judged = died > 0 or bool((summary["marks"]["mark"] == "ready").any())
     return Exits(
         codes={str(c): int(n) for c, n in codes.iter_rows()},
         signals={str(s): int(n) for s, n in signals.iter_rows()},
-        restarts=died, loops=tuple(loops), starts=max(tally["start"], died) if judged else 0, ready=tally["ready"],
+        restarts=died, loops=tuple(loops), starts=max(starts, died) if judged else 0, ready=_lasting(marks),
     )  # fmt: skip
+
+
+SOON_S = 60.0  # a process that ends so soon after it said that it serves was no server, or none that came up
+
+
+def _lasting(marks: pl.DataFrame) -> int:
+    """How many processes came up: they said so, and none of their service ended right after."""
+    ends = marks.filter(pl.col("mark") == "exit")
+    left = 0
+    for r in marks.filter(pl.col("mark") == "ready").iter_rows(named=True):
+        mine = ends.filter(pl.col("service").eq_missing(r["service"]) & (pl.col("at") >= r["at"]))["at"].min()
+        if not isinstance(mine, datetime) or (mine - r["at"]).total_seconds() > SOON_S:
+            left += r["count"]
+    return left
 
 
 ONE_END_S = 15.0  # so soon the platform tells of an end that the init process has told of
