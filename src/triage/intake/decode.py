@@ -141,8 +141,9 @@ class Decoder:
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
         self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
         self._long = Long()
-        sifts = reading.header is not None and options.telling is not None and not options.with_fields
-        self._sieve = Sieve(reading.header, options.telling or (), self._clock) if sifts and reading.header else None
+        self._sieve: Sieve | None = None
+        if reading.header is not None and options.telling is not None and not options.with_fields:
+            self._sieve = Sieve(reading.header, options.telling, self._clock)
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
