@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from triage.engine import analyze
+from triage.rendering import render
 from triage.report import Report
 
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -309,3 +310,16 @@ def test_a_process_that_ends_right_after_it_came_up_did_not_come_up(folder: Path
         lives += [(begun + lived, "ERROR app: no such setting: PRICES"), (begun + 1 + lived, "exited with code 3")]
     found = report_of(folder, app=lives, edge=served(1600))
     assert (found.exits.ready, found.exits.restarts) == (ready, 6)
+
+
+def test_a_step_behind_an_exception_that_is_left_out_tells_how_it_is_linked(folder: Path) -> None:
+    stack = (
+        "ERROR web: account was not loaded", "TypeError: fetch failed", "    at async account (/app/shop.js:3:9) {",
+        "  [cause]: Error: connect ECONNREFUSED 172.17.0.1:8080", "      at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1607:16)", "}",
+    )  # fmt: skip
+    loop = [(600.0 + 100 * n, 'ERROR nginx: host not found in upstream "accounts.internal"') for n in range(10)]
+    loop += [(600.5 + 100 * n, "exited with code 1") for n in range(10)]
+    refused = [(630.0 + 20 * n + k / 1000, line) for n in range(45) for k, line in enumerate(stack)]
+    page = render(report_of(folder, proxy=loop, web=refused, edge=served(1800)), "md")
+    assert "sets in 30 s after proxy began to end again and again" in page
+    assert "*leads to*" not in page

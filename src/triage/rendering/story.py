@@ -447,8 +447,15 @@ def _graph(
             nodes.append(_node(failure, members, failures, roots))
     merged: dict[tuple[str, str], list[Link | None]] = {}
     for cause, effect in pairs:
-        merged.setdefault((home.get(cause, cause), home.get(effect, effect)), []).append(links.get((cause, effect)))
+        drawn = links.get((cause, effect)) or _link_through(cause, effect, links)
+        merged.setdefault((home.get(cause, cause), home.get(effect, effect)), []).append(drawn)
     return tuple(nodes), tuple(_edge(cause, effect, known) for (cause, effect), known in merged.items())
+
+
+def _link_through(cause: str, effect: str, links: Mapping[tuple[str, str], Link]) -> Link | None:
+    """The link to what stands between two steps of a chain: an exception that a library only turned into another."""
+    between = sorted(b for a, b in links if a == cause and (b, effect) in links)
+    return links[cause, between[0]] if between else None
 
 
 def _node(key: str, members: Sequence[str], failures: Mapping[str, Failure], roots: set[str]) -> Node:
