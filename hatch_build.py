@@ -47,7 +47,18 @@ def _compile(sources: list[Path], library: Path) -> str:
         return "there is no C compiler (cc, gcc or clang)"
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     headers = sysconfig.get_path("include")
-    command = [*compiler, "-O3", "-fPIC", "-fvisibility=hidden", "-std=c11", *shared, f"-I{headers}", *map(str, sources), "-o", str(library)]
+    command = [
+        *compiler,
+        "-O3",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-std=c11",
+        *shared,
+        f"-I{headers}",
+        *map(str, sources),
+        "-o",
+        str(library),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
