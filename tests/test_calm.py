@@ -221,3 +221,11 @@ def test_what_a_runtime_says_at_its_end_goes_on_no_header_of_another_logger(tmp_
     path = tmp_path / "app.log"
     path.write_text("".join(f"2026-03-02 10:00:00,{n:03d} {line}\n" for n, line in enumerate(lines)))
     assert read(str(path)).collect()["lines"].to_list() == [1, 1, 1, 1]
+
+
+def test_lines_that_end_as_on_windows_are_sifted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = log_of(tmp_path, "2026-03-02 10:00:30,000 ERROR app.order: lost")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    first, second = summaries(path, monkeypatch, 1 << 20)
+    same(first, second)
+    assert len(sifted_of(path, monkeypatch)) == (39 if compiled.SIEVE is not None else 1_201)

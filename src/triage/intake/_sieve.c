@@ -496,6 +496,7 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
         for (int64_t n = 0; n < found.count && !failed; n++) {
             Line *line = found.lines + n;
             const uint8_t *p = text + line->start, *end = p + line->size;
+            if (end > p && end[-1] == '\r') end--;
             failed = look_at(self, line, p, end);
             if (line->kind == CALM && ((odd && is_odd(p, end)) || first + n < from)) line->kind = odd && is_odd(p, end) ? APART : KEPT;
         }
