@@ -28,7 +28,7 @@ SCHEMA = {"one": pl.String(), "two": pl.String(), "level": LEVEL, "status": pl.I
 
 
 @given(cells=CELLS, sparse=st.sampled_from([1, 7, 1 << 16]), table=st.sampled_from([1, 1 << 22]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_class_stands_for_the_values_of_its_rows(cells: list[tuple[object, ...]], sparse: int, table: int) -> None:
     frame = pl.DataFrame(cells, schema=SCHEMA, orient="row").with_row_index("n")
     with pytest.MonkeyPatch.context() as patch:

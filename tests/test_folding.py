@@ -140,7 +140,7 @@ def test_a_template_of_values_only_stays() -> None:
     assert fold(frame("node1", "node2", "node3", "node4", "node5")) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.lists(

@@ -230,7 +230,7 @@ def test_a_code_span_shows_exactly_its_text_also_in_a_table(text: str) -> None:
 
 
 @given(text=NASTY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_sentence_reads_as_it_was_written(text: str) -> None:
     text = escaping.visible(text.replace("`", "'"))
     rendered = MARKDOWN.render(str(escaping.sentence(text)))

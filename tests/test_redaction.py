@@ -132,7 +132,7 @@ def test_no_string_of_a_report_keeps_a_secret() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("password=token:\"'@/.<>& ab1,;{}\\\n"), max_size=80))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_redacting_twice_equals_once(text: str) -> None:
     once = redact(text)
     assert re.sub(r":[0-9a-f]{4,}>", ">", redact(once)) == re.sub(r":[0-9a-f]{4,}>", ">", once)

@@ -167,7 +167,7 @@ def write(path: Path, lines: Sequence[str]) -> Path:
 
 
 mixed = settings(
-    deadline=None, max_examples=9, suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=7, suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
 

@@ -173,7 +173,7 @@ def test_an_empty_input_has_no_blocks() -> None:
     assert list(Stream("-", io.BytesIO(b"")).blocks()) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=30), st.integers(1, 200))
 def test_blocks_lose_nothing_whatever_their_size(parts: list[bytes], size: int) -> None:
     data = b"\n".join(

@@ -163,7 +163,7 @@ def test_stamps_of_whole_seconds_fall_into_their_own_slice(tmp_path: Path) -> No
     assert {rate.records for rate in report.rates} == {10}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from(("api", "worker", None)), st.one_of(st.none(), st.integers(0, 5_000)))),
     st.integers(1, 20),

@@ -181,7 +181,7 @@ def test_the_answer_of_a_log_store_is_taken_apart(store: str, indent: int | None
     head=st.sampled_from([b"timestamp,message\n", b"__CURSOR=1\n__REALTIME_TIMESTAMP=1772446447112938\n"]),
     block=st.integers(1, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_where_a_table_is_cut_changes_no_row(body: list[bytes], head: bytes, block: int) -> None:
     data = head + b"".join(body)
     assert read(data, block)[0].equals(read(data)[0])
