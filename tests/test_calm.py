@@ -20,7 +20,6 @@ from triage.intake.detection import study
 from triage.intake.programs import program_of
 from triage.intake.sources import open_sources
 from triage.intake.stacks import default_traces
-from triage.intake.times import Clock
 from triage.options import Options, catalog_of, reading_options
 from triage.summary import Summary
 
@@ -78,7 +77,7 @@ def logs(draw: st.DrawFn) -> str:
 
 def summaries(path: Path, patch: pytest.MonkeyPatch, text_bytes: int) -> tuple[Summary, Summary]:
     """What is made of a log with lines that only count told apart from the first line on, and without."""
-    patch.setattr(calm, "FIRST", 0)
+    patch.setattr(calm, "FIRST_ROWS", 0)
     patch.setattr(shards, "reading_options", lambda options: replace(reading_options(options), text_bytes=text_bytes))
     sifted = summarize([str(path)], Options(jobs=1))
     patch.setattr(shards, "telling_words", lambda _: None)
@@ -117,12 +116,12 @@ def log_of(tmp_path: Path, *odd: str) -> Path:
 
 def sifted_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines that are kept of what is not near an end or an odd line."""
-    monkeypatch.setattr(calm, "FIRST", 0)
+    monkeypatch.setattr(calm, "FIRST_ROWS", 0)
     reading = study(open_sources([str(path)])[0].open(), catalog_of(None))
     assert (reading.header is None) == (compiled.SIEVE is None)
     if reading.header is None:
         return path.read_text(encoding="utf-8").splitlines()
-    found = Sieve(reading.header, telling_words(), Clock()).sift(path.read_bytes(), 1)
+    found = Sieve(reading.header, telling_words()).sift(path.read_bytes(), 1, 1_201)
     assert found is not None
     assert len(found.lines) + found.calm.count == len(path.read_text(encoding="utf-8").splitlines())
     return found.lines.to_list()
@@ -177,7 +176,7 @@ def test_a_stamp_far_off_is_refused_among_lines_that_only_count(
 
 @pytest.mark.parametrize("options", [Options(since="2026-03-02T10:00:20Z"), Options(until="2026-03-02T10:00:20Z")])
 def test_single_records_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options) -> None:
-    monkeypatch.setattr(calm, "FIRST", 0)
+    monkeypatch.setattr(calm, "FIRST_ROWS", 0)
     path = log_of(tmp_path)
     counted = summarize([str(path)], options)["volume"]["count"].sum()
     assert counted == read(str(path), options).collect().height < 1_200
@@ -203,7 +202,7 @@ def test_every_plain_header_of_the_catalogue_is_sifted(tmp_path: Path) -> None:
             reading = study(open_sources([str(path)])[0].open(), catalog_of(None))
             if reading.header is None or reading.header.entry.name != entry.name:
                 continue
-            found = Sieve(reading.header, (), Clock()).sift(path.read_bytes(), 3_000)
+            found = Sieve(reading.header, ()).sift(path.read_bytes(), 3_000, 100)
             assert found is not None
             if found.calm.count:
                 assert found.calm.rows["level"].unique().to_list() == [sample.expect["level"]]

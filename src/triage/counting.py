@@ -12,12 +12,12 @@ import polars as pl
 
 from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
+from triage.intake.calm import FIRST_ROWS
 from triage.intake.decode import Batch
 from triage.intake.traces import Assembled
 from triage.schema import CALM, QUIET, TIME, alone, empty
 from triage.summary import Summary
 
-FIRST_ROWS = 2_000  # of a source, which say whether it has the newest first
 _ROWS = 98_304  # quiet events that are counted before tables are made of them
 _LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them

@@ -50,9 +50,7 @@ QUIET: dict[str, pl.DataType] = {
     for n in ("source", "line", "lines", "at", "level", "kind", "service", "deployment", "method", "route", "status", "latency_ms", "format")
 }  # fmt: skip
 
-RATE_US = (
-    15_625  # microseconds of the finest slice of time in which what only counts is told apart: 64 of them are a second
-)
+RATE_US = 15_625  # microseconds of the finest slice of time in which what only counts is told apart: 64 are a second
 
 CALM: dict[str, pl.DataType] = {
     # Lines that only count and never became rows: how many there were of a level in a slice of time.

@@ -14,9 +14,10 @@ from io import BytesIO
 
 import polars as pl
 
-from triage.counting import FIRST_ROWS, Beginning, Gathering, Order, begin, count, is_earlier
+from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
 from triage.intake.borders import BORDER, Opening
+from triage.intake.calm import FIRST_ROWS
 from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look
 from triage.intake.detection import Reading
 from triage.intake.framing import pieces
@@ -33,9 +34,7 @@ from triage.summary import Merging, Summary, merge_all
 SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
 LARGEST = 512 << 20
 _PARTS = 2  # of a file of middle size: as many as there are processes, unless more memory is given than usual
-_EVEN = (
-    192 << 20
-)  # bytes of a part, of which there may be twice as many: failures crowd in some parts, and these take longer
+_EVEN = 192 << 20  # bytes of a part, of which there may be twice as many: failures crowd in some, which take longer
 _TOGETHER = 8 << 20  # bytes of small files that are read in one go
 _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for that its first records take
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go

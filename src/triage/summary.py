@@ -407,11 +407,7 @@ class Summary:
         events = signed.select(QUIET.keys())
         events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket(RATE_US))
         requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
-        calm = (
-            (empty(CALM) if calm is None else calm)
-            .with_columns(pl.col("first").alias("at"))
-            .with_columns(_bucket(RATE_US))
-        )
+        calm = (empty(CALM) if calm is None else calm).with_columns(_bucket(RATE_US, "first"))
         buckets = {"volume": pl.concat([events["bucket"], calm["bucket"]]), "traffic": requests["bucket"]}
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
         widths = {**widths, **least}
@@ -509,8 +505,8 @@ def _thinned(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     return tables | {name: TABLES[name].fold(rows) for name, rows in thin_out(tables).items()}
 
 
-def _bucket(width: int) -> pl.Expr:
-    return (pl.col("at").dt.epoch("us") // width * width).alias("bucket")
+def _bucket(width: int, of: str = "at") -> pl.Expr:
+    return (pl.col(of).dt.epoch("us") // width * width).alias("bucket")
 
 
 def _text() -> pl.Expr:

@@ -233,10 +233,8 @@ def _usual(
 ) -> bool:
     """Whether the case is the noise of every day."""
     severe = _severe(case.members, graph)
-    if not case.impact.failed and _tried_again(case, graph) and is_rare(severe, summary, layer):
-        quiet += case.members
-        return True
-    if case.impact.failed or not is_usual(severe, summary, layer, span, retried=_retried(severe, graph)):
+    again = _tried_again(case, graph) and is_rare(severe, summary, layer)
+    if case.impact.failed or not (again or is_usual(severe, summary, layer, span, retried=_retried(severe, graph))):
         return False
     quiet += case.members
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -293,11 +294,14 @@ SOON_S = 60.0  # a process that ends so soon after it said that it serves was no
 
 def _lasting(marks: pl.DataFrame) -> int:
     """How many processes came up: they said so, and none of their service ended right after."""
-    ends = marks.filter(pl.col("mark") == "exit")
+    ends: dict[str | None, list[datetime]] = {}
+    for r in marks.filter(pl.col("mark") == "exit").sort("at").iter_rows(named=True):
+        ends.setdefault(r["service"], []).append(r["at"])
     left = 0
     for r in marks.filter(pl.col("mark") == "ready").iter_rows(named=True):
-        mine = ends.filter(pl.col("service").eq_missing(r["service"]) & (pl.col("at") >= r["at"]))["at"].min()
-        if not isinstance(mine, datetime) or (mine - r["at"]).total_seconds() > SOON_S:
+        mine = ends.get(r["service"], [])
+        place = bisect_left(mine, r["at"])
+        if place == len(mine) or (mine[place] - r["at"]).total_seconds() > SOON_S:
             left += r["count"]
     return left
 

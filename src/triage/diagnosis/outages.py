@@ -66,9 +66,7 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
         if not found or len({a.services for a in found}) > 1 or not found[0].services:
             continue
         a = max(found, key=lambda n: (n.count, n.id))
-        assert a.first is not None
-        assert b.first is not None
-        lag = (b.first - a.first).total_seconds()
+        lag = _lag_s(a, b)
         why = f"sets in {span_words(lag)} after {', '.join(a.services)} began to end again and again, and stays with it"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.55, why))
 
@@ -83,18 +81,19 @@ def link_stale(drawing: Drawing) -> None:
         if age is None:
             continue
         found = [a for a in ends if not set(a.services) & set(b.services) and b.id not in drawing.above(a.id)]
-        found = [
-            a for a in found if a.first is not None and b.first is not None and a.first <= b.first <= a.first + age
-        ]
+        found = [a for a in found if 0 <= _lag_s(a, b) <= age.total_seconds()]
         if not found:
             continue
         a = max(found, key=lambda n: (n.count, n.id))
-        assert a.first is not None
-        assert b.first is not None
-        lag = (b.first - a.first).total_seconds()
+        lag = _lag_s(a, b)
         who = ", ".join(a.services) or "a process"
         why = f"it says that what it reads is {span_words(age.total_seconds())} old, and {who} has ended with an error since {span_words(lag)} before"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _lag_s(a: Node, b: Node) -> float:
+    """How many seconds the one begins before the other; both have times."""
+    return (b.first - a.first).total_seconds() if a.first is not None and b.first is not None else 0.0
 
 
 def _age_in(text: str) -> timedelta | None:
@@ -117,10 +116,9 @@ def link_resources(drawing: Drawing) -> None:
             if name is None:
                 continue
             head = _carried(a, drawing)
-            if head.id == b.id or b.id in drawing.above(head.id) or head.first is None or b.first is None:
+            if head.id == b.id or b.id in drawing.above(head.id) or head.first is None:
                 continue
-            if head.first <= b.first:
-                lag = (b.first - head.first).total_seconds()
+            if (lag := _lag_s(head, b)) >= 0:
                 why = f"both are about {name}, and it sets in {span_words(lag)} after the other"
                 drawing.labels.discard(b.id)
                 drawing.draw(Edge(head.id, b.id, "names", b.count, lag, 0.6, why))

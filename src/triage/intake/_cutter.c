@@ -8,7 +8,6 @@
 #include "_cutter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -519,31 +518,36 @@ int digits(const char *text, int count, int *value) {
     return 0;
 }
 
-int64_t days_of(int year, int month, int day) {
+int is_second(const char *t, char between, int64_t *seconds) {
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year, month, day, hour, minute, second;
+    if (t[4] != '-' || t[7] != '-' || t[10] != between || t[13] != ':' || t[16] != ':' || digits(t, 4, &year) ||
+        digits(t + 5, 2, &month) || digits(t + 8, 2, &day) || digits(t + 11, 2, &hour) || digits(t + 14, 2, &minute) ||
+        digits(t + 17, 2, &second))
+        return 0;
     int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2)) return -((int64_t)1 << 40);
-    /* in years that begin in March: leap days come last */
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2) || hour > 23 || minute > 59 ||
+        second > 59)
+        return 0;
+    /* days since 1970, in years that begin in March: leap days come last */
     int64_t y = month <= 2 ? year - 1 : year, era = y / 400, of_era = y - era * 400;
     int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+    int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+    *seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    return 1;
 }
 
 /* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
 static int is_stamp(const char *t, size_t size, int64_t *micros) {
-    int year, month, day, hour, minute, second, fraction = 0;
-    if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || t[4] != '-' || t[7] != '-' || t[10] != 'T' || t[13] != ':' ||
-        t[16] != ':' || digits(t, 4, &year) || digits(t + 5, 2, &month) || digits(t + 8, 2, &day) || digits(t + 11, 2, &hour) ||
-        digits(t + 14, 2, &minute) || digits(t + 17, 2, &second))
-        return 0;
-    int64_t days = days_of(year, month, day);
-    if (days < -((int64_t)1 << 39) || hour > 23 || minute > 59 || second > 59) return 0;
+    int64_t seconds;
+    int fraction = 0;
+    if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || !is_second(t, 'T', &seconds)) return 0;
     if (size > 20) {
         int count = (int)size - 21, rest;
         if (t[19] != '.' || digits(t + 20, count > 6 ? 6 : count, &fraction) || (count > 6 && digits(t + 26, count - 6, &rest))) return 0;
         for (int n = count; n < 6; n++) fraction *= 10;
     }
-    *micros = ((days * 24 + hour) * 60 + minute) * 60000000 + (int64_t)second * 1000000 + fraction;
+    *micros = seconds * 1000000 + fraction;
     return 1;
 }
 
@@ -1171,15 +1175,7 @@ static int add_line(Lines *lines, size_t end) {
     size_t start = lines->start, size = end - start;
     lines->start = end + 1;
     if (size && lines->text[end - 1] == '\r') size--;
-    View *view = lines->views + lines->count++;
-    memset(view, 0, sizeof *view);
-    view->size = (int32_t)size;
-    if (size <= 12) {
-        memcpy(view->as.inside, lines->text + start, size);
-    } else {
-        memcpy(view->as.far.first, lines->text + start, 4);
-        view->as.far.offset = (int32_t)start;
-    }
+    lines->views[lines->count++] = view_of(lines->text + start, size, start);
     return 0;
 }
 

@@ -8,7 +8,6 @@
 #include "_cutter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -22,7 +21,7 @@
 #define HEAD_SIZE 60
 #define HEAD_START 24
 #define LONGEST 4096   /* bytes of a line that only counts */
-
+#define ANY 0x7fff     /* set of a way that may be taken at the end as well; programs.py says the same */
 #define PIECES 16384   /* bytes; a bit for each number that four bytes of a word may make */
 
 enum { CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH };
@@ -106,15 +105,15 @@ static int fits(const Sieve *self, const uint8_t *pos, const uint8_t *end, const
                 pos = q, step++;
                 continue;
             }
-            case SPLIT: /* c: sets of bytes that the one and the other way may begin with, 0x7fff: any */
+            case SPLIT: /* c: sets of bytes that the one and the other way may begin with, ANY: any */
                 if (pos < end) {
                     if (*pos >= 0x80) return -1;
                     unsigned one = (unsigned)step->c & 0xffff, other = (unsigned)step->c >> 16;
-                    if (one != 0x7fff && !self->sets[one * 256 + *pos]) {
+                    if (one != ANY && !self->sets[one * 256 + *pos]) {
                         step = self->steps + step->b;
                         continue;
                     }
-                    if (other != 0x7fff && !self->sets[other * 256 + *pos]) {
+                    if (other != ANY && !self->sets[other * 256 + *pos]) {
                         step = self->steps + step->a;
                         continue;
                     }
@@ -195,20 +194,6 @@ static int may_tell(const Sieve *self, const uint8_t *p, const uint8_t *end) {
     return told & 1;
 }
 
-/* Whether a text begins with date and time of day; they are remembered. */
-static int is_second(Sieve *self, const char *t) {
-    int year, month, day, hour, minute, second;
-    if (t[4] != '-' || t[7] != '-' || t[10] != self->between || t[13] != ':' || t[16] != ':' || digits(t, 4, &year) ||
-        digits(t + 5, 2, &month) || digits(t + 8, 2, &day) || digits(t + 11, 2, &hour) || digits(t + 14, 2, &minute) ||
-        digits(t + 17, 2, &second))
-        return 0;
-    int64_t days = days_of(year, month, day);
-    if (days < -((int64_t)1 << 39) || hour > 23 || minute > 59 || second > 59) return 0;
-    memcpy(self->second, t, 19);
-    self->second_at = ((days * 24 + hour) * 60 + minute) * 60000000 + (int64_t)second * 1000000;
-    return 1;
-}
-
 /* Where a header with these first bytes is remembered; NULL where there are too few. */
 static Head *head_of(Sieve *self, const uint8_t *p, const uint8_t *end) {
     if (end - p < HEAD_START) return NULL;
@@ -239,12 +224,15 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
     const char *t = (const char *)p;
     line->kind = APART;
     if (end - p <= behind || end - p > LONGEST) return 0;
-    if (memcmp(t, self->second, 19) && !is_second(self, t)) return 0;
+    if (memcmp(t, self->second, 19)) {
+        if (!is_second(t, self->between, &self->second_at)) return 0;
+        memcpy(self->second, t, 19);
+    }
     if ((self->point && t[19] != self->point) || (self->digits && digits(t + 20, self->digits > 6 ? 6 : self->digits, &part))) return 0;
     for (int n = 6; n < self->digits; n++)
         if (t[20 + n] < '0' || t[20 + n] > '9') return 0;
     for (int n = self->digits; self->digits && n < 6; n++) part *= 10;
-    line->at = self->second_at + part;
+    line->at = self->second_at * 1000000 + part;
     Head *head = head_of(self, p + behind, end), new;
     if (!head || !head->size || end - p - behind < head->looked_at || memcmp(head->text, p + behind, head->looked_at)) {
         int told = read_head(self, &new, p + behind, end);
@@ -257,7 +245,7 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
     if (line->kind != CALM) return 0;
     const uint8_t *text = p + behind + head->size;
     line->kind = APART;
-    if (text >= end || *text < '!' || end[-1] == ':' || end[-1] == '\r') return 0;
+    if (text >= end || *text < '!' || end[-1] == ':') return 0;
     line->kind = CALM;
     if (!may_tell(self, text, end)) return 0;
     uint32_t state = 0, count = (uint32_t)self->class_count, found = (uint32_t)self->found;
@@ -459,15 +447,7 @@ static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int
         escapes |= memchr(data + used, 0x1b, length) != NULL;
         if (length && data[used + length - 1] == '\r') length--;
         returns |= length != line->size || memchr(data + used, '\r', length) != NULL;
-        View *view = views + k;
-        memset(view, 0, sizeof *view);
-        view->size = (int32_t)length;
-        if (length <= 12) {
-            memcpy(view->as.inside, data + used, length);
-        } else {
-            memcpy(view->as.far.first, data + used, 4);
-            view->as.far.offset = (int32_t)used;
-        }
+        views[k] = view_of(data + used, length, used);
         numbers[k++] = first + n;
         used += line->size;
     }
@@ -498,7 +478,8 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
             const uint8_t *p = text + line->start, *end = p + line->size;
             if (end > p && end[-1] == '\r') end--;
             failed = look_at(self, line, p, end);
-            if (line->kind == CALM && ((odd && is_odd(p, end)) || first + n < from)) line->kind = odd && is_odd(p, end) ? APART : KEPT;
+            if (line->kind == CALM && first + n < from) line->kind = KEPT;
+            if (line->kind >= KEPT && odd && is_odd(p, end)) line->kind = APART;
         }
         if (!failed) made = sift(&found, text, keep_near(self, &found), first, width > 0 ? width : 1);
     }

@@ -29,22 +29,25 @@ from triage.schema import LEVEL, LEVELS, RATE_US, TIME
 
 if TYPE_CHECKING:
     from triage.intake._cutter import Cut
+    from triage.intake._cutter import Sieve as CompiledSieve
 
 # Lines that are kept, though they only count, near others: at both ends of what is read at once; in front of a line that
 # could belong to a traceback (a header three lines in front of bare text may open a crash that the text goes on), in front
 # of a header that is not quiet, and behind both (a trace logged line by line may end with some lines that look calm).
 AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND = 16, 4, 2, 4
-FIRST = 2_000  # lines of a source, or of a part of one, that are kept: they say in which order it is
+FIRST_ROWS = 2_000  # of a source, or of a part of one, that say whether it has the newest first: such lines are kept
 _CUT = "truncated"  # of texts that say so of themselves (see truncated.py)
 _GROUPS = frozenset(("at", "level", "logger"))
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header that most lines of a source begin with, and what is between its stamp and the message, as a program."""
+    """The header that most lines of a source begin with, how far its times are `ahead` of UTC (as leads.ahead_of says), and what
+    is between its stamp and the message, as a program."""
 
     entry: Format
     shape: Shape
+    ahead: int | str
     program: Program
 
 
@@ -98,7 +101,7 @@ def header_of(texts: Sequence[str], layers: Layers, clock: Clock) -> Header | No
     if ahead is None or (isinstance(ahead, str) and ahead != "UTC"):
         return None
     program = program_of(re.escape(shape.tail) + found[0], ("g_level", "g_logger"))
-    return Header(entry, shape, program) if program is not None else None
+    return Header(entry, shape, ahead, program) if program is not None else None
 
 
 def _is_plain(entry: Format) -> bool:
@@ -119,29 +122,42 @@ def _is_plain(entry: Format) -> bool:
 class Sieve:
     """Sifts the lines of one source; what `words` (of any case) stand in is kept."""
 
-    def __init__(self, header: Header, words: tuple[str, ...], clock: Clock) -> None:
+    def __init__(self, header: Header, words: tuple[str, ...]) -> None:
+        self._header, self._words = header, (*words, _CUT)
+        self._unzoned = isinstance(header.ahead, str)
+        self._ahead = header.ahead if isinstance(header.ahead, int) else 0
+        self._made: CompiledSieve | None = None
+
+    @property
+    def _sieve(self) -> CompiledSieve:
+        """The compiled one, made when it is first used: a short log never needs it."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def _make(self) -> CompiledSieve:
+        header = self._header
         entry, shape = header.entry, header.shape
-        ahead = ahead_of(shape, entry.times, clock)
-        self._unzoned = isinstance(ahead, str)
-        self._ahead = ahead if isinstance(ahead, int) else 0
-        classes, table, count, found = _automaton((*words, _CUT))
+        classes, table, count, found = _automaton(self._words)
         endings = b"".join(bytes((len(ending),)) + ending for ending in map(str.encode, RAISED)) + b"\0"
         if compiled.SIEVE is None:
             raise RuntimeError("there is no compiled part")
-        self._sieve = compiled.SIEVE(
-            header.program.steps, header.program.sets, _pieces((*words, _CUT)), classes, table, count, found, endings, shape.between.encode(),
+        return compiled.SIEVE(
+            header.program.steps, header.program.sets, _pieces(self._words), classes, table, count, found, endings, shape.between.encode(),
             shape.point.encode(), shape.digits, AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND, lambda word: _quiet(word, entry),
         )  # fmt: skip
 
-    def sift(self, data: bytes, line: int) -> Sifted | None:
-        """The lines of these bytes, the first of which is number `line`; None where all are to be read as they are."""
-        found = self._sieve.sift(data, line, FIRST, RATE_US)
+    def sift(self, data: bytes, line: int, lines: int) -> Sifted | None:
+        """So many lines, the first of which is number `line`; None where all are to be read as they are."""
+        if line + lines <= FIRST_ROWS:
+            return None
+        found = self._sieve.sift(data, line, FIRST_ROWS, RATE_US)
         if found is None:
             return None
-        texts, numbers, (levels, firsts, lasts, counts), (lines, times), disorder, escapes, returns = found
+        texts, numbers, (levels, firsts, lasts, counts), (places, times), disorder, escapes, returns = found
         level = pl.Series(levels).cast(pl.UInt8).cat.to(LEVEL)
         rows = {"level": level, "first": self._time(firsts), "last": self._time(lasts), "count": pl.Series(counts)}
-        ends = pl.DataFrame({"line": pl.Series(lines), "at": self._time(times)})
+        ends = pl.DataFrame({"line": pl.Series(places), "at": self._time(times)})
         calm = Calm(pl.DataFrame(rows), ends, disorder, self._unzoned)
         return Sifted(pl.Series("message", texts), pl.Series("i", numbers), calm, not (escapes or returns))
 
@@ -155,6 +171,7 @@ def _quiet(word: str, entry: Format) -> int:
     return LEVELS.index(level) if level is not None and LEVELS.index(level) <= LEVELS.index("INFO") else -1
 
 
+@cache
 def _pieces(words: tuple[str, ...]) -> bytes:
     """A table of bits for numbers made of four bytes: those of a piece of each word, the rarest that it has.
 

@@ -143,7 +143,7 @@ class Decoder:
         self._long = Long()
         self._sieve: Sieve | None = None
         if reading.header is not None and options.telling is not None and not options.with_fields:
-            self._sieve = Sieve(reading.header, options.telling, self._clock)
+            self._sieve = Sieve(reading.header, options.telling)
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
@@ -207,7 +207,7 @@ class Decoder:
         """The piece, without lines that only count where those are told apart."""
         if self._sieve is None or not part.lines:
             return part
-        sifted = self._sieve.sift(part.data, part.line)
+        sifted = self._sieve.sift(part.data, part.line, part.lines)
         if sifted is None or not self._stamps.near(sifted.calm.rows):
             return part
         return replace(part, data=b"", sifted=sifted)
@@ -294,13 +294,7 @@ class _Taken:
 
 
 def _read(
-    parts: list[Piece],
-    reading: Reading,
-    options: ReadOptions,
-    clock: Clock,
-    tally: Tally,
-    *,
-    last: bool,
+    parts: list[Piece], reading: Reading, options: ReadOptions, clock: Clock, tally: Tally, *, last: bool
 ) -> _Taken:
     """What some pieces hold."""
     rejected = blank = 0

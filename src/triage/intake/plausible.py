@@ -80,13 +80,8 @@ class Plausible:
     def near(self, seen: pl.DataFrame) -> bool:
         """Whether all times from `first` to `last` are where those at the head of the source are, so that each is believed."""
         low, high = seen["first"].min(), seen["last"].max()
-        if self.where is None or not isinstance(low, datetime) or not isinstance(high, datetime):
-            return True
-        return (
-            low >= _EVER[0]
-            and self.where.middle - self.where.reach <= low
-            and high <= self.where.middle + self.where.reach
-        )
+        told = self.where is not None and isinstance(low, datetime) and isinstance(high, datetime)
+        return not told or self._usual(low, high)  # type: ignore[arg-type]
 
     def notices(self, name: str) -> list[str]:
         """A sentence when some were not believed."""
@@ -106,12 +101,22 @@ class Plausible:
 
     def _near(self, low: datetime, high: datetime) -> bool:
         """Whether every stamp between the two is believed, in whatever order they come."""
-        if self.where is None or (self.where.middle >= _EVER[0] and low < _EVER[0]):
+        if self._usual(low, high):
+            return True
+        if self.where is None or self.last is None or not self._sane(low):
             return False
         reach = self.where.reach
-        if self.where.middle - reach <= low and high <= self.where.middle + reach:
-            return True
-        return self.last is not None and high - low <= reach and self.last - reach <= low and high <= self.last + reach
+        return high - low <= reach and self.last - reach <= low and high <= self.last + reach
+
+    def _usual(self, low: datetime, high: datetime) -> bool:
+        """Whether both are near the middle of the head's."""
+        if self.where is None or not self._sane(low):
+            return False
+        return self.where.middle - self.where.reach <= low and high <= self.where.middle + self.where.reach
+
+    def _sane(self, low: datetime) -> bool:
+        """Whether nothing is said to be of a time before there were such logs, but where the head is too."""
+        return self.where is None or self.where.middle < _EVER[0] or low >= _EVER[0]
 
     def _odd(self, times: Sequence[datetime | None]) -> list[int]:
         """The places of stamps that are not believed."""

@@ -8,7 +8,7 @@ runs it then has to leave the line, for here a class holds ASCII characters only
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH = range(8)
@@ -236,7 +236,7 @@ class _Assembly:
         elif node.kind == "end":
             self.steps.append((END, 0, 0, 0))
         elif node.kind == "any":
-            self._choose([lambda part=part: self.add(part) for part in node.parts])  # type: ignore[misc]
+            self._choose(node.parts)
         elif node.kind == "repeat":
             self._repeat(node)
         else:
@@ -248,22 +248,22 @@ class _Assembly:
                 self.steps.append((SAVE, 2 * node.slot + 1, 0, 0))
 
     def _set(self, held: frozenset[int]) -> None:
-        self.steps.append((CHAR, *held, 0, 0) if len(held) == 1 else (SET, self._number(held), 0, 0))  # type: ignore[arg-type]
+        self.steps.append((CHAR, min(held), 0, 0) if len(held) == 1 else (SET, self._number(held), 0, 0))
 
     def _number(self, held: frozenset[int]) -> int:
         if held not in self.sets:
             self.sets.append(held)
         return self.sets.index(held)
 
-    def _choose(self, ways: Sequence[Callable[[], None]]) -> None:
+    def _choose(self, parts: Sequence[_Node]) -> None:
         """The first of these that leads on."""
         jumps: list[int] = []
-        for way in ways[:-1]:
+        for part in parts[:-1]:
             split = self._step()
-            way()
+            self.add(part)
             jumps.append(self._step())
             self.steps[split] = (SPLIT, split + 1, len(self.steps), 0)
-        ways[-1]()
+        self.add(parts[-1])
         for jump in jumps:
             self.steps[jump] = (JUMP, len(self.steps), 0, 0)
 
