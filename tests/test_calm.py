@@ -80,7 +80,7 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, text_bytes: int) -> tuple[S
     patch.setattr(calm, "FIRST_ROWS", 0)
     patch.setattr(shards, "reading_options", lambda options: replace(reading_options(options), text_bytes=text_bytes))
     sifted = summarize([str(path)], Options(jobs=1))
-    patch.setattr(shards, "telling_words", lambda _: None)
+    patch.setattr(shards, "Telling", lambda *_: None)
     return sifted, summarize([str(path)], Options(jobs=1))
 
 

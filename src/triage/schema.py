@@ -53,8 +53,8 @@ QUIET: dict[str, pl.DataType] = {
 RATE_US = 15_625  # microseconds of the finest slice of time in which what only counts is told apart: 64 are a second
 
 CALM: dict[str, pl.DataType] = {
-    # Lines that only count and never became rows: how many there were of a level in a slice of time.
-    **{n: QUIET[n] for n in ("source", "service", "level")},
+    # Lines that only count and never became rows: how many there were of a level (and a service, a deployment) in a slice of time.
+    **{n: QUIET[n] for n in ("source", "service", "deployment", "level")},
     "first": TIME,  # of these lines the earliest and the latest
     "last": TIME,
     "count": pl.Int64(),

@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
+from pathlib import Path
 
 import polars as pl
 
 from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
 from triage.intake.borders import BORDER, Opening
-from triage.intake.calm import FIRST_ROWS
-from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look
+from triage.intake.calm import FIRST_ROWS, Telling
+from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look, sieve_of
 from triage.intake.detection import Reading
+from triage.intake.entries import EntrySieve
 from triage.intake.framing import pieces
+from triage.intake.letters import patterns_of
 from triage.intake.plausible import Plausible
 from triage.intake.rows import Tally
 from triage.intake.sources import Part, Source, Stream, cut_lines, is_plain
@@ -99,9 +102,11 @@ class Reader:
         self._options, self._read = options, read
         self._dirs = folders(options)
         # lines that never become rows cannot be left out one by one
-        telling = None if options.since or options.until or options.services else telling_words(self._dirs)
+        whole = not (options.since or options.until or options.services)
+        telling = Telling(telling_words(self._dirs), _parts_of_traces(self._dirs)) if whole else None
         self._reading_as = replace(reading_options(options), telling=telling)
         self._known: dict[str, Reading] = {}
+        self._sieves: dict[str, EntrySieve | None] = {}
 
     def plan(self, sources: Sequence[Source], *, size: int | None = None) -> list[Task]:
         """The sources as tasks in input order; what they are depends on the sources alone, so all is merged in the same way.
@@ -176,7 +181,12 @@ class Reader:
     def begin(self, source: Source, start: Start) -> tuple[Decoder, Course]:
         """What reads a source from its start."""
         order, assembler = Order(start.beginning), Assembler(known_traces(self._dirs), newest_first=False)
-        return Decoder(source, self.look(source), self._reading_as), self.course(source, order, assembler)
+        reading = self.look(source)
+        if source.name not in self._sieves:
+            self._sieves[source.name] = sieve_of(source, reading, self._reading_as)
+        sieve = self._sieves[source.name]
+        sieve = sieve.fork() if sieve is not None else None
+        return Decoder(source, reading, self._reading_as, sieve), self.course(source, order, assembler)
 
     def batches(self, source: Source, part: Part, decoder: Decoder) -> Iterator[Batch]:
         """The batches of a part."""
@@ -219,6 +229,7 @@ class Reader:
             for summary in course.count(assembled, calm=calm):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
+                decoder.widen(merging.widths["volume"])
             del assembled, calm
         waiting = course.assembler.waiting
         if waiting.held is not None:
@@ -262,6 +273,10 @@ class Reader:
 def _part_size(size: int) -> int:
     """Bytes of a part of a file of that size: at least one for each process, and more where that costs next to nothing."""
     return max(SMALLEST, min(LARGEST, size // _PARTS, max(_EVEN, size // (2 * _PARTS))))
+
+
+def _parts_of_traces(dirs: tuple[Path, ...] | None) -> tuple[str, ...]:
+    return tuple(patterns_of(known_traces(dirs)).values())
 
 
 _IS_ROW = (pl.col("format") != BORDER).fill_null(value=True)

@@ -560,10 +560,9 @@ def _tabulate(
 
 def _seen(calm: pl.DataFrame) -> pl.DataFrame:
     """What is seen of lines that never became rows, each of which is a record with a time."""
-    none, zero = pl.lit(None, STR), pl.lit(0, INT)
+    zero = pl.lit(0, INT)
     told = {"records": pl.col("count").sum(), "first": pl.col("first").min(), "last": pl.col("last").max()}
-    found = calm.group_by("source", "service", "level").agg(**told)
-    return found.with_columns(deployment=none, continuation=zero, undated=zero)
+    return calm.group_by(_PLACE).agg(**told).with_columns(continuation=zero, undated=zero)
 
 
 _ONE = pl.lit(1, INT)

@@ -13,15 +13,10 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 5      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 6      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
-#define MAX_KEYS 256   /* of one object at the top */
-#define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
-#define MAX_LEAVES 1024
 #define FEW 48 /* different texts of a column, none of them long, up to which its rows hold their numbers */
 #define SHORT 256
-#define LIKES 16 /* keys of an object inside that are remembered, and their longest */
-#define LIKE_SIZE 40
 
 /* ---------------------------------------------------------------- the Arrow C data interface, as its standard has it */
 
@@ -42,103 +37,6 @@ struct ArrowArray {
 };
 
 /* ------------------------------------------------------------------------------------------------------ the columns */
-
-/* A text that rows of a column hold, and its last bytes: texts that are nearly the same differ there. */
-typedef struct {
-    char *text;
-    uint32_t size;
-    uint64_t tail;
-} Different;
-
-typedef struct {
-    int64_t rows; /* that have a place here; those behind them are null */
-    int64_t cap;
-    int64_t nulls;
-    int same; /* every row so far holds the first of the different texts: nothing is laid down yet */
-    int few;  /* rows hold numbers of different texts */
-    Different *different;
-    int different_count, last; /* of the different texts that which the row before holds */
-    uint8_t *codes;
-    View *views;
-    uint8_t *valid;
-    char *data;
-    size_t data_size, data_cap;
-    int64_t *numbers; /* the values as what is wanted, as long as `whole` says that all of them are that */
-    int whole;
-    int raw; /* some value is RAW */
-} Column;
-
-typedef struct {
-    const char *key;
-    size_t size;
-    int leaf, node; /* -1: none */
-} Slot;
-
-/* A key as it stood at its place in the object before: the next one most often has the same. */
-typedef struct {
-    char name[LIKE_SIZE];
-    size_t size;
-    int slot;
-} Like;
-
-typedef struct {
-    Slot *slots;
-    int count;
-    uint64_t seen;
-    Like like[LIKES];
-} Node;
-
-/* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
-enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, RAW };
-
-/* What a value is wanted as: text, what stands in it behind its last slash, and where all are that, a whole number, or
-   microseconds since 1970 of a stamp in UTC. */
-enum { AS_TEXT, AS_LAST, AS_NUMBER, AS_TIME };
-
-typedef struct {
-    int wanted;
-    uint64_t seen;
-    int kind;
-    const uint8_t *at;
-    size_t size;
-    Column column;
-} Leaf;
-
-typedef struct {
-    uint64_t hash;
-    size_t size;
-    int slot; /* of the outermost node; -1: not asked for */
-} Key;
-
-typedef struct {
-    Key *keys;
-    char *names; /* one behind the other */
-    int count;
-} Shape;
-
-typedef struct {
-    PyObject_HEAD
-    Node *nodes;
-    int node_count;
-    Leaf *leaves;
-    int leaf_count;
-    char *names; /* the keys that are asked for */
-    int strict;  /* a node that holds no object makes its line a foreign one */
-    uint64_t stamp;
-    int touched[MAX_LEAVES];
-    int touched_count;
-    Shape *shapes;
-    int shape_count, expected;
-    Key keys[MAX_KEYS];
-    const uint8_t *key_at[MAX_KEYS];
-    int key_count;
-    int64_t rows, row_cap;
-    int64_t *lines;
-    int32_t *shape_of;
-    char *scratch;
-    size_t scratch_cap;
-    int flagged; /* some key ends as those do that say of a text that it was cut */
-} Cutter;
 
 /* Whether two texts of that size, most often a short one, are the same. */
 static inline int equal(const void *a, const void *b, size_t size) {
@@ -420,8 +318,7 @@ static inline const uint8_t *string_end(const uint8_t *p, const uint8_t *end, in
     return rest_of_string(p, end, escaped);
 }
 
-/* The text of a string with escapes that `string_end` went through; how many bytes it has. */
-static size_t unescape(const uint8_t *p, const uint8_t *end, char *into) {
+size_t unescape(const uint8_t *p, const uint8_t *end, char *into) {
     char *to = into;
     while (p < end) {
         const uint8_t *stop = memchr(p, '\\', (size_t)(end - p));
@@ -537,8 +434,7 @@ int is_second(const char *t, char between, int64_t *seconds) {
     return 1;
 }
 
-/* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
-static int is_stamp(const char *t, size_t size, int64_t *micros) {
+int is_stamp(const char *t, size_t size, int64_t *micros) {
     int64_t seconds;
     int fraction = 0;
     if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || !is_second(t, 'T', &seconds)) return 0;
@@ -809,21 +705,42 @@ static int has_room(const Cutter *self, size_t size) {
     return 1;
 }
 
+int read_entry(Cutter *self, const uint8_t **at, const uint8_t *end) {
+    const uint8_t *p = space(*at, end);
+    self->stamp++;
+    self->touched_count = self->key_count = 0;
+    p = p < end && *p == '{' ? object(self, p + 1, end, 0, 1) : NULL;
+    if (p) p = space(p, end);
+    *at = p;
+    return p && (p >= end || *p == '\n') ? shape_of(self) : -1;
+}
+
+/* Whether there are no more lines than so many. */
+static int is_so_long(const uint8_t *p, const uint8_t *end, Py_ssize_t lines) {
+    while (p < end) {
+        if (--lines < 0) return 0;
+        p = memchr(p, '\n', (size_t)(end - p));
+        p = p ? p + 1 : end;
+    }
+    return 1;
+}
+
 static PyObject *cutter_add(Cutter *self, PyObject *args) {
-    Py_buffer data;
+    Py_buffer data, which = {0};
     long long line;
-    if (!PyArg_ParseTuple(args, "y*L", &data, &line)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*L|z*", &data, &line, &which)) return NULL;
+    size_t n = 0;
     PyObject *left = PyList_New(0);
     const uint8_t *p = data.buf, *end = p + data.len;
+    if (which.buf && !is_so_long(p, end, which.len / (Py_ssize_t)sizeof line)) {
+        PyErr_SetString(PyExc_ValueError, "there are more lines than numbers");
+        Py_CLEAR(left);
+    }
     int roomy = has_room(self, (size_t)data.len);
     while (left && p < end) {
         const uint8_t *start = p;
-        self->stamp++;
-        self->touched_count = self->key_count = 0;
-        p = space(p, end);
-        p = roomy && p < end && *p == '{' ? object(self, p + 1, end, 0, 1) : NULL;
-        if (p) p = space(p, end);
-        int shape = p && (p >= end || *p == '\n') ? shape_of(self) : -1;
+        int shape = roomy ? read_entry(self, &p, end) : -1;
+        if (which.buf) memcpy(&line, (const char *)which.buf + n++ * sizeof line, sizeof line);
         if (shape == -2 || (shape >= 0 && commit(self, line, shape))) {
             Py_CLEAR(left);
             PyErr_NoMemory();
@@ -841,6 +758,7 @@ static PyObject *cutter_add(Cutter *self, PyObject *args) {
         line++;
     }
     PyBuffer_Release(&data);
+    if (which.buf) PyBuffer_Release(&which);
     return left;
 }
 
@@ -888,7 +806,8 @@ typedef struct {
     struct ArrowArray *array;
 } Cut;
 
-static PyObject *cut_type, *cutter_type, *sieve_type;
+static PyObject *cut_type, *entries_type;
+PyObject *cutter_type, *sieve_type;
 
 static PyObject *cut_export(Cut *self, PyObject *args, PyObject *kwargs) {
     (void)args, (void)kwargs;
@@ -986,17 +905,21 @@ static PyObject *hand_out_leaf(Leaf *leaf, int64_t rows) {
     return hand_out("vu", rows, column->nulls, kept, 3 + far, (int64_t)column->data_size);
 }
 
+PyObject *keys_of(const Shape *shape) {
+    const char *name = shape->names;
+    PyObject *keys = PyTuple_New(shape->count);
+    for (int k = 0; keys && k < shape->count; k++) {
+        PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)shape->keys[k].size, NULL);
+        if (!text || PyTuple_SetItem(keys, k, text)) Py_CLEAR(keys);
+        name += shape->keys[k].size;
+    }
+    return keys;
+}
+
 static PyObject *shape_names(const Cutter *self) {
     PyObject *all = PyList_New(0);
     for (int n = 0; all && n < self->shape_count; n++) {
-        const Shape *shape = self->shapes + n;
-        const char *name = shape->names;
-        PyObject *keys = PyTuple_New(shape->count);
-        for (int k = 0; keys && k < shape->count; k++) {
-            PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)shape->keys[k].size, NULL);
-            if (!text || PyTuple_SetItem(keys, k, text)) Py_CLEAR(keys);
-            name += shape->keys[k].size;
-        }
+        PyObject *keys = keys_of(self->shapes + n);
         if (!keys || PyList_Append(all, keys)) Py_CLEAR(all);
         Py_XDECREF(keys);
     }
@@ -1234,7 +1157,8 @@ static PyMethodDef module_methods[] = {
 
 static PyMethodDef cutter_methods[] = {
     {"add", (PyCFunction)(void (*)(void))cutter_add, METH_VARARGS,
-     "add(data, line): take the lines of data, the first of which is number `line`; (line, start, end) of each that is left."},
+     "add(data, line, numbers=None): take the lines of data, the first of which is number `line`, or which have these numbers (64 bits each);"
+     " (line, start, end) of each that is left."},
     {"flagged", (PyCFunction)(void (*)(void))cutter_flagged, METH_NOARGS,
      "flagged(): whether a key ended with \"runcated\" since this was asked last; in lines that are left, perhaps."},
     {"finish", (PyCFunction)(void (*)(void))cutter_finish, METH_NOARGS,
@@ -1261,8 +1185,9 @@ PyMODINIT_FUNC PyInit__cutter(void) {
     cutter_type = PyType_FromSpec(&cutter_spec);
     cut_type = PyType_FromSpec(&cut_spec);
     sieve_type = PyType_FromSpec(&sieve_spec);
-    if (!cutter_type || !cut_type || !sieve_type || PyModule_AddObjectRef(made, "Cutter", cutter_type) ||
-        PyModule_AddObjectRef(made, "Sieve", sieve_type) ||
+    entries_type = PyType_FromSpec(&entries_spec);
+    if (!cutter_type || !cut_type || !sieve_type || !entries_type || PyModule_AddObjectRef(made, "Cutter", cutter_type) ||
+        PyModule_AddObjectRef(made, "Sieve", sieve_type) || PyModule_AddObjectRef(made, "EntrySieve", entries_type) ||
         PyModule_AddIntConstant(made, "VERSION", VERSION))
         Py_CLEAR(made);
     return made;

@@ -10,6 +10,11 @@
 #include <string.h>
 
 #define LARGEST ((size_t)1 << 30) /* bytes of one column */
+#define MAX_KEYS 256   /* of one object at the top */
+#define MAX_SHAPES 1024 /* of entries of one input: their top keys, in order */
+#define MAX_LEAVES 1024
+#define LIKES 16 /* keys of an object inside that are remembered, and their longest */
+#define LIKE_SIZE 40
 
 /* A text of a view array: up to 12 bytes in place, of longer ones the first four and where in the data they stand. */
 typedef struct {
@@ -49,6 +54,147 @@ int is_second(const char *text, char between, int64_t *seconds);
 /* The number that so many digits are; -1 where one of them is none. */
 int digits(const char *text, int count, int *value);
 
-extern PyType_Spec sieve_spec;
+/* ------------------------------------------------------------------------------------------------ cutting lines of JSON */
+
+/* A text that rows of a column hold, and its last bytes: texts that are nearly the same differ there. */
+typedef struct {
+    char *text;
+    uint32_t size;
+    uint64_t tail;
+} Different;
+
+typedef struct {
+    int64_t rows; /* that have a place here; those behind them are null */
+    int64_t cap;
+    int64_t nulls;
+    int same; /* every row so far holds the first of the different texts: nothing is laid down yet */
+    int few;  /* rows hold numbers of different texts */
+    Different *different;
+    int different_count, last; /* of the different texts that which the row before holds */
+    uint8_t *codes;
+    View *views;
+    uint8_t *valid;
+    char *data;
+    size_t data_size, data_cap;
+    int64_t *numbers; /* the values as what is wanted, as long as `whole` says that all of them are that */
+    int whole;
+    int raw; /* some value is RAW */
+} Column;
+
+typedef struct {
+    const char *key;
+    size_t size;
+    int leaf, node; /* -1: none */
+} Slot;
+
+/* A key as it stood at its place in the object before: the next one most often has the same. */
+typedef struct {
+    char name[LIKE_SIZE];
+    size_t size;
+    int slot;
+} Like;
+
+typedef struct {
+    Slot *slots;
+    int count;
+    uint64_t seen;
+    Like like[LIKES];
+} Node;
+
+/* RAW: true, false, a list, an object, or a number that Python writes in another way, as it stands, behind a NUL */
+enum { ABSENT, TEXT, ESCAPED, WHOLE, DECIMAL, RAW };
+
+/* What a value is wanted as: text, what stands in it behind its last slash, and where all are that, a whole number, or
+   microseconds since 1970 of a stamp in UTC. */
+enum { AS_TEXT, AS_LAST, AS_NUMBER, AS_TIME };
+
+typedef struct {
+    int wanted;
+    uint64_t seen;
+    int kind;
+    const uint8_t *at;
+    size_t size;
+    Column column;
+} Leaf;
+
+typedef struct {
+    uint64_t hash;
+    size_t size;
+    int slot; /* of the outermost node; -1: not asked for */
+} Key;
+
+typedef struct {
+    Key *keys;
+    char *names; /* one behind the other */
+    int count;
+} Shape;
+
+typedef struct {
+    PyObject_HEAD
+    Node *nodes;
+    int node_count;
+    Leaf *leaves;
+    int leaf_count;
+    char *names; /* the keys that are asked for */
+    int strict;  /* a node that holds no object makes its line a foreign one */
+    uint64_t stamp;
+    int touched[MAX_LEAVES];
+    int touched_count;
+    Shape *shapes;
+    int shape_count, expected;
+    Key keys[MAX_KEYS];
+    const uint8_t *key_at[MAX_KEYS];
+    int key_count;
+    int64_t rows, row_cap;
+    int64_t *lines;
+    int32_t *shape_of;
+    char *scratch;
+    size_t scratch_cap;
+    int flagged; /* some key ends as those do that say of a text that it was cut */
+} Cutter;
+
+/* Behind the line of JSON at p and the blanks at its end, with what is asked for of it in the leaves; the number of the shape that
+   its top keys make, -1 where it is none that is surely understood, -2 without memory. */
+int read_entry(Cutter *self, const uint8_t **p, const uint8_t *end);
+
+/* The text of a string with escapes; how many bytes it has. */
+size_t unescape(const uint8_t *p, const uint8_t *end, char *into);
+
+/* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
+int is_stamp(const char *text, size_t size, int64_t *micros);
+
+/* The top keys of a shape, as texts. */
+PyObject *keys_of(const Shape *shape);
+
+/* --------------------------------------------------------------------------------------------------------- sifting lines */
+
+/* A line that may touch those near it; a header that is not quiet; a line that is kept, and touches no other; one that only
+   counts; one of which nothing is known. */
+enum { APART, LOUD, KEPT, CALM, WALL };
+
+typedef struct {
+    int64_t at;
+    uint32_t start, size;
+    uint16_t group; /* of lines that are counted together: of text the level */
+    uint8_t kind;
+} Line;
+
+typedef struct {
+    Line *lines;
+    int64_t count, cap;
+} Found;
+
+int add_found(Found *found, size_t start, size_t end);
+
+/* What lines that only count leave behind, in `width` microseconds each: ((groups, first times, last times, counts), (numbers, times)
+   of the first and the last of those that stand together, steps back in time between them); NULL with an exception set. */
+PyObject *leave(const Found *found, int groups, int64_t first, int64_t width);
+
+/* What a text is that stands in an entry (APART, LOUD, KEPT, CALM), and the level of a header of its own, -1 where it has none; -2 with
+   an exception set. */
+int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level);
+
+extern PyObject *cutter_type, *sieve_type;
+extern PyType_Spec sieve_spec, entries_spec;
 
 #endif

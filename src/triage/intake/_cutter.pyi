@@ -5,6 +5,8 @@ VERSION: int
 def count_lines(data: bytes, /) -> int: ...
 def lines_of(data: bytes, /) -> tuple[Cut, bool, bool] | None: ...
 
+Left = tuple[tuple[Cut, Cut, Cut, Cut], tuple[Cut, Cut], int]
+
 class Cut:
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
 
@@ -27,15 +29,33 @@ class Sieve:
         before_loud: int,
         behind: int,
         ask: Callable[[str], int],
+        other_steps: bytes,
+        other_sets: bytes,
+        others: bytes,
         /,
     ) -> Sieve: ...
+    def sift(self, data: bytes, line: int, start: int, width: int, /) -> tuple[Cut, Cut, Left, bool, bool] | None: ...
+
+class EntrySieve:
+    def __new__(
+        cls,
+        cutter: Cutter,
+        sieve: Sieve,
+        plan: Callable[[tuple[str, ...]], bytes | None],
+        at_ends: int,
+        ends: int,
+        before: int,
+        behind: int,
+        /,
+    ) -> EntrySieve: ...
     def sift(
-        self, data: bytes, line: int, start: int, width: int, /
-    ) -> tuple[Cut, Cut, tuple[Cut, Cut, Cut, Cut], tuple[Cut, Cut], int, bool, bool] | None: ...
+        self, data: bytes, line: int, start: int, width: int, low: int, high: int, /
+    ) -> tuple[tuple[bytes, bytes, Left] | None, list[tuple[int, int, int | None]]]: ...
+    def learn(self, kind: int, group: int, key: int, /) -> None: ...
 
 class Cutter:
     def __new__(cls, slots: list[tuple[int, bytes, int, int, int]], strict: bool, /) -> Cutter: ...
-    def add(self, data: bytes, line: int, /) -> list[tuple[int, int, int]]: ...
+    def add(self, data: bytes, line: int, numbers: bytes | None = None, /) -> list[tuple[int, int, int]]: ...
     def flagged(self) -> bool: ...
     def finish(
         self,

@@ -25,9 +25,6 @@
 #define PIECES 16384   /* bytes; a bit for each number that four bytes of a word may make */
 
 enum { CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH };
-/* a line that may touch those near it; a header that is not quiet; a line that is kept, and touches no other; one that only counts */
-enum { APART, LOUD, KEPT, CALM };
-
 typedef struct {
     int32_t what, a, b, c;
 } Step;
@@ -47,10 +44,20 @@ typedef struct {
     uint8_t text[HEAD_SIZE], looked_at, size, kind, level;
 } Head;
 
+/* One of many regexes: bytes that a text must hold for it to fit, as bits, and its first step. */
+typedef struct {
+    uint64_t low, high;
+    int32_t begins, step; /* begins: the set of bytes it begins with, ANY: any */
+} Other;
+
 typedef struct {
     PyObject_HEAD
     Step *steps;
     uint8_t *sets;
+    Step *other_steps; /* of regexes that none of the texts in entries may fit which only count */
+    uint8_t *other_sets;
+    Other *others; /* for each byte those that a text may fit which begins with it, up to the place in `until` */
+    int32_t until[129];
     uint16_t *words; /* next state, for each state and class of bytes: 0 is the start, the last ones have found a word */
     uint8_t classes[256], pieces[PIECES];
     int32_t class_count, found;
@@ -65,19 +72,13 @@ typedef struct {
     PyObject *ask;
 } Sieve;
 
-typedef struct {
-    int64_t at;
-    uint32_t start, size;
-    uint8_t kind, level;
-} Line;
-
-/* Try the header's regex: 1 where it fits, 0 where it does not, -1 where only somebody who knows all characters can tell.
+/* Try a regex: 1 where it fits, 0 where it does not, -1 where only somebody who knows all characters can tell.
    saved: where groups begin and end, at 4 where the header ends, at 5 the end of what was looked at (NULL: of the line). */
-static int fits(const Sieve *self, const uint8_t *pos, const uint8_t *end, const uint8_t *saved[6]) {
+static int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t *pos, const uint8_t *end, const uint8_t *saved[6]) {
     const uint8_t *seen = pos;
     Choice stack[STACK];
     int top = 0, patience = PATIENCE;
-    const Step *step = self->steps;
+    const Step *step = steps + start;
     for (;;) {
         if (!--patience) return -1;
         if (pos >= seen) seen = pos + 1;
@@ -86,21 +87,21 @@ static int fits(const Sieve *self, const uint8_t *pos, const uint8_t *end, const
             case SET:
                 if (pos < end) {
                     if (*pos >= 0x80) return -1;
-                    if (step->what == CHAR ? *pos == step->a : self->sets[step->a * 256 + *pos]) {
+                    if (step->what == CHAR ? *pos == step->a : sets[step->a * 256 + *pos]) {
                         pos++, step++;
                         continue;
                     }
                 }
                 break;
             case RUN: {
-                const uint8_t *set = self->sets + step->a * 256, *q = pos, *stop = end - pos > step->c ? pos + step->c : end;
+                const uint8_t *set = sets + step->a * 256, *q = pos, *stop = end - pos > step->c ? pos + step->c : end;
                 while (q < stop && set[*q]) q++;
                 if (q < stop && *q >= 0x80) return -1;
                 if (q >= seen) seen = q + 1;
                 if (q - pos < step->b) break;
                 if (q - pos > step->b) {
                     if (top == STACK) return -1;
-                    stack[top++] = (Choice){q - 1, pos + step->b, (int32_t)(step - self->steps) + 1, -1};
+                    stack[top++] = (Choice){q - 1, pos + step->b, (int32_t)(step - steps) + 1, -1};
                 }
                 pos = q, step++;
                 continue;
@@ -109,21 +110,21 @@ static int fits(const Sieve *self, const uint8_t *pos, const uint8_t *end, const
                 if (pos < end) {
                     if (*pos >= 0x80) return -1;
                     unsigned one = (unsigned)step->c & 0xffff, other = (unsigned)step->c >> 16;
-                    if (one != ANY && !self->sets[one * 256 + *pos]) {
-                        step = self->steps + step->b;
+                    if (one != ANY && !sets[one * 256 + *pos]) {
+                        step = steps + step->b;
                         continue;
                     }
-                    if (other != ANY && !self->sets[other * 256 + *pos]) {
-                        step = self->steps + step->a;
+                    if (other != ANY && !sets[other * 256 + *pos]) {
+                        step = steps + step->a;
                         continue;
                     }
                 }
                 if (top == STACK) return -1;
                 stack[top++] = (Choice){pos, pos, step->b, -1};
-                step = self->steps + step->a;
+                step = steps + step->a;
                 continue;
             case JUMP:
-                step = self->steps + step->a;
+                step = steps + step->a;
                 continue;
             case SAVE:
                 if (top == STACK) return -1;
@@ -149,7 +150,7 @@ static int fits(const Sieve *self, const uint8_t *pos, const uint8_t *end, const
                 continue;
             }
             pos = choice->at;
-            step = self->steps + choice->step;
+            step = steps + choice->step;
             if (choice->at > choice->least)
                 choice->at--;
             else
@@ -194,6 +195,17 @@ static int may_tell(const Sieve *self, const uint8_t *p, const uint8_t *end) {
     return told & 1;
 }
 
+/* Whether one of the words is in the text. */
+static int tells(const Sieve *self, const uint8_t *text, const uint8_t *end) {
+    if (!may_tell(self, text, end)) return 0;
+    uint32_t state = 0, count = (uint32_t)self->class_count, found = (uint32_t)self->found;
+    for (; text < end; text++) {
+        state = self->words[state * count + self->classes[*text]];
+        if (state >= found) return 1;
+    }
+    return 0;
+}
+
 /* Where a header with these first bytes is remembered; NULL where there are too few. */
 static Head *head_of(Sieve *self, const uint8_t *p, const uint8_t *end) {
     if (end - p < HEAD_START) return NULL;
@@ -206,7 +218,7 @@ static Head *head_of(Sieve *self, const uint8_t *p, const uint8_t *end) {
 /* Read a header behind its stamp: 1 where there is one, 0 where there is none, -1 with an exception set. */
 static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *end) {
     const uint8_t *saved[6] = {NULL, NULL, NULL, NULL, NULL, NULL};
-    if (fits(self, p, end, saved) != 1 || !saved[0] || !saved[1] || saved[4] - p > 250) return 0;
+    if (fits(self->steps, 0, self->sets, p, end, saved) != 1 || !saved[0] || !saved[1] || saved[4] - p > 250) return 0;
     int level = level_of(self, saved[0], (size_t)(saved[1] - saved[0]));
     if (level == -2) return -1;
     int raised = saved[2] && saved[3] && ends_so(self->endings, saved[2], saved[3]);
@@ -218,8 +230,8 @@ static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *e
     return 1;
 }
 
-/* What a line is, and of one that only counts its level and time; -1 with an exception set. */
-static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end) {
+/* What a line is, and of one that only counts its level and time; -1 with an exception set. `text`: where what it says begins. */
+static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end, const uint8_t **text) {
     int part = 0, behind = 19 + (self->point != 0) + self->digits;
     const char *t = (const char *)p;
     line->kind = APART;
@@ -241,21 +253,12 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
         head = &new;
     }
     line->kind = head->kind;
-    line->level = head->level;
+    line->group = head->level;
+    *text = p + behind + head->size;
     if (line->kind != CALM) return 0;
-    const uint8_t *text = p + behind + head->size;
     line->kind = APART;
-    if (text >= end || *text < '!' || end[-1] == ':') return 0;
-    line->kind = CALM;
-    if (!may_tell(self, text, end)) return 0;
-    uint32_t state = 0, count = (uint32_t)self->class_count, found = (uint32_t)self->found;
-    for (; text < end; text++) {
-        state = self->words[state * count + self->classes[*text]];
-        if (state >= found) {
-            line->kind = KEPT;
-            break;
-        }
-    }
+    if (*text >= end || **text < '!' || end[-1] == ':') return 0;
+    line->kind = tells(self, *text, end) ? KEPT : CALM;
     return 0;
 }
 
@@ -266,12 +269,41 @@ static int is_odd(const uint8_t *p, const uint8_t *end) {
     return 0;
 }
 
-typedef struct {
-    Line *lines;
-    int64_t count, cap;
-} Found;
+/* Whether one of the other regexes may fit the text. */
+static int may_fit(const Sieve *self, const uint8_t *p, const uint8_t *end) {
+    uint64_t bits[2] = {0, 0};
+    const uint8_t *saved[6];
+    for (const uint8_t *q = p; q < end; q++) bits[*q >> 6 & 1] |= (uint64_t)1 << (*q & 63);
+    if (*p >= 0x80) return 1;
+    for (const Other *other = self->others + self->until[*p], *last = self->others + self->until[*p + 1]; other < last; other++) {
+        if ((other->low & ~bits[0]) | (other->high & ~bits[1])) continue;
+        if (fits(self->other_steps, other->step, self->other_sets, p, end, saved)) return 1;
+    }
+    return 0;
+}
 
-static int add_line(Found *found, size_t start, size_t end) {
+int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
+    Sieve *self = (Sieve *)sieve;
+    Line line = {0};
+    int kind = CALM;
+    *level = -1;
+    if (p >= end || end - p > LONGEST || *p < '!' || *p == '{' || end[-1] == ':' || is_odd(p, end)) return APART;
+    if (self->between && *p >= '0' && *p <= '9') {
+        const uint8_t *text = NULL;
+        if (look_at(self, &line, p, end, &text)) return -2;
+        if (text) {
+            if (line.kind == APART) return APART;
+            *level = line.kind == LOUD ? LEVELS : line.group;
+            p = text;
+            if (p >= end || *p < '!') return APART;
+            kind = line.kind;
+        }
+    }
+    if (may_fit(self, p, end)) return APART;
+    return kind == CALM && tells(self, p, end) ? KEPT : kind;
+}
+
+int add_found(Found *found, size_t start, size_t end) {
     if (found->count == found->cap) {
         int64_t cap = found->cap ? found->cap * 2 : 4096;
         Line *lines = realloc(found->lines, (size_t)cap * sizeof(Line));
@@ -279,7 +311,7 @@ static int add_line(Found *found, size_t start, size_t end) {
         found->lines = lines;
         found->cap = cap;
     }
-    found->lines[found->count++] = (Line){0, (uint32_t)start, (uint32_t)(end - start), APART, 0};
+    found->lines[found->count++] = (Line){0, (uint32_t)start, (uint32_t)(end - start), 0, APART};
     return 0;
 }
 
@@ -297,7 +329,7 @@ static int split(Found *found, const uint8_t *text, size_t size) {
         low = _mm_or_si128(low, _mm_andnot_si128(_mm_or_si128(ends, _mm_cmpeq_epi8(x, tab)), control));
         for (unsigned bits = (unsigned)_mm_movemask_epi8(ends); bits; bits &= bits - 1) {
             size_t end = at + (size_t)__builtin_ctz(bits);
-            if (add_line(found, start, end)) return -1;
+            if (add_found(found, start, end)) return -1;
             start = end + 1;
         }
     }
@@ -305,13 +337,13 @@ static int split(Found *found, const uint8_t *text, size_t size) {
 #endif
     for (; at < size; at++) {
         if (text[at] == '\n') {
-            if (add_line(found, start, at)) return -1;
+            if (add_found(found, start, at)) return -1;
             start = at + 1;
         } else if (text[at] < 0x20 && text[at] != '\t') {
             odd = 1;
         }
     }
-    if (start < size && add_line(found, start, size)) return -1;
+    if (start < size && add_found(found, start, size)) return -1;
     return odd;
 }
 
@@ -367,7 +399,7 @@ static int steps_back(int64_t first, int64_t second) {
 
 /* What is left of lines that only count. */
 typedef struct {
-    Numbers run_levels, firsts, lasts, counts; /* lines of one level in one stretch of time */
+    Numbers run_groups, firsts, lasts, counts; /* lines of one group in one stretch of time */
     Numbers end_lines, end_times;              /* the first and the last of such lines that stand together */
     int64_t disorder;                          /* steps back between neighbours, but those between such a first and last */
 } Left;
@@ -376,8 +408,8 @@ typedef struct {
     int64_t slice, first, last, count;
 } Run;
 
-static int flush(Left *left, int level, Run *run) {
-    int failed = run->count && (push(&left->run_levels, level) || push(&left->firsts, run->first) || push(&left->lasts, run->last) ||
+static int flush(Left *left, int group, Run *run) {
+    int failed = run->count && (push(&left->run_groups, group) || push(&left->firsts, run->first) || push(&left->lasts, run->last) ||
                                 push(&left->counts, run->count));
     run->count = 0;
     return failed;
@@ -391,9 +423,8 @@ static int close_stretch(Left *left, const Found *found, int64_t from, int64_t u
     return push(&left->end_lines, first + until) || push(&left->end_times, lines[until].at);
 }
 
-/* Count the lines that only count; -1 where memory is short. */
-static int count_calm(Left *left, const Found *found, int64_t first, int64_t width) {
-    Run runs[256] = {{0, 0, 0, 0}};
+/* Count the lines that only count, of which there are so many groups; -1 where memory is short. */
+static int count_calm(Left *left, const Found *found, Run *runs, int groups, int64_t first, int64_t width) {
     int64_t from = -1;
     for (int64_t n = 0; n <= found->count; n++) {
         const Line *line = found->lines + n;
@@ -406,7 +437,7 @@ static int count_calm(Left *left, const Found *found, int64_t first, int64_t wid
             from = n;
         else
             left->disorder += steps_back(line[-1].at, line->at);
-        Run *run = runs + line->level;
+        Run *run = runs + line->group;
         int64_t at = line->at, slice = at / width - (at % width < 0);
         if (run->count && run->slice == slice) {
             if (at < run->first) run->first = at;
@@ -414,27 +445,40 @@ static int count_calm(Left *left, const Found *found, int64_t first, int64_t wid
             run->count++;
             continue;
         }
-        if (flush(left, line->level, run)) return -1;
+        if (flush(left, line->group, run)) return -1;
         *run = (Run){slice, at, at, 1};
     }
-    for (int level = 0; level < 256; level++)
-        if (flush(left, level, runs + level)) return -1;
+    for (int group = 0; group < groups; group++)
+        if (flush(left, group, runs + group)) return -1;
     return 0;
+}
+
+PyObject *leave(const Found *found, int groups, int64_t first, int64_t width) {
+    Left left = {0};
+    Numbers *all[] = {&left.run_groups, &left.firsts, &left.lasts, &left.counts, &left.end_lines, &left.end_times};
+    Run *runs = calloc((size_t)groups + 1, sizeof(Run));
+    int failed = !runs || count_calm(&left, found, runs, groups, first, width > 0 ? width : 1);
+    free(runs);
+    if (failed) {
+        for (int n = 0; n < 6; n++) free(all[n]->numbers);
+        return PyErr_NoMemory();
+    }
+    PyObject *columns[6];
+    for (int n = 0; n < 6; n++) columns[n] = hand_out_numbers(all[n]);
+    return Py_BuildValue("((NNNN)(NN)L)", columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], (long long)left.disorder);
 }
 
 static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int64_t first, int64_t width) {
     size_t size = 0;
     for (int64_t n = 0; n < found->count; n++)
         if (found->lines[n].kind != CALM) size += found->lines[n].size;
-    Left left = {0};
     View *views = malloc((size_t)(kept ? kept : 1) * sizeof(View));
     char *data = malloc(size ? size : 1);
     int64_t *numbers = malloc((size_t)(kept ? kept : 1) * sizeof(int64_t));
-    Numbers *all[] = {&left.run_levels, &left.firsts, &left.lasts, &left.counts, &left.end_lines, &left.end_times};
-    if (!views || !data || !numbers || count_calm(&left, found, first, width)) {
+    PyObject *left = views && data && numbers ? leave(found, 256, first, width) : PyErr_NoMemory();
+    if (!left) {
         free(views), free(data), free(numbers);
-        for (int n = 0; n < 6; n++) free(all[n]->numbers);
-        return PyErr_NoMemory();
+        return NULL;
     }
     size_t used = 0;
     int64_t k = 0;
@@ -452,10 +496,8 @@ static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int
         used += line->size;
     }
     void *texts[4] = {NULL, views, data, NULL}, *places[4] = {NULL, numbers, NULL, NULL};
-    PyObject *columns[6], *lines = hand_out("vu", kept, 0, texts, 4, (int64_t)used), *where = hand_out("l", kept, 0, places, 2, 0);
-    for (int n = 0; n < 6; n++) columns[n] = hand_out_numbers(all[n]);
-    return Py_BuildValue("(NN(NNNN)(NN)LNN)", lines, where, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5],
-                         (long long)left.disorder, PyBool_FromLong(escapes), PyBool_FromLong(returns));
+    PyObject *lines = hand_out("vu", kept, 0, texts, 4, (int64_t)used), *where = hand_out("l", kept, 0, places, 2, 0);
+    return Py_BuildValue("(NNNNN)", lines, where, left, PyBool_FromLong(escapes), PyBool_FromLong(returns));
 }
 
 static PyObject *sieve_sift(Sieve *self, PyObject *args) {
@@ -475,13 +517,13 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
         int failed = 0;
         for (int64_t n = 0; n < found.count && !failed; n++) {
             Line *line = found.lines + n;
-            const uint8_t *p = text + line->start, *end = p + line->size;
+            const uint8_t *p = text + line->start, *end = p + line->size, *said;
             if (end > p && end[-1] == '\r') end--;
-            failed = look_at(self, line, p, end);
+            failed = look_at(self, line, p, end, &said);
             if (line->kind == CALM && first + n < from) line->kind = KEPT;
             if (line->kind >= KEPT && odd && is_odd(p, end)) line->kind = APART;
         }
-        if (!failed) made = sift(&found, text, keep_near(self, &found), first, width > 0 ? width : 1);
+        if (!failed) made = sift(&found, text, keep_near(self, &found), first, width);
     }
     free(found.lines);
     PyBuffer_Release(&data);
@@ -490,15 +532,17 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
 
 static PyObject *sieve_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)kwargs;
-    const char *steps, *sets, *pieces, *classes, *words, *endings, *between, *point;
-    Py_ssize_t step_size, set_size, piece_size, class_size, word_size, ending_size, between_size, point_size;
+    const char *steps, *sets, *pieces, *classes, *words, *endings, *between, *point, *other_steps, *other_sets, *others;
+    Py_ssize_t step_size, set_size, piece_size, class_size, word_size, ending_size, between_size, point_size, other_step_size, other_set_size,
+        other_size;
     int digits_, class_count, found, at_ends, before, before_loud, behind_;
     PyObject *ask;
-    if (!PyArg_ParseTuple(args, "y#y#y#y#y#iiy#y#y#iiiiiO", &steps, &step_size, &sets, &set_size, &pieces, &piece_size, &classes, &class_size, &words, &word_size,
+    if (!PyArg_ParseTuple(args, "y#y#y#y#y#iiy#y#y#iiiiiOy#y#y#", &steps, &step_size, &sets, &set_size, &pieces, &piece_size, &classes, &class_size, &words, &word_size,
                           &class_count, &found, &endings, &ending_size, &between, &between_size, &point, &point_size, &digits_, &at_ends,
-                          &before, &before_loud, &behind_, &ask))
+                          &before, &before_loud, &behind_, &ask, &other_steps, &other_step_size, &other_sets, &other_set_size, &others,
+                          &other_size))
         return NULL;
-    if (piece_size != PIECES || class_size != 256 || between_size != 1 || point_size > 1 || step_size % (Py_ssize_t)sizeof(Step) || digits_ > 9 ||
+    if (piece_size != PIECES || class_size != 256 || between_size > 1 || other_step_size % (Py_ssize_t)sizeof(Step) || other_size % (Py_ssize_t)sizeof(Other) || point_size > 1 || step_size % (Py_ssize_t)sizeof(Step) || digits_ > 9 ||
         (digits_ && !point_size)) {
         PyErr_SetString(PyExc_ValueError, "this is no sieve");
         return NULL;
@@ -510,7 +554,10 @@ static PyObject *sieve_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->sets = malloc((size_t)set_size + 1);
     self->words = malloc((size_t)word_size + 1);
     self->endings = calloc((size_t)ending_size + 1, 1);
-    if (!self->steps || !self->sets || !self->words || !self->endings) {
+    self->other_steps = malloc((size_t)other_step_size + 1);
+    self->other_sets = malloc((size_t)other_set_size + 1);
+    self->others = malloc(((size_t)other_size + 1) * 128);
+    if (!self->steps || !self->sets || !self->words || !self->endings || !self->other_steps || !self->other_sets || !self->others) {
         Py_DECREF((PyObject *)self);
         return PyErr_NoMemory();
     }
@@ -518,11 +565,21 @@ static PyObject *sieve_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     memcpy(self->sets, sets, (size_t)set_size);
     memcpy(self->words, words, (size_t)word_size);
     memcpy(self->endings, endings, (size_t)ending_size);
+    memcpy(self->other_steps, other_steps, (size_t)other_step_size);
+    memcpy(self->other_sets, other_sets, (size_t)other_set_size);
+    for (int byte = 0; byte < 128; byte++) {
+        self->until[byte + 1] = self->until[byte];
+        for (const char *one = others; one < others + other_size; one += sizeof(Other)) {
+            Other other;
+            memcpy(&other, one, sizeof other);
+            if (other.begins == ANY || self->other_sets[other.begins * 256 + byte]) self->others[self->until[byte + 1]++] = other;
+        }
+    }
     memcpy(self->pieces, pieces, PIECES);
     memcpy(self->classes, classes, 256);
     self->class_count = class_count;
     self->found = found;
-    self->between = between[0];
+    self->between = between_size ? between[0] : 0;
     self->point = point_size ? point[0] : 0;
     self->digits = digits_;
     self->at_ends = at_ends;
@@ -539,6 +596,9 @@ static void sieve_dealloc(Sieve *self) {
     free(self->sets);
     free(self->words);
     free(self->endings);
+    free(self->other_steps);
+    free(self->other_sets);
+    free(self->others);
     Py_XDECREF(self->ask);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -546,9 +606,9 @@ static void sieve_dealloc(Sieve *self) {
 
 static PyMethodDef sieve_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))sieve_sift, METH_VARARGS,
-     "sift(data, line, start, width): (lines that are kept, their numbers, (levels, first times, last times, counts) of those that only count, "
+     "sift(data, line, start, width): (lines that are kept, their numbers, what is left: ((levels, first times, last times, counts) of those that only count, "
      "a row for each level and stretch of `width` microseconds, (numbers, times) of the first and the last of those that stand together, how "
-     "many steps back in time there are between them, whether an ESC, a carriage return is in what is kept). Times are local, in "
+     "many steps back in time there are between them), whether an ESC, a carriage return is in what is kept). Times are local, in "
      "microseconds. Lines in front of number `start` are kept; `line` is the number of the first. None where it is no UTF-8 or has a NUL."},
     {NULL, NULL, 0, NULL}};
 

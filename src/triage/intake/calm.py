@@ -11,24 +11,24 @@ import re
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from triage.intake import compiled
-from triage.intake.formats import Format
+from triage.intake.formats import Format, anonymous
 from triage.intake.leads import Shape, ahead_of, behind_stamp, usual_shape
 from triage.intake.levels import read_levels
-from triage.intake.programs import Program, program_of
+from triage.intake.programs import NO_SCREEN, Program, Screen, begins_with, program_of
 from triage.intake.rows import RAISED
 from triage.intake.textrows import Layers, starts_with_letters
 from triage.intake.times import Clock
 from triage.schema import LEVEL, LEVELS, RATE_US, TIME
 
 if TYPE_CHECKING:
-    from triage.intake._cutter import Cut
+    from triage.intake._cutter import Cut, Left
     from triage.intake._cutter import Sieve as CompiledSieve
 
 # Lines that are kept, though they only count, near others: at both ends of what is read at once; in front of a line that
@@ -38,6 +38,15 @@ AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND = 16, 4, 2, 4
 FIRST_ROWS = 2_000  # of a source, or of a part of one, that say whether it has the newest first: such lines are kept
 _CUT = "truncated"  # of texts that say so of themselves (see truncated.py)
 _GROUPS = frozenset(("at", "level", "logger"))
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What says more than that it was written: texts that hold one of these words (of any case), and those that one of these
+    regexes fits, which are parts of tracebacks."""
+
+    words: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +94,14 @@ class Sifted:
 
 
 def header_of(texts: Sequence[str], layers: Layers, clock: Clock) -> Header | None:
-    """The header of lines that only count, where the first format that a source speaks has one which compiled code can read.
+    """The header of lines that only count, where the first format that a source speaks of lines with a stamp has one which compiled code can read.
 
     None where stamps name no zone and the one to assume is another than UTC: its clocks may leap.
     """
     if compiled.SIEVE is None or not layers.first or layers.behind or layers.forced is not None:
         return None
-    entry, shape = layers.first[0], usual_shape(texts)
-    if shape is None or not _is_plain(entry) or not starts_with_letters(layers.catalog):
+    entry, shape = _dated(layers.first), usual_shape(texts)
+    if entry is None or shape is None or not _is_plain(entry) or not starts_with_letters(layers.catalog):
         return None
     found = behind_stamp(entry.pattern, dotted=False)
     if found is None or (shape.tail.endswith(",") and not found[1]):
@@ -102,6 +111,11 @@ def header_of(texts: Sequence[str], layers: Layers, clock: Clock) -> Header | No
         return None
     program = program_of(re.escape(shape.tail) + found[0], ("g_level", "g_logger"))
     return Header(entry, shape, ahead, program) if program is not None else None
+
+
+def _dated(formats: Sequence[Format]) -> Format | None:
+    """The first of these that may read a line which begins with a digit."""
+    return next((entry for entry in formats if begins_with(anonymous(entry.pattern), b"0123456789")), None)
 
 
 def _is_plain(entry: Format) -> bool:
@@ -119,50 +133,66 @@ def _is_plain(entry: Format) -> bool:
     )
 
 
+def compiled_sieve(words: tuple[str, ...], header: Header | None, screen: Screen = NO_SCREEN) -> CompiledSieve:
+    """What tells lines that only count (or, without a header and with a screen, texts of entries) from all others; what `words` (of
+    any case) stand in is kept."""
+    if compiled.SIEVE is None:
+        raise RuntimeError("there is no compiled part")
+    words = (*words, _CUT)
+    classes, table, count, found = _automaton(words)
+    endings = b"".join(bytes((len(ending),)) + ending for ending in map(str.encode, RAISED)) + b"\0"
+    program = header.program if header is not None else Program(b"", b"")
+    shape = header.shape if header is not None else Shape("", "", 0, "")
+
+    def ask(word: str) -> int:
+        return _quiet(word, header.entry) if header is not None else -1
+
+    return compiled.SIEVE(
+        program.steps, program.sets, _pieces(words), classes, table, count, found, endings, shape.between.encode(),
+        shape.point.encode(), shape.digits, AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND, ask, screen.steps, screen.sets, screen.others,
+    )  # fmt: skip
+
+
 class Sieve:
     """Sifts the lines of one source; what `words` (of any case) stand in is kept."""
 
     def __init__(self, header: Header, words: tuple[str, ...]) -> None:
-        self._header, self._words = header, (*words, _CUT)
+        self._header, self._words = header, words
         self._unzoned = isinstance(header.ahead, str)
         self._ahead = header.ahead if isinstance(header.ahead, int) else 0
+        self.width = RATE_US  # microseconds of a slice of time in which lines are told apart
         self._made: CompiledSieve | None = None
 
     @property
     def _sieve(self) -> CompiledSieve:
         """The compiled one, made when it is first used: a short log never needs it."""
         if self._made is None:
-            self._made = self._make()
+            self._made = compiled_sieve(self._words, self._header)
         return self._made
-
-    def _make(self) -> CompiledSieve:
-        header = self._header
-        entry, shape = header.entry, header.shape
-        classes, table, count, found = _automaton(self._words)
-        endings = b"".join(bytes((len(ending),)) + ending for ending in map(str.encode, RAISED)) + b"\0"
-        if compiled.SIEVE is None:
-            raise RuntimeError("there is no compiled part")
-        return compiled.SIEVE(
-            header.program.steps, header.program.sets, _pieces(self._words), classes, table, count, found, endings, shape.between.encode(),
-            shape.point.encode(), shape.digits, AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND, lambda word: _quiet(word, entry),
-        )  # fmt: skip
 
     def sift(self, data: bytes, line: int, lines: int) -> Sifted | None:
         """So many lines, the first of which is number `line`; None where all are to be read as they are."""
         if line + lines <= FIRST_ROWS:
             return None
-        found = self._sieve.sift(data, line, FIRST_ROWS, RATE_US)
+        found = self._sieve.sift(data, line, FIRST_ROWS, self.width)
         if found is None:
             return None
-        texts, numbers, (levels, firsts, lasts, counts), (places, times), disorder, escapes, returns = found
-        level = pl.Series(levels).cast(pl.UInt8).cat.to(LEVEL)
-        rows = {"level": level, "first": self._time(firsts), "last": self._time(lasts), "count": pl.Series(counts)}
-        ends = pl.DataFrame({"line": pl.Series(places), "at": self._time(times)})
-        calm = Calm(pl.DataFrame(rows), ends, disorder, self._unzoned)
+        texts, numbers, left, escapes, returns = found
+        calm = calm_of(left, self._ahead, unzoned=self._unzoned)
+        rows = calm.rows.with_columns_seq(pl.col("group").cast(pl.UInt8).cat.to(LEVEL).alias("level"))
+        calm = replace(calm, rows=rows.drop("group"))
         return Sifted(pl.Series("message", texts), pl.Series("i", numbers), calm, not (escapes or returns))
 
-    def _time(self, local: Cut) -> pl.Series:
-        return (pl.Series(local) - self._ahead).cast(TIME)
+
+def calm_of(left: Left, ahead: int = 0, *, unzoned: bool = False) -> Calm:
+    """What compiled code tells of lines that only count, their times so many microseconds ahead of UTC; `rows` by `group`."""
+    (groups, firsts, lasts, counts), (places, times), disorder = left
+
+    def time(local: Cut) -> pl.Series:
+        return (pl.Series(local) - ahead).cast(TIME)
+
+    rows = {"group": pl.Series(groups), "first": time(firsts), "last": time(lasts), "count": pl.Series(counts)}
+    return Calm(pl.DataFrame(rows), pl.DataFrame({"line": pl.Series(places), "at": time(times)}), disorder, unzoned)
 
 
 def _quiet(word: str, entry: Format) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -122,13 +122,14 @@ class Cutting:
     def __init__(self, tree: Tree, cutter: type[Cutter]) -> None:
         self._tree = tree
         self._cutter = cutter(list(tree.slots), tree.strict)
-        self._pieces: list[tuple[int, bytes]] = []
+        self._pieces: list[tuple[int, bytes, bytes | None]] = []
         self._split: tuple[int, list[bytes]] = (0, [])
 
-    def add(self, data: bytes, line: int) -> list[tuple[int, bytes]]:
-        """Take whole lines, the first of which is number `line`; those that are to be read otherwise, with their numbers."""
-        self._pieces.append((line, data))
-        return [(number, data[start:end]) for number, start, end in self._cutter.add(data, line)]
+    def add(self, data: bytes, line: int, numbers: bytes | None = None) -> list[tuple[int, bytes]]:
+        """Take whole lines, the first of which is number `line`, or which have these `numbers` (64 bits each); those that are to be
+        read otherwise, with their numbers."""
+        self._pieces.append((line, data, numbers))
+        return [(number, data[start:end]) for number, start, end in self._cutter.add(data, line, numbers)]
 
     def flagged(self) -> bool:
         """Whether since this was asked last a key may have come that says of a text that it was cut."""
@@ -143,7 +144,7 @@ class Cutting:
     def raw(self, line: int) -> bytes:
         """The line of that number."""
         at = bisect_right(self._pieces, line, key=lambda piece: piece[0]) - 1
-        first, data = self._pieces[at]
+        first, data, numbers = self._pieces[at]
         if self._split[0] != first or not self._split[1]:
             self._split = first, data.split(b"\n")
-        return self._split[1][line - first]
+        return self._split[1][line - first if numbers is None else bisect_left(memoryview(numbers).cast("q"), line)]

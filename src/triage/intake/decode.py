@@ -12,9 +12,10 @@ import polars as pl
 
 from triage.errors import TriageError
 from triage.intake import compiled
-from triage.intake.calm import Calm, Sieve
+from triage.intake.calm import Calm, Sieve, Sifted, Telling
 from triage.intake.cutting import Tree
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
+from triage.intake.entries import EntrySieve, SiftedEntries
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
 from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
@@ -31,6 +32,7 @@ from triage.schema import CALM, INTAKE, LEVELS, ROWS, conform, empty
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
 _RAW = 4  # times as many bytes may be read at once where most lines only count, so that little of them is left
+_LESSONS = (1, 4)  # pieces in the first groups, where something is to be learned of them: what follows is sifted better
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
@@ -39,8 +41,8 @@ class ReadOptions:
     """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes.
 
     `field_map` names the key (dotted where it stands deeper) in which JSON entries hold a field: it is asked first.
-    `telling` are words of lines that say more than that they were written; where it is given, lines that only count become
-    no rows (Batch.calm).
+    `telling` is what says of lines more than that they were written; where it is given, lines that only count become no rows
+    (Batch.calm).
     """
 
     tz: str = "UTC"
@@ -52,7 +54,7 @@ class ReadOptions:
     batch_bytes: int = BATCH_BYTES  # that are made into rows at once
     text_bytes: int = TEXT_BYTES  # of plain lines
     year: int | None = None
-    telling: tuple[str, ...] | None = None
+    telling: Telling | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -104,10 +106,11 @@ def batches_of(
     """The batches of a stream; `ends` says that the source ends with it. What comes in live is not kept waiting."""
     parts = map(decoder.sift, pieces(stream, reading.framing, piece_bytes(reading, options)))
     if reading.json_first or live:
-        groups = _grouped(parts, 0 if live else options.batch_bytes, options.batch_bytes)
+        size = 0 if live else options.batch_bytes
+        groups = _grouped(parts, size, options.batch_bytes if live else _RAW * options.batch_bytes, decoder)
     else:
         # what is left of calm lines is tracebacks more often than not, which take more room each
-        groups = _grouped(parts, options.text_bytes // 2, _RAW * options.text_bytes)
+        groups = _grouped(parts, options.text_bytes // 2, _RAW * options.text_bytes, decoder)
     for group, last in groups:
         yield decoder.take(group, last=last and ends)
 
@@ -136,14 +139,17 @@ class Account:
 class Decoder:
     """What `decode` keeps between two batches of a source: the start of an entry that is split, and what was assumed."""
 
-    def __init__(self, source: Source, reading: Reading, options: ReadOptions) -> None:
+    def __init__(self, source: Source, reading: Reading, options: ReadOptions, sieve: EntrySieve | None = None) -> None:
         self._source, self._reading, self._options = source, reading, options
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
         self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
         self._long = Long()
         self._sieve: Sieve | None = None
-        if reading.header is not None and options.telling is not None and not options.with_fields:
-            self._sieve = Sieve(reading.header, options.telling)
+        self._entries: EntrySieve | None = None
+        if options.telling is not None and not options.with_fields:
+            if reading.header is not None:
+                self._sieve = Sieve(reading.header, options.telling.words)
+            self._entries = sieve or sieve_of(source, reading, options)
         self._notices = list(reading.notices)
         self._held: Piece | None = None
         self._nothing = True
@@ -154,6 +160,17 @@ class Decoder:
         other._tally, other._stamps, other._cuts = replace(self._tally), replace(self._stamps), replace(self._cuts)
         other._long, other._notices = replace(self._long), list(self._notices)
         return other
+
+    @property
+    def asks(self) -> bool:
+        """Whether what was sifted holds entries of kinds that are not known yet: it learns what they are once they are rows."""
+        return self._entries is not None and self._entries.asks
+
+    def widen(self, width: int) -> None:
+        """Tell lines that only count apart in slices of so many microseconds from now on: no finer ones are asked for."""
+        for sieve in (self._sieve, self._entries):
+            if sieve is not None:
+                sieve.width = max(width, sieve.width)
 
     @property
     def account(self) -> Account:
@@ -181,6 +198,8 @@ class Decoder:
             parts, self._held = _split(parts, taken.pending)
             self._tally = before  # it is read again
             taken = self._read(parts, last=True)
+        if self._entries is not None:
+            self._entries.learn(taken.rows)
         said = [*self._notices, *(notice for part in parts for notice in part.notices)]
         self._notices, self._nothing = [], False
         self._cuts.see_texts(taken.rows)
@@ -188,9 +207,9 @@ class Decoder:
             self._cuts.see_flags(taken.suspects)
         ends = pl.concat([calm.ends for calm in taken.calm]) if taken.calm else None
         rows = self._long.shorten(self._stamps.believed(taken.rows, ends))
-        return _batch(
-            rows, parts, (taken.rejected, taken.blank), self._source, self._reading.detection, said, taken.calm
-        )
+        names = self._entries.names if self._entries is not None else None
+        uncounted = taken.rejected, taken.blank
+        return _batch(rows, parts, uncounted, self._source, self._reading.detection, said, taken.calm, names)
 
     def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
         """What still waited, and what is to be said of the source as a whole."""
@@ -205,6 +224,9 @@ class Decoder:
 
     def sift(self, part: Piece) -> Piece:
         """The piece, without lines that only count where those are told apart."""
+        if self._entries is not None and part.lines and part.objects is None:
+            entries = self._entries.sift(part.data, part.line)
+            return part if entries is None else replace(part, data=b"", sifted=entries)
         if self._sieve is None or not part.lines:
             return part
         sifted = self._sieve.sift(part.data, part.line, part.lines)
@@ -216,21 +238,36 @@ class Decoder:
         return _read(parts, self._reading, self._options, self._clock, self._tally, last=last)
 
 
+def sieve_of(source: Source, reading: Reading, options: ReadOptions) -> EntrySieve | None:
+    """What tells entries of the source that only count; parts of it take forks."""
+    if reading.plan is None or options.telling is None or options.with_fields:
+        return None
+    hint = source.service_hint, source.instance_hint
+    return EntrySieve(reading.plan, options.telling, reading.usual, hint, source.size or 0)
+
+
 def empty_rows() -> pl.DataFrame:
     """ROWS work frame without rows."""
     return blank_rows(pl.DataFrame({"i": pl.Series([], dtype=pl.Int64)}))
 
 
-def _grouped(parts: Iterator[Piece], size: int, raw: int) -> Iterator[tuple[list[Piece], bool]]:
-    """Pieces that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones."""
+def _grouped(parts: Iterator[Piece], size: int, raw: int, decoder: Decoder) -> Iterator[tuple[list[Piece], bool]]:
+    """Pieces that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones.
+
+    The first groups are small where the decoder has something to learn.
+    """
     group: list[Piece] = []
     taken = read = 0
+    lessons = iter(_LESSONS)
+    lesson = next(lessons, 0)
     before = next(parts, None)
     while before is not None:
         after = next(parts, None)
         group.append(before)
         taken, read = taken + before.weight, read + before.size
-        if after is None or taken + before.weight > size or read + before.size > raw:
+        learns = len(group) == lesson and decoder.asks
+        if after is None or taken + before.weight > size or read + before.size > raw or learns:
+            lesson = next(lessons, 0)
             yield group, after is None
             group, taken, read = [], 0, 0
         before = after
@@ -249,7 +286,9 @@ def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]
         done = Piece(parts[0].line, all_lines - lines, size, b"", tuple(objects[:pending]), blank, notices)
         return [done], Piece(rest[0][1], lines, 0, b"", rest)
     at = next(n for n, part in enumerate(parts) if pending < part.line + part.lines)
-    if (sifted := parts[at].sifted) is not None:  # lines at the end are kept, all of them
+    if isinstance(parts[at].sifted, SiftedEntries):
+        return _split_entries(parts, at, pending)
+    if isinstance(sifted := parts[at].sifted, Sifted):  # lines at the end are kept, all of them
         early = int(sifted.numbers.search_sorted(pending))
         tail = "".join(f"{line}\n" for line in sifted.lines[early:]).encode()
         sifted = replace(sifted, lines=sifted.lines[:early], numbers=sifted.numbers[:early])
@@ -268,6 +307,24 @@ def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]
     more = tuple(notice for part in parts[at + 1 :] for notice in part.notices)
     lines = sum(p.lines for p in parts[at:]) - done.lines
     return [*parts[:at], done], Piece(pending, lines, len(rest_data), rest_data, notices=more)
+
+
+def _split_entries(parts: list[Piece], at: int, pending: int) -> tuple[list[Piece], Piece | None]:
+    """The same where entries that only count are gone from the piece at that place; what is behind it joins the rest."""
+    mine = parts[at].sifted
+    if not isinstance(mine, SiftedEntries):
+        raise TypeError(mine)
+    early, late = mine.split(pending)
+    behind = [part.sifted or SiftedEntries.of(part.data, part.line, part.lines) for part in parts[at + 1 :]]
+    rest = late.joined([one for one in behind if isinstance(one, SiftedEntries)])
+    if len(rest.data) > HELD_CAP:
+        return parts, None
+    last = parts[at]
+    done = replace(last, lines=pending - last.line, sifted=early)
+    lines = sum(part.lines for part in parts[at:]) - done.lines
+    more = tuple(notice for part in parts[at + 1 :] for notice in part.notices)
+    size = sum(part.size for part in parts[at + 1 :])
+    return [*parts[:at], done], Piece(pending, lines, size, sifted=rest, notices=more)
 
 
 def _offset(data: bytes, lines: int) -> int:
@@ -305,11 +362,13 @@ def _read(
         entries = _entries(parts, None, None) if options.with_fields else _entries(parts, reading.typed, reading.tree)
         frames = frames_of(entries, reading.typed, reading.json, options.with_fields, clock, tally)
         rejected, blank, suspects = entries.rejected, entries.blank, entries.suspects
+        calm = [part.sifted.calm for part in parts if part.sifted is not None and part.sifted.calm.rows.height]
         del entries
     else:
         frames, tidy = [], True
         for part in parts:
-            if (sifted := part.sifted) is None:
+            sifted = part.sifted
+            if not isinstance(sifted, Sifted):
                 lines, plain = _plain_lines(part) if part.lines else (pl.Series("message", [], dtype=pl.String), True)
                 numbers = pl.int_range(part.line, part.line + len(lines), dtype=pl.Int64, eager=True)
             else:
@@ -330,6 +389,8 @@ def _entries(parts: Sequence[Piece], typed: Typed | None, tree: Tree | None) -> 
     for part in parts:
         if part.objects is not None:
             read_objects(part.objects, typed, entries)
+        elif isinstance(part.sifted, SiftedEntries):
+            read_lines(part.sifted.data, part.line, part.lines, typed, entries, tree, part.sifted.numbers)
         else:
             read_lines(part.data, part.line, part.lines, typed, entries, tree)
     return entries
@@ -377,7 +438,9 @@ def _batch(
     detection: Detection,
     notices: list[str],
     calm: Sequence[Calm] = (),
+    names: pl.DataFrame | None = None,
 ) -> Batch:
+    """The batch of these rows; `names` are level, service and deployment of each group of entries that only count."""
     rejected, blank = uncounted
     rows = rows.with_columns(pl.lit(source.name).alias("source"))
     if source.service_hint is not None and rows["service"].null_count():
@@ -404,9 +467,11 @@ def _batch(
     times = rows.select_seq("line", "at")
     if not calm:
         return Batch(rows, intake, None, times)
-    counted = pl.concat([one.rows for one in calm]).with_columns_seq(
-        source=pl.lit(source.name), service=pl.lit(source.service_hint, pl.String)
-    )
+    counted = pl.concat([one.rows for one in calm]).with_columns_seq(source=pl.lit(source.name))
+    if names is None:
+        counted = counted.with_columns_seq(service=pl.lit(source.service_hint, pl.String))
+    else:
+        counted = pl.concat([counted.drop("group"), names[counted["group"]]], how="horizontal")
     times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
     return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm))
 

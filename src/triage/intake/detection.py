@@ -16,6 +16,7 @@ import polars as pl
 
 from triage.intake.calm import Header, header_of
 from triage.intake.cutting import Tree
+from triage.intake.entries import Plan
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
@@ -65,6 +66,7 @@ class Reading:
     day_first: bool = False
     notices: tuple[str, ...] = ()
     header: Header | None = None  # of lines that only count
+    plan: Plan | None = None  # of entries that only count
 
 
 def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Clock | None = None) -> Reading:
@@ -109,6 +111,12 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     if told:
         layers = replace(layers, behind=told)
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
+    rising = not _runs_back(rows["at"])
+    plan = None
+    if rising and json_first and how.how == "lines" and only is None and not told:
+        inside = _own_texts(entries, formats, clock)
+        tree = typed.tree if typed is not None else asked(formats)
+        plan = Plan(tree, formats, typed.entry if typed is not None else None, layers, header_of(inside, layers, clock))
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
@@ -123,8 +131,15 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         usual(rows["at"]),
         day_first,
         notices,
-        None if json_first or _runs_back(rows["at"]) else header_of(entries.texts[:HEAD_LINES], layers, clock),
+        header_of(entries.texts[:HEAD_LINES], layers, clock) if rising and not json_first else None,
+        plan,
     )
+
+
+def _own_texts(entries: Entries, formats: tuple[Format, ...], clock: Clock) -> list[str]:
+    """What the entries of a head say, before it is looked for a header of its own in it."""
+    frames = frames_of(entries, None, formats, False, clock, Tally())
+    return [text for frame in frames for text in frame["message"].drop_nulls()]
 
 
 def _runs_back(at: pl.Series) -> bool:

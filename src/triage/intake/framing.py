@@ -15,6 +15,7 @@ from triage.intake.tables import find_table, is_journal, journal_of, rows_of
 
 if TYPE_CHECKING:
     from triage.intake.calm import Sifted
+    from triage.intake.entries import SiftedEntries
 
 VALUE_CAP = 64 << 20  # characters of one JSON value that does not end
 
@@ -42,7 +43,7 @@ class Piece:
     objects: tuple[tuple[bytes, int, int], ...] | None = None
     blank: int = 0
     notices: tuple[str, ...] = ()
-    sifted: Sifted | None = None
+    sifted: Sifted | SiftedEntries | None = None
 
     @property
     def weight(self) -> int:

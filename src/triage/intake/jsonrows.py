@@ -43,18 +43,25 @@ class Entries:
 
 
 def read_lines(
-    data: bytes, line: int, lines: int, typed: Typed | None, into: Entries | None = None, tree: Tree | None = None
+    data: bytes,
+    line: int,
+    lines: int,
+    typed: Typed | None,
+    into: Entries | None = None,
+    tree: Tree | None = None,
+    numbers: bytes | None = None,
 ) -> Entries:
     """The entries of `lines` whole lines, of which the first is number `line`: JSON objects, and text lines between them.
 
-    `tree` holds what may be asked of entries, if no more will be.
+    `tree` holds what may be asked of entries, if no more will be; `numbers` those of the lines (64 bits each), where not all
+    that stood between them are there.
     """
     entries = Entries() if into is None else into
     if typed is not None:
-        left = entries.typed.cut(typed, data, line)
+        left = entries.typed.cut(typed, data, line, numbers)
     else:
         entries.cutting = entries.cutting or (cutting_of(tree) if tree is not None else None)
-        left = entries.cutting.add(data, line) if entries.cutting is not None else None
+        left = entries.cutting.add(data, line, numbers) if entries.cutting is not None else None
         if entries.cutting is None or entries.cutting.flagged():
             entries.suspects.append(data)
         else:
@@ -227,7 +234,7 @@ def object_frames(
         shape = tuple(entry)
         which = chosen.get(shape)
         if which is None:
-            which = chosen[shape] = _spoken(entry, formats)
+            which = chosen[shape] = spoken(entry, formats)
         groups[which].append(n)
     frames = []
     for which, members in groups.items():
@@ -252,7 +259,7 @@ def _cut_frames(
         return []
     chosen = [
         -1 if not EXPORTS.isdisjoint(keys) or formats[which].flatten else which
-        for keys, which in ((keys, _spoken(dict.fromkeys(keys), formats)) for keys in found.keys)
+        for keys, which in ((keys, spoken(keys, formats)) for keys in found.keys)
     ]
     which = pl.Series(chosen, dtype=pl.Int64).gather(found.shapes)
     frames = []
@@ -269,12 +276,12 @@ def _cut_frames(
     return frames
 
 
-def _spoken(entry: Entry, formats: Sequence[Format]) -> int:
+def spoken(entry: Collection[str], formats: Sequence[Format]) -> int:
     """The number of the format that an entry with these keys speaks."""
     return next((k for k, f in enumerate(formats) if speaks(entry, f)), len(formats) - 1)
 
 
-def speaks(entry: Entry, entry_format: Format) -> bool:
+def speaks(entry: Collection[str], entry_format: Format) -> bool:
     """Whether the object has the keys of the format."""
     if any(k not in entry for k in entry_format.keys):
         return False

@@ -23,6 +23,13 @@ class Usual:
     middle: datetime
     reach: timedelta
 
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """The first and the last stamp that is near the middle; nothing is said to be of a time before there were such logs, but
+        where the head is too."""
+        low = self.middle - self.reach
+        return low if self.middle < _EVER[0] else max(low, _EVER[0]), self.middle + self.reach
+
 
 def usual(at: pl.Series) -> Usual | None:
     """Where these stamps are; None when they are too few to say."""
@@ -110,9 +117,7 @@ class Plausible:
 
     def _usual(self, low: datetime, high: datetime) -> bool:
         """Whether both are near the middle of the head's."""
-        if self.where is None or not self._sane(low):
-            return False
-        return self.where.middle - self.where.reach <= low and high <= self.where.middle + self.where.reach
+        return self.where is not None and self.where.span[0] <= low and high <= self.where.span[1]
 
     def _sane(self, low: datetime) -> bool:
         """Whether nothing is said to be of a time before there were such logs, but where the head is too."""

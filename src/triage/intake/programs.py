@@ -8,12 +8,13 @@ runs it then has to leave the line, for here a class holds ASCII characters only
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH = range(8)
 ANY = 0x7FFF
 _LARGEST = 600  # steps
+_LARGEST_OF_MANY = 20_000  # of all regexes of a Screen
 _MOST = 1 << 30  # repetitions, where there is no bound
 _CLASSES = {
     "d": frozenset(b"0123456789"),
@@ -31,6 +32,19 @@ class Program:
 
     steps: bytes
     sets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What tells of texts that surely fit none of many regexes: steps and sets as those of a Program, and `others`, for each of
+    the regexes the bytes that a text must hold (128 bits), the set of those it begins with, and its first step."""
+
+    steps: bytes
+    sets: bytes
+    others: bytes
+
+
+NO_SCREEN = Screen(b"", b"", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,18 @@ class _Node:
             return not self.least or self.parts[0].may_be_empty
         return self.kind != "set" and all(part.may_be_empty for part in self.parts)
 
+    @property
+    def needs(self) -> frozenset[int]:
+        """Bytes that every text holds which it fits."""
+        if self.kind == "set":
+            return self.bytes_ if len(self.bytes_) == 1 else frozenset()
+        if self.kind == "repeat":
+            return self.parts[0].needs if self.least else frozenset()
+        each = [part.needs for part in self.parts]
+        if self.kind == "any":
+            return frozenset.intersection(*each)
+        return frozenset().union(*each)
+
 
 class _UnknownError(Exception):
     """The regex holds something of which nothing is known here."""
@@ -73,17 +99,95 @@ def program_of(pattern: str, names: Sequence[str]) -> Program | None:
     steps = assembly.finished()
     return Program(
         b"".join(struct.pack("=4i", *step) for step in steps),
-        b"".join(bytes(n in held for n in range(256)) for held in assembly.sets),
+        _as_bytes(assembly.sets),
     )
+
+
+def begins_with(pattern: str, signs: bytes) -> bool:
+    """Whether a text that the regex fits may begin with one of these."""
+    assembly = _Assembly()
+    try:
+        assembly.add(_Parser(pattern, (), loose=True).whole())
+    except _UnknownError:
+        return True
+    assembly.steps.append((MATCH, 0, 0, 0))
+    number = assembly.begins(0)
+    return number == ANY or not assembly.sets[number].isdisjoint(signs)
+
+
+def screen_of(patterns: Sequence[str]) -> Screen | None:
+    """What tells whether a text may fit one of these regexes at its start; None where one holds what is not known here.
+
+    It says so of some texts too many: of those that a regex fits but for a border of a word.
+    """
+    assembly = _Assembly(most=_LARGEST_OF_MANY)
+    starts: list[tuple[int, frozenset[int]]] = []
+    try:
+        for pattern in patterns:
+            for node in _choices_of(_Parser(pattern, (), loose=True).whole()):
+                starts.append((len(assembly.steps), node.needs))
+                assembly.add(node)
+                assembly.steps.append((MATCH, 0, 0, 0))
+    except _UnknownError:
+        return None
+    steps = assembly.finished()
+    others = [
+        struct.pack(
+            "=QQ2i",
+            *(sum(1 << (n & 63) for n in needs if n >> 6 == half) for half in (0, 1)),
+            assembly.begins(start),
+            start,
+        )
+        for start, needs in starts
+    ]
+    return Screen(b"".join(struct.pack("=4i", *step) for step in steps), _as_bytes(assembly.sets), b"".join(others))
+
+
+def _choices_of(node: _Node) -> Iterator[_Node]:
+    """The regexes of which one has to fit: fewer bytes are needed for all of them than for each."""
+    parts = [part for part in node.parts if part.kind != "all" or part.parts]
+    if node.kind == "any":
+        for part in node.parts:
+            yield from _choices_of(part)
+    elif node.kind in ("all", "group") and len(parts) == 1:
+        yield from _choices_of(parts[0])
+    elif node.kind in ("all", "group") and len(node.needs) < _TELLING and (spread := _spread(node)):
+        for one in spread:
+            yield from _choices_of(one)
+    else:
+        yield node
+
+
+def _spread(node: _Node) -> list[_Node]:
+    """The same for each choice of the first part that has some, if that says more of the bytes that are needed."""
+    for n, part in enumerate(node.parts):
+        inner = part.parts[0] if part.kind == "group" and len(part.parts) == 1 else part
+        if (
+            inner.kind == "any"
+            and len(inner.parts) <= _FEW
+            and all(choice.needs - node.needs for choice in inner.parts)
+        ):
+            return [replace(node, parts=(*node.parts[:n], choice, *node.parts[n + 1 :])) for choice in inner.parts]
+    return []
+
+
+_TELLING = 4  # bytes that are needed: most texts lack one of them
+_FEW = 16
+
+
+def _as_bytes(sets: Sequence[frozenset[int]]) -> bytes:
+    return b"".join(bytes(n in held for n in range(256)) for held in sets)
 
 
 @dataclass(slots=True)
 class _Parser:
-    """Reads the regex from left to right."""
+    """Reads the regex from left to right. `loose`: what is not known here, but fits no character of ASCII or none at all, is
+    taken for that."""
 
     text: str
     names: Sequence[str]
     at: int = 0
+    loose: bool = False
 
     def whole(self) -> _Node:
         node = self._choices(fold=False, dotted=False)
@@ -143,11 +247,22 @@ class _Parser:
             return _Node("set", _ASCII if dotted else _ASCII - {10})
         if sign == "$":
             return _Node("end")
+        if self.loose and (sign == "^" or (sign == "\\" and self._peek() in "bB")):
+            self.at += sign != "^"
+            return _Node("all")
         if sign == "\\":
             return _Node("set", _folded(self._escape(), fold=fold))
-        if sign in "^*+?{}" or ord(sign) > 127:
+        if sign in "^*+?{}":
             raise _UnknownError
-        return _Node("set", _folded(frozenset((ord(sign),)), fold=fold))
+        return _Node("set", _folded(self._ascii(sign), fold=fold))
+
+    def _ascii(self, sign: str) -> frozenset[int]:
+        """The character, where it is one of ASCII."""
+        if ord(sign) < 128:
+            return frozenset((ord(sign),))
+        if not self.loose:
+            raise _UnknownError
+        return frozenset()
 
     def _group(self, *, fold: bool, dotted: bool) -> _Node:
         slot = -1
@@ -182,6 +297,11 @@ class _Parser:
             return held if sign.islower() else _ASCII - held
         if sign in _ESCAPED:
             return frozenset((_ESCAPED[sign],))
+        if self.loose and sign in "xu":
+            braced = self._peek() == "{"
+            end = self.text.index("}", self.at) if braced else self.at + (2 if sign == "x" else 4)
+            code, self.at = int(self.text[self.at + braced : end], 16), end + braced
+            return self._ascii(chr(code))
         if sign not in _PLAIN:
             raise _UnknownError
         return frozenset((ord(sign),))
@@ -200,17 +320,15 @@ class _Parser:
                 continue
             if sign in "&~-" and self._peek() == sign:  # classes that are cut, or taken away
                 raise _UnknownError
-            low = self._escape() if sign == "\\" else frozenset((ord(sign),))
+            low = self._escape() if sign == "\\" else self._ascii(sign)
             if self._peek() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", "-", "["):
                 self.at += 1
                 sign = self._next()
-                high = self._escape() if sign == "\\" else frozenset((ord(sign),))
+                high = self._escape() if sign == "\\" else self._ascii(sign)
                 if len(low) != 1 or len(high) != 1:
                     raise _UnknownError
                 low = frozenset(range(min(low), max(high) + 1))
             held |= low
-        if any(n > 127 for n in held):
-            raise _UnknownError
         known = _folded(frozenset(held), fold=fold)
         return _ASCII - known if turned else known
 
@@ -227,9 +345,10 @@ class _Assembly:
 
     steps: list[tuple[int, int, int, int]] = field(default_factory=list)
     sets: list[frozenset[int]] = field(default_factory=list)
+    most: int = _LARGEST
 
     def add(self, node: _Node) -> None:
-        if len(self.steps) > _LARGEST:
+        if len(self.steps) > self.most:
             raise _UnknownError
         if node.kind == "set":
             self._set(node.bytes_)
@@ -274,6 +393,10 @@ class _Assembly:
             (what, a, b, self._begins(steps, a) | self._begins(steps, b) << 16 if what == SPLIT else c)
             for what, a, b, c in steps
         ]
+
+    def begins(self, start: int) -> int:
+        """The number of the set of bytes with which a text begins that fits from a step on; ANY where it may be at its end."""
+        return self._begins(self.steps, start)
 
     def _begins(self, steps: list[tuple[int, int, int, int]], start: int) -> int:
         """The number of the set of bytes with which a text begins that fits from a step on; ANY where it may be at its end."""

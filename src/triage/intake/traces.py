@@ -503,13 +503,18 @@ class Assembler:
 
 def stream_of(rows: pl.DataFrame) -> pl.Expr:
     """A number for the stream of lines that a row belongs to."""
-    own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
-    parts = {**{name: pl.col(name) for name in _KEYS[:3]}, "stream": pl.when(own).then(pl.col("stream"))}
+    parts = {**{name: pl.col(name) for name in _KEYS[:3]}, "stream": own_stream()}
     hashes = [part.hash(seed).alias(name) for seed, (name, part) in enumerate(parts.items())]
     firsts = rows.head(1).select_seq(hashes).row(0) if rows.height else (0,) * len(parts)
     varied = rows.select_seq(part.ne_missing(part.first()).any().alias(name) for name, part in parts.items()).row(0)
     same = [pl.lit(first, dtype=pl.UInt64) for first, differs in zip(firsts, varied, strict=True) if not differs]
     return reduce(xor, [*(h for h, differs in zip(hashes, varied, strict=True) if differs), *same])
+
+
+def own_stream() -> pl.Expr:
+    """The sub-stream of a row, where that has lines of its own."""
+    own = pl.col("stream").is_in(["stdout", "stderr"]) | pl.col("stream").str.starts_with(WRITER)
+    return pl.when(own).then(pl.col("stream"))
 
 
 def _starts(letters: pl.Series) -> pl.Series:

@@ -217,11 +217,11 @@ class TypedEntries:
         """Whether there are none."""
         return not self.blocks and self.cutting is None
 
-    def cut(self, typed: Typed, data: bytes, line: int) -> list[tuple[int, bytes]] | None:
-        """Add whole lines, the first of which is number `line`: those, with their numbers, that are to be read otherwise;
-        None where all are."""
+    def cut(self, typed: Typed, data: bytes, line: int, numbers: bytes | None = None) -> list[tuple[int, bytes]] | None:
+        """Add whole lines, the first of which is number `line`, or which have these numbers: those, with their numbers, that are
+        to be read otherwise; None where all are."""
         self.cutting = self.cutting or cutting_of(typed.tree)
-        return self.cutting.add(data, line) if self.cutting is not None else None
+        return self.cutting.add(data, line, numbers) if self.cutting is not None else None
 
     def _take_cut(self, typed: Typed, cutting: Cutting) -> None:
         """Add what was cut as a block."""
