@@ -15,8 +15,9 @@ from triage import shards
 from triage.engine import read, summarize
 from triage.grouping.marks import telling_words
 from triage.intake import calm, compiled
-from triage.intake.calm import Sieve
+from triage.intake.calm import Sieve, Telling
 from triage.intake.detection import study
+from triage.intake.letters import patterns_of
 from triage.intake.programs import program_of
 from triage.intake.sources import open_sources
 from triage.intake.stacks import default_traces
@@ -37,6 +38,7 @@ TEXTS = (
     "SHUTTING DOWN", "cut [truncated]", "Traceback (most recent call last):", "Caused by: no", "at com.x.Y(Z.java:1)", "ünï", "tab\there",
     "a\x1b[31mred\x1b[0m", "exited with code 1", "over\r", "java.lang.IllegalStateException: no", "goroutine 1 [running]:",
 )  # fmt: skip
+TRACES = tuple(patterns_of(default_traces()).values())
 STACKS = [sample["text"].splitlines() for language in default_traces().languages for sample in language.samples]
 
 
@@ -121,7 +123,7 @@ def sifted_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     assert (reading.header is None) == (compiled.SIEVE is None)
     if reading.header is None:
         return path.read_text(encoding="utf-8").splitlines()
-    found = Sieve(reading.header, telling_words()).sift(path.read_bytes(), 1, 1_201)
+    found = Sieve(reading.header, Telling(telling_words(), TRACES)).sift(path.read_bytes(), 1, 1_201)
     assert found is not None
     assert len(found.lines) + found.calm.count == len(path.read_text(encoding="utf-8").splitlines())
     return found.lines.to_list()
@@ -140,6 +142,16 @@ def test_a_line_that_says_more_is_kept(tmp_path: Path, monkeypatch: pytest.Monke
     kept = sifted_of(log_of(tmp_path, line), monkeypatch)
     assert line in kept
     assert compiled.SIEVE is None or len(kept) < 60
+
+
+def test_next_to_a_warning_only_what_may_go_on_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = "2026-03-02 10:00:30,000 {} app.order: {}".format
+    odd = [header("INFO", "before"), header("WARNING", "slow query"), header("INFO", "kept")]
+    kept = sifted_of(log_of(tmp_path, *odd), monkeypatch)
+    assert [line for line in kept if line in odd] == (odd[1:2] if compiled.SIEVE is not None else odd)
+    odd[2] = header("INFO", "at com.x.Y.run(Z.java:1)")
+    kept = sifted_of(log_of(tmp_path, *odd), monkeypatch)
+    assert [line for line in kept if line in odd] == odd
 
 
 def test_most_of_a_calm_log_never_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +214,7 @@ def test_every_plain_header_of_the_catalogue_is_sifted(tmp_path: Path) -> None:
             reading = study(open_sources([str(path)])[0].open(), catalog_of(None))
             if reading.header is None or reading.header.entry.name != entry.name:
                 continue
-            found = Sieve(reading.header, ()).sift(path.read_bytes(), 3_000, 100)
+            found = Sieve(reading.header, Telling(())).sift(path.read_bytes(), 3_000, 100)
             assert found is not None
             if found.calm.count:
                 assert found.calm.rows["level"].unique().to_list() == [sample.expect["level"]]
@@ -227,4 +239,4 @@ def test_lines_that_end_as_on_windows_are_sifted_too(tmp_path: Path, monkeypatch
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     first, second = summaries(path, monkeypatch, 1 << 20)
     same(first, second)
-    assert len(sifted_of(path, monkeypatch)) == (39 if compiled.SIEVE is not None else 1_201)
+    assert len(sifted_of(path, monkeypatch)) == (33 if compiled.SIEVE is not None else 1_201)

@@ -168,15 +168,15 @@ PyObject *keys_of(const Shape *shape);
 
 /* --------------------------------------------------------------------------------------------------------- sifting lines */
 
-/* A line that may touch those near it; a header that is not quiet; a line that is kept, and touches no other; one that only
-   counts; one of which nothing is known. */
-enum { APART, LOUD, KEPT, CALM, WALL };
+/* A line that may touch those near it; a header that is not quiet; one that surely goes on no other, and that nothing plain goes
+   on; a line that is kept, and touches no other; one that only counts; one of which nothing is known. */
+enum { APART, LOUD, ALONE, KEPT, CALM, WALL };
 
 typedef struct {
     int64_t at;
     uint32_t start, size;
-    uint16_t group; /* of lines that are counted together: of text the level */
-    uint8_t kind;
+    uint16_t group, said; /* which lines it is counted with: of text those of its level; where behind a header its text begins */
+    uint8_t kind, looked_at;
 } Line;
 
 typedef struct {

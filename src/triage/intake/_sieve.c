@@ -230,6 +230,19 @@ static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *e
     return 1;
 }
 
+/* Whether one of the other regexes may fit the text. */
+static int may_fit(const Sieve *self, const uint8_t *p, const uint8_t *end) {
+    uint64_t bits[2] = {0, 0};
+    const uint8_t *saved[6];
+    for (const uint8_t *q = p; q < end; q++) bits[*q >> 6 & 1] |= (uint64_t)1 << (*q & 63);
+    if (*p >= 0x80) return 1;
+    for (const Other *other = self->others + self->until[*p], *last = self->others + self->until[*p + 1]; other < last; other++) {
+        if ((other->low & ~bits[0]) | (other->high & ~bits[1])) continue;
+        if (fits(self->other_steps, other->step, self->other_sets, p, end, saved)) return 1;
+    }
+    return 0;
+}
+
 /* What a line is, and of one that only counts its level and time; -1 with an exception set. `text`: where what it says begins. */
 static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end, const uint8_t **text) {
     int part = 0, behind = 19 + (self->point != 0) + self->digits;
@@ -255,10 +268,13 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
     line->kind = head->kind;
     line->group = head->level;
     *text = p + behind + head->size;
-    if (line->kind != CALM) return 0;
-    line->kind = APART;
-    if (*text >= end || **text < '!' || end[-1] == ':') return 0;
-    line->kind = tells(self, *text, end) ? KEPT : CALM;
+    line->said = (uint16_t)(behind + head->size);
+    if (line->kind == APART || *text >= end || **text < '!' || end[-1] == ':') {
+        if (line->kind == CALM) line->kind = APART;
+        return 0;
+    }
+    if (line->kind == CALM && tells(self, *text, end)) line->kind = KEPT;
+    if (line->kind == LOUD && self->until[128] && !may_fit(self, *text, end)) line->kind = ALONE;
     return 0;
 }
 
@@ -266,19 +282,6 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
 static int is_odd(const uint8_t *p, const uint8_t *end) {
     for (; p < end; p++)
         if (*p < 0x20 && *p != '\t') return 1;
-    return 0;
-}
-
-/* Whether one of the other regexes may fit the text. */
-static int may_fit(const Sieve *self, const uint8_t *p, const uint8_t *end) {
-    uint64_t bits[2] = {0, 0};
-    const uint8_t *saved[6];
-    for (const uint8_t *q = p; q < end; q++) bits[*q >> 6 & 1] |= (uint64_t)1 << (*q & 63);
-    if (*p >= 0x80) return 1;
-    for (const Other *other = self->others + self->until[*p], *last = self->others + self->until[*p + 1]; other < last; other++) {
-        if ((other->low & ~bits[0]) | (other->high & ~bits[1])) continue;
-        if (fits(self->other_steps, other->step, self->other_sets, p, end, saved)) return 1;
-    }
     return 0;
 }
 
@@ -293,6 +296,7 @@ int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
         if (look_at(self, &line, p, end, &text)) return -2;
         if (text) {
             if (line.kind == APART) return APART;
+            if (line.kind == ALONE) line.kind = LOUD;
             *level = line.kind == LOUD ? LEVELS : line.group;
             p = text;
             if (p >= end || *p < '!') return APART;
@@ -311,7 +315,7 @@ int add_found(Found *found, size_t start, size_t end) {
         found->lines = lines;
         found->cap = cap;
     }
-    found->lines[found->count++] = (Line){0, (uint32_t)start, (uint32_t)(end - start), 0, APART};
+    found->lines[found->count++] = (Line){0, (uint32_t)start, (uint32_t)(end - start), 0, 0, APART, 0};
     return 0;
 }
 
@@ -347,6 +351,21 @@ static int split(Found *found, const uint8_t *text, size_t size) {
     return odd;
 }
 
+/* Of lines that only count near a header that surely goes on none, those may touch it that could be a part of a traceback. */
+static void look_beside(const Sieve *self, Found *found, const uint8_t *text) {
+    for (int64_t n = 0; n < found->count; n++) {
+        if (found->lines[n].kind != ALONE) continue;
+        int64_t last = n + self->behind < found->count - 1 ? n + self->behind : found->count - 1;
+        for (int64_t near = n > self->before_loud ? n - self->before_loud : 0; near <= last; near++) {
+            Line *line = found->lines + near;
+            const uint8_t *p = text + line->start, *end = p + line->size;
+            if (line->kind != CALM || line->looked_at) continue;
+            line->looked_at = 1;
+            if (may_fit(self, p + line->said, end)) line->kind = APART;
+        }
+    }
+}
+
 /* Keep what stands near a line that may touch others, and at both ends: what is beyond them is not known. The number of
    lines that are kept. */
 static int64_t keep_near(const Sieve *self, Found *found) {
@@ -354,14 +373,14 @@ static int64_t keep_near(const Sieve *self, Found *found) {
     for (int64_t n = 0; n < found->count; n++) {
         Line *line = found->lines + n;
         if (line->kind == CALM && n < until) line->kind = KEPT;
-        if (line->kind < KEPT && n + self->behind >= until) until = n + 1 + self->behind;
+        if (line->kind < ALONE && n + self->behind >= until) until = n + 1 + self->behind;
     }
     until = found->count - 1 - self->at_ends;
     for (int64_t n = found->count - 1; n >= 0; n--) {
         Line *line = found->lines + n;
         if (line->kind == CALM && n > until) line->kind = KEPT;
         int64_t before = line->kind == APART ? self->before : self->before_loud;
-        if (line->kind < KEPT && n - before <= until) until = n - 1 - before;
+        if (line->kind < ALONE && n - before <= until) until = n - 1 - before;
         kept += line->kind != CALM;
     }
     return kept;
@@ -521,8 +540,9 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
             if (end > p && end[-1] == '\r') end--;
             failed = look_at(self, line, p, end, &said);
             if (line->kind == CALM && first + n < from) line->kind = KEPT;
-            if (line->kind >= KEPT && odd && is_odd(p, end)) line->kind = APART;
+            if (line->kind >= ALONE && odd && is_odd(p, end)) line->kind = line->kind == ALONE ? LOUD : APART;
         }
+        if (!failed && self->until[128]) look_beside(self, &found, text);
         if (!failed) made = sift(&found, text, keep_near(self, &found), first, width);
     }
     free(found.lines);

@@ -21,7 +21,7 @@ from triage.intake import compiled
 from triage.intake.formats import Format, anonymous
 from triage.intake.leads import Shape, ahead_of, behind_stamp, usual_shape
 from triage.intake.levels import read_levels
-from triage.intake.programs import NO_SCREEN, Program, Screen, begins_with, program_of
+from triage.intake.programs import NO_SCREEN, Program, Screen, begins_with, program_of, screen_of
 from triage.intake.rows import RAISED
 from triage.intake.textrows import Layers, starts_with_letters
 from triage.intake.times import Clock
@@ -154,10 +154,10 @@ def compiled_sieve(words: tuple[str, ...], header: Header | None, screen: Screen
 
 
 class Sieve:
-    """Sifts the lines of one source; what `words` (of any case) stand in is kept."""
+    """Sifts the lines of one source."""
 
-    def __init__(self, header: Header, words: tuple[str, ...]) -> None:
-        self._header, self._words = header, words
+    def __init__(self, header: Header, telling: Telling) -> None:
+        self._header, self._telling = header, telling
         self._unzoned = isinstance(header.ahead, str)
         self._ahead = header.ahead if isinstance(header.ahead, int) else 0
         self.width = RATE_US  # microseconds of a slice of time in which lines are told apart
@@ -167,7 +167,8 @@ class Sieve:
     def _sieve(self) -> CompiledSieve:
         """The compiled one, made when it is first used: a short log never needs it."""
         if self._made is None:
-            self._made = compiled_sieve(self._words, self._header)
+            screen = screen_of(self._telling.parts) or NO_SCREEN
+            self._made = compiled_sieve(self._telling.words, self._header, screen)
         return self._made
 
     def sift(self, data: bytes, line: int, lines: int) -> Sifted | None:

@@ -148,7 +148,7 @@ class Decoder:
         self._entries: EntrySieve | None = None
         if options.telling is not None and not options.with_fields:
             if reading.header is not None:
-                self._sieve = Sieve(reading.header, options.telling.words)
+                self._sieve = Sieve(reading.header, options.telling)
             self._entries = sieve or sieve_of(source, reading, options)
         self._notices = list(reading.notices)
         self._held: Piece | None = None

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +115,9 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     rising = not _runs_back(rows["at"])
     plan = None
     if rising and json_first and how.how == "lines" and only is None and not told:
-        inside = _own_texts(entries, formats, clock)
         tree = typed.tree if typed is not None else asked(formats)
-        plan = Plan(tree, formats, typed.entry if typed is not None else None, layers, header_of(inside, layers, clock))
+        header = partial(_own_header, entries, layers, clock)
+        plan = Plan(tree, formats, typed.entry if typed is not None else None, layers, header)
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
@@ -136,10 +137,10 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     )
 
 
-def _own_texts(entries: Entries, formats: tuple[Format, ...], clock: Clock) -> list[str]:
-    """What the entries of a head say, before it is looked for a header of its own in it."""
-    frames = frames_of(entries, None, formats, False, clock, Tally())
-    return [text for frame in frames for text in frame["message"].drop_nulls()]
+def _own_header(entries: Entries, layers: Layers, clock: Clock) -> Header | None:
+    """The header that stands in what the entries of a head say."""
+    frames = frames_of(entries, None, layers.json, False, clock, Tally())
+    return header_of([text for frame in frames for text in frame["message"].drop_nulls()], layers, clock)
 
 
 def _runs_back(at: pl.Series) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -43,7 +43,7 @@ _NO_CALM = Calm(
     unzoned=False,
 )
 ENDS = 4  # entries of each stream that are kept at both ends of what is looked at in one go
-WORTHWHILE = 8 << 20  # bytes of a source: of less it takes longer to learn what entries mean than to read them
+WORTHWHILE = 64 << 20  # bytes of a source: of less it takes longer to learn what entries mean than to read them
 _WORTH = 0.2  # of the entries that must only count, or it is not worth it to look at each twice
 _TRIED = 8 << 20  # bytes after which that is asked
 _QUIET = LEVELS.index("INFO")
@@ -62,13 +62,14 @@ _NAMES = frozenset(("level", "service", "instance", "deployment", "stream"))
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the entries of a source are looked at: formats by the keys at their top, and the header that most texts in them have."""
+    """How the entries of a source are looked at: formats by the keys at their top, and what tells the header that most texts in
+    them have."""
 
     tree: Tree
     formats: tuple[Format, ...]
     typed: Format | None
     layers: Layers
-    header: Header | None
+    header: Callable[[], Header | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class EntrySieve:
         self._learned = _Learned()
         self._asked: list[tuple[int, int, int | None]] = []
         self._looked_at = self._calm = 0
-        self._passed = size
+        self._passed, self._size = 0, size
         self._off = False
 
     def fork(self) -> EntrySieve:
@@ -162,7 +163,7 @@ class EntrySieve:
     def sift(self, data: bytes, line: int) -> SiftedEntries | None:
         """Whole lines, the first of which is number `line`; None where all are to be read as they are."""
         self._passed += len(data)
-        if self._off or self._passed <= WORTHWHILE:
+        if self._off or max(self._passed, self._size) <= WORTHWHILE:
             return None
         self._learned.by = self._learned.by or self._make()
         if self._learned.by is None:
@@ -203,7 +204,7 @@ class EntrySieve:
             return None
         roles = Roles(plan)
         cutter = compiled.CUTTER(list(plan.tree.slots), plan.tree.strict)
-        judge = compiled_sieve(self._telling.words, plan.header, screen)
+        judge = compiled_sieve(self._telling.words, plan.header(), screen)
         return compiled.ENTRY_SIEVE(cutter, judge, roles.of, AT_ENDS, ENDS, BEFORE, BEHIND)
 
     def _meant(self, row: dict[str, object], at: int | None) -> tuple[int, int]:
