@@ -296,6 +296,12 @@ def _role(
     return "cause" if (level or 0) >= ERROR else "precursor"
 
 
+def waited(node: Node) -> bool:
+    """Whether it is a matter of time: a caller gave up, connections were held for too long, or answers take long or do not come."""
+    held = node.rule is not None and node.rule.category == "db_pool_exhaustion" and node.role == "cause"
+    return held or node.role in ("timeout", *MEASURED)
+
+
 @dataclass(frozen=True, slots=True)
 class Follow:
     """How `b` follows `a`: share of b's moments with an a in the same cycle before it, median lag, lag over a's own pace."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 
-from triage.diagnosis.drawing import Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
+from triage.diagnosis.drawing import EARLY, Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
 from triage.diagnosis.effects import tells_of
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import Node, follow
+from triage.diagnosis.nodes import Node, follow, waited
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
 
@@ -19,6 +19,8 @@ LATE = timedelta(minutes=10)  # so long callers may wait, and watchdogs may look
 LATE_SHARE = 0.2  # and no longer than this share of the time in which they do, but for what has to pile up first
 _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldest)\b", re.IGNORECASE)
 STAYS = 0.8  # of what waits, in the time of what keeps ending
+STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
+_SLOW = 5  # statements: fewer are slow at any time
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 MANY = 10  # records that set in: fewer set in by chance
 _REFUSED = re.compile(r"\bECONNREFUSED\b|\bconnection refused\b", re.IGNORECASE)
@@ -89,6 +91,34 @@ def link_stale(drawing: Drawing) -> None:
         who = ", ".join(a.services) or "a process"
         why = f"it says that what it reads is {span_words(age.total_seconds())} old, and {who} has ended with an error since {span_words(lag)} before"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def link_slow_statements(drawing: Drawing) -> None:
+    """Callers that gave up, or found no free connection, soon after statements of the database began to be slow."""
+    slow = [n for n in drawing.nodes.values() if _is_slow_statement(n) and n.count >= _SLOW and n.first is not None]
+    for b in by_time(drawing, lambda n: n.first is not None and n.severe and waited(n) and n.id not in drawing.labels):
+        found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b)]
+        if not found:
+            continue
+        a = max(found, key=lambda n: (drawing.together(n, b), n.count, n.id))
+        together = drawing.together(a, b)
+        if together < STAYS_SLOW:
+            continue
+        lag = _lag_s(a, b)
+        why = f"statements of the database became slow {span_words(lag)} before, and were in {percent(together)} of its time"
+        drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _is_slow_statement(node: Node) -> bool:
+    return node.role == "precursor" and node.rule is not None and node.rule.category == "database_query"
+
+
+def _slows_down(a: Node, b: Node) -> bool:
+    """Whether `a` begins before `b`, and little of it long before."""
+    if b.first is None or _lag_s(a, b) < 0:
+        return False
+    times = a.all_times
+    return bisect_left(times, to_us(b.first - LATE)) <= EARLY * len(times)
 
 
 def _lag_s(a: Node, b: Node) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from triage.diagnosis.drawing import Graph
-from triage.diagnosis.nodes import ERROR, MEASURED, Node
+from triage.diagnosis.nodes import ERROR, MEASURED, Node, waited
 from triage.diagnosis.wording import percent
 from triage.report import Root, Window
 
@@ -49,7 +49,7 @@ def _can_be_root(node: Node, graph: Graph) -> bool:
     if (
         node.role == "precursor"
     ):  # an early sign of slowness explains the callers that gave up; of other failures it is only a sign
-        return any(graph.nodes[e.effect].role in ("timeout", *MEASURED) for e in graph.children(node.id))
+        return any(waited(graph.nodes[e.effect]) for e in graph.children(node.id))
     if any(_can_be_root(graph.nodes[e.cause], graph) for e in graph.parents.get(node.id, ())):
         return False
     if node.role in MEASURED:  # slowness and silence say nothing of why; for other services they are what can be known

@@ -24,7 +24,7 @@ NEAREST_LIBRARY = 3  # the same where no frame is in-app
 LONGEST = 1000  # characters of a message that are masked
 _EXAMPLE = 2000  # characters of a message that are kept as an example
 _FRAMES = 40  # frames that are kept to be shown
-_FATAL = ("exit", "worker_exit", "oom")
+_TOLD = ("exit", "worker_exit", "oom", "slow")  # marks of what is told of whatever its level
 
 # Types that say nothing by themselves: of these the message counts too.
 GENERIC = frozenset(
@@ -235,7 +235,7 @@ def find_failing(
         told = events["message"].gather(unsaid).str.contains_any(_FAILING, ascii_case_insensitive=True)
         matters = matters.clone().scatter(unsaid.filter(told), True)
     found = mark(events, dirs=dirs) if marks is None else marks
-    fatal = found.filter(pl.col("mark").is_in(_FATAL) & (pl.col("exit_code").fill_null(1) != 0))["row"]
+    fatal = found.filter(pl.col("mark").is_in(_TOLD) & (pl.col("exit_code").fill_null(1) != 0))["row"]
     if len(fatal):
         matters = matters.clone().scatter(fatal, True)
     return matters

@@ -89,6 +89,7 @@ def _lifted(entry: Entry) -> Entry:
     for key, mark in (("attributes", "type"), ("_source", "_index"), ("result", "preview")):
         inner = entry.get(key)
         if mark in entry and isinstance(inner, dict) and not {"message", "msg", "level"} & entry.keys():
+            inner = {k: v for k, v in inner.items() if k != "attributes" or v}  # there without any where all is text
             return {**{k: v for k, v in entry.items() if k != key and k not in ("type", "id")}, **inner}
     return entry
 

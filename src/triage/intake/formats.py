@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Required, TypedDict
@@ -120,6 +120,7 @@ class Catalog:
     text: tuple[Format, ...]
     json: tuple[Format, ...]
     opens: str  # one regex that every text format's lines match
+    special: str  # the same without those that say no more than a time or a level
     words: Mapping[str, str] = field(default_factory=dict)  # level words of the user, in lower case
     behind: tuple[Format, ...] = ()  # text formats of what programs write behind their header
 
@@ -159,9 +160,14 @@ def make_catalog(formats: Sequence[Format]) -> Catalog:
     ordered = sorted(formats, key=lambda f: (f.order, f.name))
     text = tuple(f for f in ordered if f.kind == "text" and not f.behind)
     behind = tuple(f for f in ordered if f.kind == "text" and f.behind)
-    opens = "|".join(f"(?:{anonymous(f.pattern)})" for f in text) or "$^"
+
+    def opens(formats: Iterable[Format]) -> str:
+        return f"^(?:{'|'.join(f'(?:{anonymous(f.pattern)})' for f in formats) or '$^'})"
+
     json = tuple(f for f in ordered if f.kind == "json")
-    return Catalog({f.name: f for f in ordered}, text, json, f"^(?:{opens})", behind=behind)
+    return Catalog(
+        {f.name: f for f in ordered}, text, json, opens(text), opens(f for f in text if not f.generic), behind=behind
+    )
 
 
 def anonymous(pattern: str) -> str:

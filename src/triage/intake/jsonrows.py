@@ -302,7 +302,7 @@ def columns_of(given: Given, entry: Format, with_fields: bool = False) -> list[p
             raw[f"s_{n}#"] = pl.select(pl.coalesce(found)).to_series() if found else _nothing(given.count)
         else:
             raw[f"s_{n}#"] = given.values(Place(tuple(mark.split("."))))
-    columns = _merge(raw, entry)
+    columns = _merge(raw, entry, raw if entry.aliases else ())  # of guesses what is plausible was cut out already
     if with_fields:
         used = {
             p.keys[0] for places in entry.fields.values() for p in places if p.keys[0] in entry.keys or entry.aliases
@@ -438,6 +438,8 @@ _VAGUE = ("duration", "Duration", "latency", "elapsed")  # their unit depends on
 
 def _plausible(name: str, path: Place, values: pl.Series) -> pl.Series:
     """The values without those that cannot be what their key promises; numbers of a latency with their unit."""
+    if path.extract:
+        values = values.str.extract(path.extract, 1)
     if name == "method":
         return values.str.to_uppercase().str.extract(r"^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE)$", 1)
     if name == "latency":
@@ -483,12 +485,14 @@ def _fits_head(entry: Entry, entry_format: Format) -> bool:
 
 
 def known_object(entry: Entry, formats: Sequence[Format]) -> bool:
-    """Whether an object inside a line of text is a log entry and not just some data: it has two of time, level, text."""
+    """Whether an object inside a line of text is a log entry and not just some data: it has two of time, level, text,
+    or tells of a request and of its time."""
     if any(f.keys and speaks(entry, f) for f in formats):
         return True
     guesses = formats[-1].fields
-    has = sum(
-        any(p.keys[0] in entry or p.dotted in entry for p in guesses.get(name, ()))
-        for name in ("at", "level", "message")
-    )
-    return has >= 2
+    has = {
+        name
+        for name in ("at", "level", "message", "status", "method", "route")
+        if any(p.keys[0] in entry or p.dotted in entry for p in guesses.get(name, ()))
+    }
+    return len(has & {"at", "level", "message"}) >= 2 or has >= {"at", "status", "method", "route"}

@@ -171,11 +171,24 @@ def _unwrap_objects(
 
 
 def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
-    """Frames of the rows that a format read and of those that none did: the head's formats first, then all others."""
+    """Frames of the rows that a format read and of those that none did: the head's formats first, then all others.
+
+    Inside an envelope formats that say no more than a time or a level come behind all others: the head's may have been of
+    another program.
+    """
     if layers.forced is not None and layers.forced.kind == "text" and depth == 0:
         pieces, frame = _try(frame, (layers.forced,), clock, tally)
         return [*pieces, _close(frame)]
-    pieces, frame = _try(frame, layers.first, clock, tally)
+    vague = tuple(f for f in layers.first if f.generic) if depth else ()
+    pieces, frame = _try(frame, tuple(f for f in layers.first if f not in vague), clock, tally)
+    if vague and not frame.is_empty():
+        may = frame["message"].str.contains(layers.catalog.special)
+        if may.any():
+            special = tuple(f for f in layers.others if not f.generic)
+            more, left = _try(frame.filter(may), special, clock, tally)
+            pieces, frame = [*pieces, *more], pl.concat([left, frame.filter(~may)])
+        more, frame = _try(frame, vague, clock, tally)
+        pieces += more
     if not frame.is_empty():
         may = frame["message"].str.contains(layers.catalog.opens)
         if may.any():
