@@ -198,13 +198,14 @@ def _learn(
     vague = (read_by.is_in([*generic, *envelopes]) | (pl.col("chain") == "")) & ~pl.col("message").str.contains(
         CONTINUES
     )
-    if not rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER))).height:
+    poor = rows.filter(vague & (read_by.is_in(generic) | pl.col("message").str.contains(_MAY_HAVE_A_HEADER)))
+    if not poor.height:
         return None
     from triage.intake.headers import Sample, infer
 
     bare = replace(layers, first=tuple(f for f in layers.first if not f.generic), generic=False)
     rows = _read_head(entries, bare.json, bare, json_first, head, clock).filter(
-        vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER)
+        vague & pl.col("message").str.contains(_MAY_HAVE_A_HEADER) & pl.col("line").is_in(poor["line"].implode())
     )
     writers = rows.group_by("chain", "service", maintain_order=True).agg(
         "message", timed=pl.col("at").is_not_null().any()

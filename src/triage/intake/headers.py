@@ -24,6 +24,7 @@ _JOB = re.compile(
 )
 _CLASS = re.compile(r"([A-Za-z_][\w$.]*)(?:@|:)[0-9]+$")
 _BLANKS = (r"[ \t]", r"[ \t]+")
+_LAST_BLANK, _LAST_BLANKS = r"(?:[ \t]|$)", r"(?:[ \t]+|$)"
 _WORD = r"(?P<level>[A-Za-z]{2,13}[0-9]?)"
 _STAMPED = ("at", "other stamp")
 
@@ -220,6 +221,8 @@ def _format(columns: Sequence[Column]) -> Format:
     pattern = expand(pattern)
     levelled = any(c.role == "level" for c in columns)
     transport = not levelled and not any(c.role in ("logger", "group", "in brackets") for c in columns)
+    if transport and pattern.endswith(_LAST_BLANKS):  # what is inside may be indented
+        pattern = pattern.removesuffix(_LAST_BLANKS) + _LAST_BLANK
     return Format(
         name="inferred",
         title="a header learned from the lines",
