@@ -108,13 +108,12 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     if indentation := _shared_indentation(rows, catalog):
         layers = _indented(layers, *indentation)
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
-    told = _told_requests(rows, layers, clock) if only is None else ()
-    if told:
-        layers = replace(layers, behind=told)
+    layers = _told_requests(rows, layers, clock) if only is None else layers
+    if layers.behind:
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
     rising = not _runs_back(rows["at"])
     plan = None
-    if rising and json_first and how.how == "lines" and only is None and not told:
+    if rising and json_first and how.how == "lines" and only is None and not layers.behind:
         tree = typed.tree if typed is not None else asked(formats)
         header = partial(_own_header, entries, layers, clock)
         plan = Plan(tree, formats, typed.entry if typed is not None else None, layers, header)
@@ -149,15 +148,19 @@ def _runs_back(at: pl.Series) -> bool:
     return len(times) > 1 and bool(times[-1] < times[0])
 
 
-def _told_requests(rows: pl.DataFrame, layers: Layers, clock: Clock) -> tuple[Format, ...]:
-    """Formats of the requests that the programs of this head tell of in their messages; none where a server logs requests."""
-    if rows["status"].null_count() < rows.height:
-        return ()
+def _told_requests(rows: pl.DataFrame, layers: Layers, clock: Clock) -> Layers:
+    """The layers with the formats of requests that the programs of this head tell of in their messages, but for those services
+    that log requests as such."""
+    answering = rows.filter(pl.col("status").is_not_null())["service"].unique()
+    silent = rows.filter(~pl.col("service").is_in(answering.implode(), nulls_equal=True))
+    if not silent.height:
+        return layers
     all_of_them = replace(layers, behind=layers.catalog.behind)
-    closed = rows.with_columns(pl.lit(False).alias("open"))
+    closed = silent.with_columns(pl.lit(False).alias("open"))
     read = read_texts(closed, all_of_them, clock, Tally(), last=True).rows
     counts = Counter(read.filter(pl.col("status").is_not_null())["format"].to_list())
-    return tuple(f for f in layers.catalog.behind if counts[f.name] >= _TOLD)
+    told = tuple(f for f in layers.catalog.behind if counts[f.name] >= _TOLD)
+    return replace(layers, behind=told, answering=frozenset(answering)) if told else layers
 
 
 def _shared_indentation(rows: pl.DataFrame, catalog: Catalog) -> tuple[Format, int] | None:

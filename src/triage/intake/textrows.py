@@ -33,6 +33,7 @@ class Layers:
     forced: Format | None = None
     generic: bool = True  # formats that say no more than a time or a level are tried as well
     behind: tuple[Format, ...] = ()  # what programs of this source write behind their header
+    answering: frozenset[str | None] = frozenset()  # services that do not: they log requests as such
 
     @property
     def others(self) -> tuple[Format, ...]:
@@ -86,7 +87,7 @@ def read_texts(
     if done:
         frame = pl.concat([*done, frame])
     if layers.behind:
-        frame = pl.concat(_read_behind(frame, layers.behind, clock, tally))
+        frame = pl.concat(_read_behind(frame, layers, clock, tally))
     if not frame["i"].is_sorted():
         # in one piece, gathered by places that were sorted: a third of the time that it takes to sort pieces
         order = frame.select_seq("i", place=pl.int_range(pl.len(), dtype=pl.UInt32)).sort("i", maintain_order=True)
@@ -199,10 +200,12 @@ def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tall
     return pieces or [frame]
 
 
-def _read_behind(frame: pl.DataFrame, formats: tuple[Format, ...], clock: Clock, tally: Tally) -> list[pl.DataFrame]:
+def _read_behind(frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
     """Frames of the programs' lines that hold a request behind their header, and of all others."""
     may = ((pl.col("kind") == "app") & pl.col("status").is_null()).fill_null(False)
-    pieces, left = _try(frame.filter(may), formats, clock, tally)
+    if layers.answering:
+        may &= ~pl.col("service").is_in([*layers.answering], nulls_equal=True)
+    pieces, left = _try(frame.filter(may), layers.behind, clock, tally)
     return [*pieces, left, frame.filter(~may)]
 
 
