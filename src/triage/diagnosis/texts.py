@@ -15,6 +15,9 @@ EMBEDDED = 12  # characters of an inner message that an outer text must hold to 
 RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
 
 
+_SAYING = 24  # characters of a text that two programs would hardly say by chance
+
+
 def link_within_records(drawing: Drawing, summary: Summary) -> None:
     """Exception chains, and the message that heads the record of a stack."""
     for edge in record_links(drawing.nodes, summary):
@@ -88,7 +91,7 @@ def _same_text(drawing: Drawing) -> None:
         for a in sorted(servers, key=lambda n: n.id):
             if (
                 not _apart(a, b)
-                or not (_same_words(a.template, b.template) or _same_failure(a, b))
+                or not (_same_words(a.template, b.template) or _is_quoted(a, b) or _same_failure(a, b))
                 or drawing.together(a, b) < ENOUGH
             ):
                 continue
@@ -111,9 +114,15 @@ def _is_server_of(a: Node, b: Node, slack: int) -> bool:
 
 
 def _same_words(one: str, other: str) -> bool:
-    """Whether two texts begin alike: at least 24 characters and two thirds of the shorter one."""
+    """Whether two texts begin alike: enough to say something, and two thirds of the shorter one."""
     alike = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
-    return alike >= 24 and alike >= 2 / 3 * min(len(one), len(other))
+    return alike >= _SAYING and alike >= 2 / 3 * min(len(one), len(other))
+
+
+def _is_quoted(a: Node, b: Node) -> bool:
+    """Whether the text of the one stands in that of the other, behind words that its client puts in front of it."""
+    text = a.template.strip()
+    return len(text) >= _SAYING and text in b.template
 
 
 def _same_failure(a: Node, b: Node) -> bool:

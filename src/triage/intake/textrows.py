@@ -23,6 +23,9 @@ _LETTERED = re.compile(
 ANSI = r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
 
 
+_NEWLINE, _TABULATOR = "#012", "#011"  # as rsyslog writes them: a record is one line there
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """How the texts of a source are read: the formats of its head first, then all others, in the catalogue's order."""
@@ -100,7 +103,7 @@ def _earlier(a: int | None, b: int | None) -> int | None:
 
 
 def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
-    """Messages without colour codes, with plain line ends inside."""
+    """Messages without colour codes, with plain line ends inside, those of syslog too."""
     text = frame["message"]
     fixed = text
     if fixed.str.contains("\x1b", literal=True).any():
@@ -111,6 +114,9 @@ def _tidy(frame: pl.DataFrame) -> pl.DataFrame:
         fixed = fixed.str.strip_suffix("\r").zip_with(
             ~inside, lambda_text.str.replace_all("\u00a0", " ", literal=True).str.strip_chars_end("\n")
         )
+    if fixed.str.contains(_NEWLINE, literal=True).any():
+        plain = fixed.str.replace_all(_NEWLINE, "\n", literal=True).str.replace_all(_TABULATOR, "\t", literal=True)
+        fixed = plain.zip_with(frame["chain"].str.contains("syslog", literal=True), fixed)
     if fixed.str.ends_with("\n").any():
         fixed = (
             fixed.str.strip_chars_end("\n")
