@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
@@ -41,6 +42,7 @@ class Log:
         self.names = self.random.sample(["api", "worker", "cron", None], self.random.choice((1, 2, 3)))
         self.pods = [f"pod-{n}" for n in range(self.random.choice((1, 2, 5)))]
         self.inside = self.random.random() < 0.5
+        self.moment = self.random.randrange(3)
         self.seconds = 36_000.0
         self.lines: list[str] = []
 
@@ -49,8 +51,13 @@ class Log:
 
     def flat(self, at: str, level: str, name: str | None, pod: str, text: str) -> dict[str, object]:
         more = {"request_id": f"{self.random.getrandbits(32):08x}"} if self.random.random() < 0.5 else {}
+        moments: tuple[object, ...] = (
+            at,
+            at.replace("Z", "+00:00"),
+            int(datetime.fromisoformat(at).timestamp() * 1000),
+        )
         return {
-            "timestamp": at,
+            "timestamp": moments[self.moment],
             "level": level,
             **({"service": name} if name else {}),
             "pod": pod,

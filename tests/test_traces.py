@@ -487,6 +487,23 @@ def test_cutting_the_input_anywhere_changes_nothing(
     assert sum(events["lines"].to_list() + blank.to_list()) == frame.height
 
 
+def test_whether_a_quiet_frame_goes_on_does_not_depend_on_where_a_batch_ends() -> None:
+    api = (
+        "order 1",
+        "[stacktrace]",
+        "#0 /srv/x.php(70): PDO->__construct()",
+        "order 2",
+        "order 3",
+        "order 4",
+        "order 5",
+    )
+    mixed = [one for text in api for one in (line(text, "INFO", service="a"), line("plain", service="b"))]
+    frame = rows(*mixed, *[line(f"order {n}", "INFO", service="a") for n in range(5)])
+    whole = joined(frame).sort("line")
+    for size in range(1, 12):
+        assert joined(frame, size=size).sort("line").equals(whole), size
+
+
 @pytest.mark.parametrize("dump", [HEAP, FATAL])
 @pytest.mark.parametrize("size", range(1, 13))
 def test_a_dump_sent_line_by_line_and_backwards_is_one_record_wherever_it_is_cut(

@@ -436,10 +436,12 @@ int is_second(const char *t, char between, int64_t *seconds) {
 
 int is_stamp(const char *t, size_t size, int64_t *micros) {
     int64_t seconds;
-    int fraction = 0;
-    if (size < 20 || size > 30 || size == 21 || t[size - 1] != 'Z' || !is_second(t, 'T', &seconds)) return 0;
-    if (size > 20) {
-        int count = (int)size - 21, rest;
+    int fraction = 0, rest;
+    if (size < 20 || size > 35) return 0;
+    size_t body = t[size - 1] == 'Z' ? size - 1 : size >= 25 && !memcmp(t + size - 6, "+00:00", 6) ? size - 6 : 0;
+    if (body < 19 || body == 20 || body > 29 || !is_second(t, 'T', &seconds)) return 0;
+    if (body > 19) {
+        int count = (int)body - 20;
         if (t[19] != '.' || digits(t + 20, count > 6 ? 6 : count, &fraction) || (count > 6 && digits(t + 26, count - 6, &rest))) return 0;
         for (int n = count; n < 6; n++) fraction *= 10;
     }

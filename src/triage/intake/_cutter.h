@@ -160,7 +160,7 @@ int read_entry(Cutter *self, const uint8_t **p, const uint8_t *end);
 /* The text of a string with escapes; how many bytes it has. */
 size_t unescape(const uint8_t *p, const uint8_t *end, char *into);
 
-/* Whether the text is a stamp like 2026-03-02T10:14:07.123Z, and its microseconds since 1970; finer digits are cut. */
+/* Whether the text is a stamp like 2026-03-02T10:14:07.123Z (or with +00:00), and its microseconds since 1970; finer digits are cut. */
 int is_stamp(const char *text, size_t size, int64_t *micros);
 
 /* The top keys of a shape, as texts. */

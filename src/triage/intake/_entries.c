@@ -134,6 +134,25 @@ static const uint8_t *text_of(EntrySieve *self, const Leaf *leaf, size_t *size) 
     return (const uint8_t *)self->scratch;
 }
 
+/* Whether the number is seconds, milli-, micro- or nanoseconds since 1970, told apart by size as times.py does; as microseconds. */
+static int is_epoch(const char *text, size_t size, int64_t *micros) {
+    static const struct {
+        int64_t least, most, times, parts;
+    } units[] = {{600000000, 4200000000, 1000000, 1}, {600000000000, 4200000000000, 1000, 1}, {600000000000000, 4200000000000000, 1, 1},
+                 {600000000000000000, 4200000000000000000, 1, 1000}};
+    int64_t number = 0;
+    for (size_t n = 0; n < size; n++) {
+        if (text[n] < '0' || text[n] > '9') return 0;
+        number = number * 10 + (text[n] - '0');
+    }
+    for (int n = 0; n < 4; n++)
+        if (number >= units[n].least && number <= units[n].most) {
+            *micros = number * units[n].times / units[n].parts;
+            return 1;
+        }
+    return 0;
+}
+
 /* What the entry in the leaves of the cutter is, and the number of the stream that it belongs to (-1: none); -1 with an exception set. */
 static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, int64_t number, int shape) {
     Cutter *cutter = self->cutter;
@@ -175,7 +194,8 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, in
     int timed = 0;
     if (when >= 0) {
         const Leaf *leaf = cutter->leaves + when;
-        timed = leaf->kind == TEXT && is_stamp((const char *)leaf->at, leaf->size, &line->at);
+        if (leaf->kind == TEXT) timed = is_stamp((const char *)leaf->at, leaf->size, &line->at);
+        if (leaf->kind == WHOLE) timed = is_epoch((const char *)leaf->at, leaf->size, &line->at);
     }
     int32_t which = number_of(self, mix(hash, told == APART ? 1 : (uint64_t)(level + 3)));
     if (!which) return 0;

@@ -43,7 +43,7 @@ def tree_of(
     """The tree in which these leaves hang.
 
     Where at `numbers` all values are whole numbers they stay that, and where at `times` all are stamps in UTC (RFC 3339
-    with a Z) and no entry lacks one they are read. Of texts at `lasts` what stands behind the last slash is taken.
+    with Z or +00:00) and no entry lacks one they are read. Of texts at `lasts` what stands behind the last slash is taken.
     """
     leaves = tuple(dict.fromkeys(leaves))
     nodes: dict[Keys, int] = {(): 0}

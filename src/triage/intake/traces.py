@@ -465,9 +465,22 @@ class Assembler:
         else:
             solid = pl.col("start") & ~pl.col("blank")
             limit = rows["_pos"][-1] - REACH
+            # whether a quiet header that is a frame joins what is in front of it is known once three rows are behind it
+            parts = (
+                lines.filter("lead", ~pl.col("bare"), pl.col("own").is_in(["f", "q"]))["key"]
+                if lines is not None
+                else None
+            )
+            open_end = (
+                pl.col("key").is_in(parts.unique().implode()) if parts is not None and parts.len() else pl.lit(False)
+            )
+            last = pl.col("order").max() - pl.when(open_end.first()).then(_AHEAD - 1).otherwise(0)
+            starts = pl.col("order").filter(solid)
             # streams stand one behind the other: what waits of each is its end
             ends = place.group_by("key").agg(
-                pl.col("order").filter(solid).max().alias("border"), pl.col("order").max() + 1, pl.col("_pos").max()
+                pl.coalesce(starts.filter(starts <= last).max(), starts.min()).alias("border"),
+                pl.col("order").max() + 1,
+                pl.col("_pos").max(),
             )
             ends = ends.filter((pl.col("_pos") > limit) & pl.col("border").is_not_null())
             waiting = ends.select_seq(pl.int_ranges("border", "order").alias("n")).explode(
