@@ -103,8 +103,9 @@ def cases(
     found = _with_kin(found, graph)
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
-    if not any(c.roots for c in found):
-        found = [replace(c, roots=proxy_roots(c.members, graph, span)) for c in found]
+    gravest = min((c.severity for c in found), default="")
+    if not any(c.roots for c in found if c.severity == gravest):
+        found = [c if c.roots else replace(c, roots=proxy_roots(c.members, graph, span)) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet))
 

@@ -21,7 +21,7 @@ def find_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> t
 
 
 def proxy_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
-    """Where no incident has a root: the errors of proxies that cannot get through to what stands behind them."""
+    """Where none of the gravest incidents has a root: the errors of proxies that cannot get through to what stands behind them."""
     return _ranked([n for m in members if _finds_no_backend(n := graph.nodes[m], graph)], members, graph, span)
 
 

@@ -204,7 +204,10 @@ def link_aftermath(drawing: Drawing) -> None:
         ranked = []
         for a in drawing.nodes.values():
             fits = (
-                a.rule is not None and a.rule.category in b.rule.follows and a.rule is not b.rule and a.role == "cause"
+                a.rule is not None
+                and a.rule.category in b.rule.follows
+                and a.rule is not b.rule
+                and a.role in ("cause", b.role)  # a proxy's own errors take its backends out
             )
             if not fits or b.id in drawing.above(a.id) or a.id in drawing.labels:
                 continue
