@@ -323,3 +323,34 @@ def test_a_step_behind_an_exception_that_is_left_out_tells_how_it_is_linked(fold
     page = render(report_of(folder, proxy=loop, web=refused, edge=served(1800)), "md")
     assert "sets in 30 s after proxy began to end again and again" in page
     assert "*leads to*" not in page
+
+
+def test_callers_that_find_no_connection_follow_statements_that_became_slow(folder: Path) -> None:
+    text = "duration: 812.441 ms  statement: SELECT * FROM orders WHERE lower(email) = $1"
+    slow = [(600.0 + 5 * n, f"INFO db: {text}") for n in range(80)]
+    starved = "ERROR app: orders-pool - Connection is not available, request timed out after 750ms"
+    waits = [(660.0 + 7 * n, starved) for n in range(40)]
+    found = report_of(folder, db=slow, app=waits, edge=[*served(1800), *((s + 0.1, request(500, s)) for s, _ in waits)])
+    assert first_roots(found) == [text]
+    ever = [(10.0 + 20 * n, f"INFO db: {text}") for n in range(80)]
+    found = report_of(folder, db=ever, app=waits, edge=[*served(1800), *((s + 0.1, request(500, s)) for s, _ in waits)])
+    assert first_roots(found)[0].startswith("orders-pool")
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(409, True), (200, False)])
+def test_what_breaks_a_constraint_and_is_told_so_is_no_incident(folder: Path, status: int, healthy: bool) -> None:
+    times = [100.0 + 90 * n for n in range(12)]
+    broken = [(s, 'ERROR db: duplicate key value violates unique constraint "users_email_key"') for s in times]
+    answers = [(s + 0.01, request(status, s)) for s in times]
+    assert report_of(folder, db=broken, edge=[*served(1800), *answers]).healthy == healthy
+
+
+def test_a_proxy_without_backends_follows_its_own_refused_calls_beside_a_lesser_incident(folder: Path) -> None:
+    refused = "ERROR nginx: connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.7"
+    none_left = "ERROR nginx: no live upstreams while connecting to upstream, client: 10.0.0.7"
+    proxy = [(600.0 + n, refused) for n in range(6)] + [(606.0 + 5 * n, none_left) for n in range(80)]
+    failed = [(s + 0.01, request(502, s)) for s, _ in proxy]
+    coupons = [(60.0 + 40 * n, "ERROR shop: coupon service answered 410, coupon ignored") for n in range(40)]
+    found = report_of(folder, proxy=proxy, shop=coupons, edge=[*served(1800), *failed])
+    assert first_roots(found)[0].startswith("connect() failed")
+    assert any(c.startswith("connect()") and e.startswith("no live") for c, e in links(found))

@@ -68,7 +68,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_answers(drawing)
     link_loops(drawing, span)
     link_stale(drawing)
-    link_slow_statements(drawing)
+    link_slow_statements(drawing, span)
     link_resources(drawing)
     link_consequences(drawing)
     link_spells(drawing, span)

@@ -23,6 +23,7 @@ from triage.report import Root, Window
 from triage.summary import Summary
 
 MOST_CHAINS = 6
+_CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
@@ -100,6 +101,7 @@ def cases(
             found[place] = _with_symptoms(home, members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
+    found = [c for c in found if not _refused_as_asked(c, graph, summary, quiet)]
     found = _with_kin(found, graph)
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
@@ -268,6 +270,19 @@ def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -
         quiet += case.members
         return True
     return False
+
+
+def _refused_as_asked(case: Case, graph: Graph, summary: Summary, quiet: list[str]) -> bool:
+    """Whether all that failed broke a constraint of the data, and whoever asked for it was told so: with a conflict, and no error."""
+    severe = _severe(case.members, graph)
+    broken = all(n.rule is not None and n.rule.name == _CONSTRAINT and not n.stacks for n in severe)
+    if case.impact.failed or not severe or not broken:
+        return False
+    told = int(summary["requests"].filter(pl.col("status").is_in(_CONFLICTS))["count"].sum())
+    if told < max(n.count for n in severe):
+        return False
+    quiet += case.members
+    return True
 
 
 def _as_ever(case: Case, usual: Mapping[str, float], graph: Graph, span: Window | None, quiet: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from triage.diagnosis.drawing import EARLY, Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
 from triage.diagnosis.effects import tells_of
@@ -93,11 +93,13 @@ def link_stale(drawing: Drawing) -> None:
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
 
 
-def link_slow_statements(drawing: Drawing) -> None:
+def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
     """Callers that gave up, or found no free connection, soon after statements of the database began to be slow."""
-    slow = [n for n in drawing.nodes.values() if _is_slow_statement(n) and n.count >= _SLOW and n.first is not None]
+    if span is None:
+        return
+    slow = [n for n in drawing.nodes.values() if _is_slow_statement(n) and n.count >= _SLOW]
     for b in by_time(drawing, lambda n: n.first is not None and n.severe and waited(n) and n.id not in drawing.labels):
-        found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b)]
+        found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b, span)]
         if not found:
             continue
         a = max(found, key=lambda n: (drawing.together(n, b), n.count, n.id))
@@ -113,12 +115,16 @@ def _is_slow_statement(node: Node) -> bool:
     return node.role == "precursor" and node.rule is not None and node.rule.category == "database_query"
 
 
-def _slows_down(a: Node, b: Node) -> bool:
-    """Whether `a` begins before `b`, and little of it long before."""
-    if b.first is None or _lag_s(a, b) < 0:
+def _slows_down(a: Node, b: Node, span: Window) -> bool:
+    """Whether `a` begins before `b`, little of it long before, and not when the log does."""
+    if a.first is None or b.first is None or a.first > b.first or not _is_quiet_before(a.first, span):
         return False
     times = a.all_times
     return bisect_left(times, to_us(b.first - LATE)) <= EARLY * len(times)
+
+
+def _is_quiet_before(first: datetime, span: Window) -> bool:
+    return first - span.start >= QUIET * (span.end - span.start)
 
 
 def _lag_s(a: Node, b: Node) -> float:
@@ -211,7 +217,7 @@ def _sets_in(a: Node, b: Node, span: Window) -> bool:
         return False
     wait = LATE if _PILED.search(b.message) else max(timedelta(minutes=1), LATE_SHARE * (b.last - b.first))
     soon = b.first - a.first <= min(LATE, wait)
-    quiet = a.first - span.start >= QUIET * (span.end - span.start)
+    quiet = _is_quiet_before(a.first, span)
     ends = a.last + LATE
     times = b.all_times
     return soon and quiet and bisect_right(times, to_us(ends)) >= STAYS * len(times)
