@@ -214,8 +214,8 @@ def test_an_incident_is_over_when_the_log_goes_on_without_it_and_not_when_all_is
 
     growing = Growing(Source("-", None, datetime.now(UTC), BytesIO), catalog_of(None), Options())
     announcer, told = Announcer(10), []
-    for second in range(0, 180 if goes_on else 120, 5):
-        growing.take([Block(b"".join(line(second + n) for n in range(5)), second + 1, 5)])
+    for second in range(0, 180 if goes_on else 120, 10):
+        growing.take([Block(b"".join(line(second + n) for n in range(10)), second + 1, 10)])
         told += announcer.take(diagnose(growing.summary()), float(second))
     for clock in range(180, 600, 60):  # nothing comes any more
         told += announcer.take(diagnose(growing.summary()), float(clock))
