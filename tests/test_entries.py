@@ -244,8 +244,12 @@ ODD: tuple[dict[str, object], ...] = (
 
 
 def test_entries_that_say_more_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calm_ = [{"level": "INFO", "service": "api", "message": f"order {n} kept"} for n in range(250)]
-    odd = [{"timestamp": "2026-03-02T10:05:00.000Z", **entry} for one in ODD for entry in (one, *calm_)]
+    calm_: list[dict[str, object]] = [
+        {"level": "INFO", "service": "api", "message": f"order {n} kept"} for n in range(250)
+    ]
+    odd: list[dict[str, object]] = [
+        {"timestamp": "2026-03-02T10:05:00.000Z", **entry} for one in ODD for entry in (one, *calm_)
+    ]
     seen: list[str] = []
     learned = entries.EntrySieve.sift
 
@@ -325,3 +329,23 @@ def test_a_screen_knows_what_surely_fits_no_regex(
 
 def test_a_screen_holds_no_regex_that_it_does_not_know() -> None:
     assert screen_of([r"(?x)a b"]) is None
+
+
+def test_a_record_of_two_entries_waits_for_the_second_where_those_that_only_count_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Console lines of .NET inside entries: the head and the text below it are one record, wherever a piece ends."""
+    lines, time = list[str](), 0
+    for n in range(3_000):
+        texts = ("warn: Shop.Pay[7]", f"      card {n} refused") if n % 40 == 0 else (f"order {n} kept",)
+        for text in texts:
+            time += 1
+            at = f"2026-03-02T10:{time // 6000:02d}:{time // 100 % 60:02d}.{time % 100:02d}0Z"
+            lines.append(json.dumps({"timestamp": at, "level": "INFO", "service": "api", "message": text}))
+    path = tmp_path / "app.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    for size in (20_000, 20_700, 21_300):
+        with monkeypatch.context() as patch:
+            first, second, count = summaries(path, patch, size)
+            same(first, second)
+            assert count > 0 or compiled.ENTRY_SIEVE is None

@@ -286,7 +286,7 @@ def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]
         done = Piece(parts[0].line, all_lines - lines, size, b"", tuple(objects[:pending]), blank, notices)
         return [done], Piece(rest[0][1], lines, 0, b"", rest)
     at = next(n for n, part in enumerate(parts) if pending < part.line + part.lines)
-    if isinstance(parts[at].sifted, SiftedEntries):
+    if any(isinstance(part.sifted, SiftedEntries) for part in parts[at:]):
         return _split_entries(parts, at, pending)
     if isinstance(sifted := parts[at].sifted, Sifted):  # lines at the end are kept, all of them
         early = int(sifted.numbers.search_sorted(pending))
@@ -310,21 +310,24 @@ def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]
 
 
 def _split_entries(parts: list[Piece], at: int, pending: int) -> tuple[list[Piece], Piece | None]:
-    """The same where entries that only count are gone from the piece at that place; what is behind it joins the rest."""
-    mine = parts[at].sifted
-    if not isinstance(mine, SiftedEntries):
-        raise TypeError(mine)
+    """The same where entries that only count are gone from some pieces from that place on; what is behind it joins the rest."""
+    mine, *behind = map(_sifted_of, parts[at:])
     early, late = mine.split(pending)
-    behind = [part.sifted or SiftedEntries.of(part.data, part.line, part.lines) for part in parts[at + 1 :]]
-    rest = late.joined([one for one in behind if isinstance(one, SiftedEntries)])
+    rest = late.joined(behind)
     if len(rest.data) > HELD_CAP:
         return parts, None
     last = parts[at]
-    done = replace(last, lines=pending - last.line, sifted=early)
+    done = replace(last, lines=pending - last.line, data=b"", sifted=early)
     lines = sum(part.lines for part in parts[at:]) - done.lines
     more = tuple(notice for part in parts[at + 1 :] for notice in part.notices)
     size = sum(part.size for part in parts[at + 1 :])
     return [*parts[:at], done], Piece(pending, lines, size, sifted=rest, notices=more)
+
+
+def _sifted_of(part: Piece) -> SiftedEntries:
+    """The entries of a piece, of which all are kept where it was not sifted."""
+    found = part.sifted
+    return found if isinstance(found, SiftedEntries) else SiftedEntries.of(part.data, part.line, part.lines)
 
 
 def _offset(data: bytes, lines: int) -> int:
