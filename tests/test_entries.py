@@ -311,7 +311,7 @@ def test_of_a_log_of_requests_every_line_is_read(tmp_path: Path, monkeypatch: py
 def test_a_screen_knows_what_surely_fits_no_regex(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, fits: str, not_: str
 ) -> None:
-    screen = screen_of([pattern])
+    screen = screen_of((pattern,))
     assert screen is not None
     if compiled.SIEVE is None:
         return
@@ -328,7 +328,7 @@ def test_a_screen_knows_what_surely_fits_no_regex(
 
 
 def test_a_screen_holds_no_regex_that_it_does_not_know() -> None:
-    assert screen_of([r"(?x)a b"]) is None
+    assert screen_of((r"(?x)a b",)) is None
 
 
 def test_a_record_of_two_entries_waits_for_the_second_where_those_that_only_count_are_gone(

@@ -157,8 +157,7 @@ static int is_epoch(const char *text, size_t size, int64_t *micros) {
 static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, int64_t number, int shape) {
     Cutter *cutter = self->cutter;
     const Part *parts = parts_of(self, shape);
-    if (PyErr_Occurred()) return -1;
-    if (!parts) return 0;
+    if (!parts) return PyErr_Occurred() ? -1 : 0;
     uint64_t hash = mix(0, (uint64_t)shape);
     int when = -1, said = -1, required = 0, more = 0;
     for (int n = 0; n < cutter->touched_count; n++) {

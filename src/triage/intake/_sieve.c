@@ -288,23 +288,20 @@ static int is_odd(const uint8_t *p, const uint8_t *end) {
 int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
     Sieve *self = (Sieve *)sieve;
     Line line = {0};
-    int kind = CALM;
     *level = -1;
     if (p >= end || end - p > LONGEST || *p < '!' || *p == '{' || end[-1] == ':' || is_odd(p, end)) return APART;
     if (self->between && *p >= '0' && *p <= '9') {
         const uint8_t *text = NULL;
         if (look_at(self, &line, p, end, &text)) return -2;
         if (text) {
-            if (line.kind == APART) return APART;
-            if (line.kind == ALONE) line.kind = LOUD;
-            *level = line.kind == LOUD ? LEVELS : line.group;
-            p = text;
-            if (p >= end || *p < '!') return APART;
-            kind = line.kind;
+            if (line.kind < ALONE) return APART; /* of a loud one it was asked already whether it may be a part */
+            *level = line.kind == ALONE ? LEVELS : line.group;
+            if (line.kind == ALONE) return LOUD;
+            return may_fit(self, text, end) ? APART : line.kind;
         }
     }
     if (may_fit(self, p, end)) return APART;
-    return kind == CALM && tells(self, p, end) ? KEPT : kind;
+    return tells(self, p, end) ? KEPT : CALM;
 }
 
 int add_found(Found *found, size_t start, size_t end) {

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -47,12 +46,7 @@ WORTHWHILE = 64 << 20  # bytes of a source: of less it takes longer to learn wha
 _WORTH = 0.2  # of the entries that must only count, or it is not worth it to look at each twice
 _TRIED = 8 << 20  # bytes after which that is asked
 _QUIET = LEVELS.index("INFO")
-_NOTHING, _TOUCHES_NONE, _GOES_ON, _UNKNOWN = (
-    -1,
-    -2,
-    -3,
-    -4,
-)  # what a kind may be instead of a group, as _entries.c has it
+_NOTHING, _TOUCHES_NONE, _GOES_ON = -1, -2, -3  # what a kind may be instead of a group, as _entries.c has it
 _FREE, _MARK, _NAME, _MORE, _MORE_NAME, _WHEN, _SAID = range(7)  # what a leaf is, as _entries.c has it
 # what an entry says of these says nothing of one that only counts; these say who, where and how loud; all others say that it
 # is more than that
@@ -185,8 +179,8 @@ class EntrySieve:
             return
         lines = [line for _, line, _ in self._asked]
         found = rows.filter(pl.col("line").is_in(lines)).select_seq(
-            "line", "lines", "at", "level", "kind", "header", "service", "instance", "deployment", "status", "method",
-            "route", "exit_code", "message", stream=own_stream(), complete=COMPLETE,
+            "line", "lines", "at", "level", "header", "service", "instance", "deployment", "status", "method",
+            "route", "exit_code", stream=own_stream(), complete=COMPLETE,
         )  # fmt: skip
         known: dict[int, dict[str, object]] = {}
         for row in found.iter_rows(named=True):
@@ -303,18 +297,13 @@ def _both(one: int, other: int) -> int:
     return _UNCLEAR
 
 
-@cache
-def _screen_of(patterns: tuple[str, ...]) -> Screen | None:
-    return screen_of(patterns)
-
-
 def _screen(plan: Plan, parts: tuple[str, ...]) -> Screen | None:
     """What tells of texts that no format reads, that head no record of two lines and could be no part of a traceback."""
     texts = {f.name: f for f in (*plan.layers.catalog.text, *plan.layers.first)}.values()
     patterns = [f"(?s:{anonymous(f.pattern)})" if f.message == "group" else anonymous(f.pattern) for f in texts]
     joined = [f.joins[0] for f in texts if f.joins]
     plain = [CONTINUES] if any(f.header != "own" for f in plan.formats) else []
-    return _screen_of((*patterns, *joined, *plain, *parts))
+    return screen_of((*patterns, *joined, *plain, *parts))
 
 
 def _time(micros: int) -> object:

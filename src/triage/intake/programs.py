@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH = range(8)
 ANY = 0x7FFF
@@ -115,7 +116,8 @@ def begins_with(pattern: str, signs: bytes) -> bool:
     return number == ANY or not assembly.sets[number].isdisjoint(signs)
 
 
-def screen_of(patterns: Sequence[str]) -> Screen | None:
+@cache
+def screen_of(patterns: tuple[str, ...]) -> Screen | None:
     """What tells whether a text may fit one of these regexes at its start; None where one holds what is not known here.
 
     It says so of some texts too many: of those that a regex fits but for a border of a word.
