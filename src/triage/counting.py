@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from triage.coding import Coded, joined
 from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
 from triage.intake.calm import FIRST_ROWS
@@ -20,6 +21,7 @@ from triage.summary import Summary
 
 _ROWS = 98_304  # quiet events that are counted before tables are made of them
 _LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
+_LIGHT = 4  # requests that never became rows take that much less
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
@@ -155,7 +157,7 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts, and
-    those that never became rows (CALM)."""
+    those that never became rows (CALM), with the requests among them."""
 
     loud: pl.DataFrame
     marks: pl.DataFrame
@@ -164,10 +166,15 @@ class Counted:
     disorder: int
     undated: int
     calm: pl.DataFrame
+    requests: Coded | None = None
 
 
 def count(
-    assembled: Assembled, order: Order, dirs: tuple[Path, ...] | None, calm: pl.DataFrame | None = None
+    assembled: Assembled,
+    order: Order,
+    dirs: tuple[Path, ...] | None,
+    calm: pl.DataFrame | None = None,
+    requests: Coded | None = None,
 ) -> Counted:
     """The batch sorted into what matters and what only counts, with the disorder that was seen since the last one."""
     events = assembled.events
@@ -182,7 +189,7 @@ def count(
     events = order.lend(events)
     quiet = events.select_seq(QUIET.keys()).filter(~loud)
     calm = empty(CALM) if calm is None else calm
-    return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated, calm)
+    return Counted(alone(events.filter(loud)), marks, quiet, assembled.intake, disorder, undated, calm, requests)
 
 
 def _cut(counted: Counted, room: int) -> Iterator[Counted]:
@@ -209,6 +216,7 @@ class _Waiting:
     def add(self, counted: Counted) -> None:
         self.batches.append(counted)
         self.events += counted.quiet.height + counted.loud.height + counted.calm.height
+        self.events += counted.requests.rows.height // _LIGHT if counted.requests is not None else 0
 
     def join(self, other: _Waiting) -> None:
         """Take over what waits in the other."""
@@ -273,6 +281,7 @@ def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None,
         marks=marked,
         quiet=pl.concat([b.quiet for b in batches]),
         calm=pl.concat([b.calm for b in batches]),
+        requests=joined([b.requests for b in batches if b.requests is not None]),
         disorder=sum(b.disorder for b in batches),
         undated=sum(b.undated for b in batches),
         widths=widths,

@@ -60,6 +60,11 @@ CALM: dict[str, pl.DataType] = {
     "count": pl.Int64(),
 }
 
+# What requests have in common that are counted together.
+ASKED: dict[str, pl.DataType] = {
+    n: QUIET[n] for n in ("kind", "source", "format", "service", "method", "status", "route")
+}
+
 SIGNED: dict[str, pl.DataType] = {
     # EVENTS that were signed. Made by grouping.signature.
     **EVENTS,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from triage.coding import Coded
 from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
 from triage.intake.borders import BORDER, Opening
@@ -224,13 +225,13 @@ class Reader:
                     asides.append(aside)
                     lent.append(_lent(aside, course.order))
                 del rows
-            calm = batch.calm
+            calm, requests = batch.calm, batch.requests
             del batch
-            for summary in course.count(assembled, calm=calm):
+            for summary in course.count(assembled, calm=calm, requests=requests):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
                 decoder.widen(merging.widths["volume"])
-            del assembled, calm
+            del assembled, calm, requests
         waiting = course.assembler.waiting
         if waiting.held is not None:
             lent.append(_lent(waiting.held, course.order))
@@ -318,14 +319,20 @@ class Course:
         """Summaries, as soon as there is enough for one."""
         self.order.see(batch.times, batch.disorder)
         size = int(batch.intake["bytes"].sum())
-        assembled, calm = self.assembler.take(batch), batch.calm
+        assembled, calm, requests = self.assembler.take(batch), batch.calm, batch.requests
         del batch
-        yield from self.count(assembled, size, calm)
+        yield from self.count(assembled, size, calm, requests)
 
-    def count(self, assembled: Assembled, size: int = 0, calm: pl.DataFrame | None = None) -> Iterator[Summary]:
-        """The same for events that are put together already, and lines that only count (CALM)."""
+    def count(
+        self,
+        assembled: Assembled,
+        size: int = 0,
+        calm: pl.DataFrame | None = None,
+        requests: Coded | None = None,
+    ) -> Iterator[Summary]:
+        """The same for events that are put together already, and lines that only count (CALM), with the requests among them."""
         assembled = self.keep(assembled)
-        counted = count(assembled, self.order, self.gathering.dirs, calm)
+        counted = count(assembled, self.order, self.gathering.dirs, calm, requests)
         self.tell(size, assembled.events.height + int(counted.calm["count"].sum()))
         del assembled
         self.order.forget(self.assembler.oldest)

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -21,7 +21,7 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
-from triage.schema import CALM, KIND, LEVEL, NODES, QUIET, RATE_US, TIME, conform, empty
+from triage.schema import ASKED, CALM, KIND, LEVEL, NODES, QUIET, RATE_US, TIME, conform, empty
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
@@ -388,6 +388,7 @@ class Summary:
         marks: pl.DataFrame | None = None,
         quiet: pl.DataFrame | None = None,
         calm: pl.DataFrame | None = None,
+        requests: Coded | None = None,
         disorder: int = 0,
         undated: int | None = None,
         widths: Mapping[str, int] | None = None,
@@ -396,7 +397,7 @@ class Summary:
 
         `marks` is what grouping.marks.mark gave for these events, where it was asked already. `quiet` are further events
         (schema QUIET) that carry no failure and no mark: they only count. `calm` are such that never became rows (schema
-        CALM).
+        CALM), `requests` those that they tell of (intake.calm.REQUESTS, the classes of schema ASKED).
 
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
@@ -406,13 +407,16 @@ class Summary:
         marked = mark(signed) if marks is None else marks
         events = signed.select(QUIET.keys())
         events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket(RATE_US))
-        requests = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
+        asked = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
+        if requests is not None:
+            requests = replace(requests, rows=requests.rows.with_columns(_bucket(RATE_US)))
         calm = (empty(CALM) if calm is None else calm).with_columns(_bucket(RATE_US, "first"))
-        buckets = {"volume": pl.concat([events["bucket"], calm["bucket"]]), "traffic": requests["bucket"]}
+        moments = [asked["bucket"], *([] if requests is None else [requests.rows["bucket"]])]
+        buckets = {"volume": pl.concat([events["bucket"], calm["bucket"]]), "traffic": pl.concat(moments)}
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
         widths = {**widths, **least}
-        rows = _tabulate(events, requests, calm, signed, nodes, intake, marked, disorder, undated, widths["volume"])
-        return _settle(rows, widths)
+        rows = _tabulate(events, calm, signed, nodes, intake, marked, disorder, undated, widths["volume"])
+        return _settle(rows | _requests(asked, requests), widths)
 
     @staticmethod
     def empty() -> Summary:
@@ -524,7 +528,6 @@ def http_id(status: int, service: str | None = None) -> str:
 
 def _tabulate(
     events: pl.DataFrame,
-    requests: pl.DataFrame,
     calm: pl.DataFrame,
     signed: pl.DataFrame,
     nodes: pl.DataFrame,
@@ -553,7 +556,6 @@ def _tabulate(
     if answers.height:
         out["nodes"] = pl.concat([nodes, answers]).lazy()
     out |= _failures(hot, marks)
-    out |= _requests(requests)
     out |= _life(placed, marks)
     return out
 
@@ -735,14 +737,23 @@ def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     }
 
 
-def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
-    if not requests.height:
-        return {}
+def _requests(asked: pl.DataFrame, requests: Coded | None) -> dict[str, pl.LazyFrame]:
+    """Tables of requests: of those that are rows, and of those that never became any."""
+    parts = [_by_route(asked)] if asked.height else []
+    if requests is not None and requests.classes is not None:
+        classes = requests.classes
+        answers = classes["status"].gather(requests.rows[CLASS]).alias("answer")
+        named = classes.with_columns(route_template(classes["route"]))
+        parts.append(Coded(requests.rows.with_columns(answers), named))
+    tables = [_requests_of(part) for part in parts]
+    return {name: pl.concat([one[name] for one in tables]) for name in (tables[0] if tables else ())}
+
+
+def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
     ms = pl.col("latency_ms")
     step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
     us = (ms * 1000).round().cast(INT).alias("us")
-    coded = _by_route(requests.with_columns(step, us, answer="status"))
-    rows = coded.rows.lazy()
+    rows = coded.rows.lazy().with_columns(step, us)
     timed = {"timed": ms.count().cast(INT), "total_us": pl.col("us").sum()}
     counted = rows.group_by(*coded.keys, "step").agg(
         count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max()
@@ -758,7 +769,9 @@ def _requests(requests: pl.DataFrame) -> dict[str, pl.LazyFrame]:
         wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
         wide.filter(pl.col("answer").is_between(400, 499)).group_by(*coded.keys, "bucket").agg(**told),
     )
-    seen, moments, paces, refused = (coded.name(rows).lazy() for rows in pl.collect_all(plans, engine=_ENGINE))
+    seen, moments, paces, refused = (
+        coded.name(rows).select(*ASKED, pl.exclude(*ASKED)).lazy() for rows in pl.collect_all(plans, engine=_ENGINE)
+    )
     return {
         "requests": seen,
         "latency": seen.drop_nulls("step"),
@@ -774,6 +787,7 @@ _ASKED = ["kind", "source", "format", "service", "method", "status"]
 
 def _by_route(requests: pl.DataFrame) -> Coded:
     """The requests by what they have in common, of their routes the templates."""
+    requests = requests.with_columns(answer="status")
     routes = code(requests.select(merge_routes(requests["route"])), ["route"])
     if routes.classes is None:
         return code(requests.with_columns(route_template(requests["route"])), [*_ASKED, "route"])

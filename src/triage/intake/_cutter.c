@@ -13,7 +13,7 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 6      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 7      /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define FEW 48 /* different texts of a column, none of them long, up to which its rows hold their numbers */
 #define SHORT 256
@@ -1150,7 +1150,20 @@ static PyObject *lines_of(PyObject *unused, PyObject *args) {
                          PyBool_FromLong(returns));
 }
 
+static PyObject *route_of(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer given;
+    if (!PyArg_ParseTuple(args, "y*", &given)) return NULL;
+    PyObject *made = NULL;
+    uint8_t *plain = malloc((size_t)given.len + 1);
+    if (plain) made = PyBytes_FromStringAndSize((const char *)plain, (Py_ssize_t)plain_route(given.buf, (size_t)given.len, plain));
+    free(plain);
+    PyBuffer_Release(&given);
+    return plain ? made : PyErr_NoMemory();
+}
+
 static PyMethodDef module_methods[] = {
+    {"plain_route", route_of, METH_VARARGS, "plain_route(path): the path without what is behind it, ids in it as 0: what has the same template."},
     {"lines_of", lines_of, METH_VARARGS,
      "lines_of(data): (its lines as a column, without a carriage return at their ends; whether an ESC, a carriage return is in it)."
      " None where it is no UTF-8 or has a NUL."},

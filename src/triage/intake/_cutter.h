@@ -194,6 +194,12 @@ PyObject *leave(const Found *found, int groups, int64_t first, int64_t width);
    an exception set. */
 int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level);
 
+/* Whether one of the words that tell more stands in the text. */
+int holds_word(PyObject *sieve, const uint8_t *p, const uint8_t *end);
+
+/* A path as far as it says which one it is: without what is behind it, ids as "0". How many bytes it has; it is never longer. */
+size_t plain_route(const uint8_t *p, size_t size, uint8_t *into);
+
 extern PyObject *cutter_type, *sieve_type;
 extern PyType_Spec sieve_spec, entries_spec;
 

@@ -4,6 +4,7 @@ VERSION: int
 
 def count_lines(data: bytes, /) -> int: ...
 def lines_of(data: bytes, /) -> tuple[Cut, bool, bool] | None: ...
+def plain_route(path: bytes, /) -> bytes: ...
 
 Left = tuple[tuple[Cut, Cut, Cut, Cut], tuple[Cut, Cut], int]
 
@@ -42,6 +43,7 @@ class EntrySieve:
         cutter: Cutter,
         sieve: Sieve,
         plan: Callable[[tuple[str, ...]], bytes | None],
+        broken: Callable[[bytes], bool],
         at_ends: int,
         ends: int,
         before: int,
@@ -50,8 +52,12 @@ class EntrySieve:
     ) -> EntrySieve: ...
     def sift(
         self, data: bytes, line: int, start: int, width: int, low: int, high: int, /
-    ) -> tuple[tuple[bytes, bytes, Left] | None, list[tuple[int, int, int | None]]]: ...
-    def learn(self, kind: int, group: int, key: int, /) -> None: ...
+    ) -> tuple[
+        tuple[bytes, bytes, Left, tuple[Cut, Cut, Cut, Cut]] | None,
+        list[tuple[int, int, int | None, float | None, bool]],
+        int,
+    ]: ...
+    def learn(self, kind: int, group: int, writer: int, request: int, closed: int, /) -> None: ...
 
 class Cutter:
     def __new__(cls, slots: list[tuple[int, bytes, int, int, int]], strict: bool, /) -> Cutter: ...

@@ -7,23 +7,31 @@
 
 #include "_cutter.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-#define KINDS 8192    /* of entries that are told apart; a power of two */
+#define KINDS 32768   /* of entries that are told apart; a power of two */
 #define MOST_KINDS (KINDS / 2)
-#define MOST_KEYS 65535
-#define WALLS 32      /* lines of which nothing is known, in one go: where there are more all is kept */
+#define MOST_ASKING (MOST_KINDS / 4 * 3) /* of those that name a route: there may be no end of them */
+#define STREAMS 16384 /* of lines that are told apart; a power of two */
+#define MOST_STREAMS (STREAMS / 2)
+#define WALLS 32      /* lines of which nothing is known, in one go, and one of so many: where there are more all is kept */
 #define LONGEST_NAME 256
+#define LONGEST_ROUTE 1024
 
 /* What a leaf is: of no account; only that it is there tells something; its text does; it makes an entry more than a line that
-   counts, by being there and by its text; when; what it says. */
-enum { FREE, MARK, NAME, MORE, MORE_NAME, WHEN, SAID };
+   counts, by being there and by its text; when; what it says; what a request asked for, and how long that took; which of many alike wrote it. */
+enum { FREE, MARK, NAME, MORE, MORE_NAME, WHEN, SAID, ROUTE, TOOK, INSTANCE };
 
-enum { NOTHING = -1, COMPLETE = -2, BARE = -3, ASKED = -4 }; /* what a kind of entry may be instead of a group */
+enum { NOTHING = -1, BARE = -2, NEW = -3, ASKED = -4 }; /* what a kind of entry may be instead of a group */
+enum { OPEN, CLOSED, SAYS_SO };               /* whether an entry of a kind is a record by itself: no, yes, yes if its text is plain */
 
 typedef struct {
-    uint8_t role, rank, required;
+    uint8_t role, rank, required, unit; /* unit: of a duration that names none, as in `factors` from 1 on; VAGUE: the logger's own */
 } Part;
+
+#define VAGUE 0x80
+#define VAGUE_DIGITS 7 /* of a whole number, which may be nanoseconds then */
 
 typedef struct {
     uint64_t hash;
@@ -31,18 +39,20 @@ typedef struct {
 } Place;
 
 typedef struct {
-    int32_t group, key;
+    int32_t group, writer, class; /* writer: streams have the same but for the instance; class: of requests that are alike; -1: none */
+    uint8_t closed;
 } Kind;
 
 typedef struct {
     PyObject_HEAD
     Cutter *cutter;
-    PyObject *sieve, *plan;
+    PyObject *sieve, *plan, *broken;
     Part **plans; /* of each shape, NULL: none; behind the last one */
     int plan_count;
     Place places[KINDS];
     Kind kinds[MOST_KINDS + 1];
-    int32_t kind_count, group_count, key_count;
+    Place streams[STREAMS];
+    int32_t kind_count, asking_count, group_count, stream_count;
     int at_ends, ends, before, behind;
     char *scratch;
     size_t scratch_cap;
@@ -51,13 +61,22 @@ typedef struct {
 typedef struct {
     int32_t number;
     int64_t line, at;
-    int timed;
+    double took;
+    int timed, named; /* named: its instance is no part of its kind */
 } Question;
+
+/* What is known of a line beside what it is: its stream and the class of the request that it tells of (-1: none), and how many
+   milliseconds that took (no number: not told). */
+typedef struct {
+    int32_t stream, class;
+    double took;
+    int closed;
+} Beside;
 
 typedef struct {
     Question *asked;
-    int32_t *keys; /* of each line; -1: none */
-    int64_t count, walls;
+    Beside *beside; /* of each line */
+    int64_t count, walls, waiting;
 } Sifting;
 
 static uint64_t mix(uint64_t hash, uint64_t with) {
@@ -108,16 +127,39 @@ static const Part *parts_of(EntrySieve *self, int shape) {
 }
 
 /* The number of this kind of entry; 0 where there are too many. A new one is asked for. */
-static int32_t number_of(EntrySieve *self, uint64_t hash) {
+static int32_t number_of(EntrySieve *self, uint64_t hash, int asking) {
     for (uint64_t at = hash;; at++) {
         Place *place = self->places + (at & (KINDS - 1));
         if (place->number && place->hash == hash) return place->number;
         if (place->number) continue;
-        if (self->kind_count >= MOST_KINDS) return 0;
+        if (self->kind_count >= MOST_KINDS || (asking && self->asking_count >= MOST_ASKING)) return 0;
+        self->asking_count += asking;
         *place = (Place){hash, ++self->kind_count};
-        self->kinds[self->kind_count] = (Kind){ASKED, NOTHING};
+        self->kinds[self->kind_count] = (Kind){NEW, NOTHING, NOTHING, OPEN};
         return self->kind_count;
     }
+}
+
+/* The number of the stream of this instance of a writer; -1 where there are too many. */
+static int32_t stream_of(EntrySieve *self, int32_t writer, uint64_t instance) {
+    uint64_t hash = mix(mix(0, (uint64_t)writer), instance);
+    for (uint64_t at = hash;; at++) {
+        Place *place = self->streams + (at & (STREAMS - 1));
+        if (place->number && place->hash == hash) return place->number - 1;
+        if (place->number) continue;
+        if (self->stream_count >= MOST_STREAMS) return NOTHING;
+        *place = (Place){hash, ++self->stream_count};
+        return self->stream_count - 1;
+    }
+}
+
+/* Whether a name surely stands for itself, whatever it is. */
+static int is_plain(const Leaf *leaf) {
+    const uint8_t *p = leaf->at;
+    int odd = 0;
+    if (leaf->kind != TEXT || leaf->size < 10 || leaf->size > 200) return 0;
+    for (size_t n = 0; n < leaf->size; n++) odd |= p[n] <= ' ' || p[n] >= 0x7f;
+    return !odd && *p != '{' && *p != '[';
 }
 
 /* The text of a leaf, without escapes; its size in `size`. NULL without memory. */
@@ -153,13 +195,89 @@ static int is_epoch(const char *text, size_t size, int64_t *micros) {
     return 0;
 }
 
-/* What the entry in the leaves of the cutter is, and the number of the stream that it belongs to (-1: none); -1 with an exception set. */
-static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, int64_t number, int shape) {
+static int is_hex(uint8_t sign) {
+    return (sign >= '0' && sign <= '9') || ((sign | 0x20) >= 'a' && (sign | 0x20) <= 'f');
+}
+
+/* Whether a part of a path is surely an id, whatever it is: digits, many hexadecimal ones, a UUID. */
+static int is_id(const uint8_t *p, size_t size) {
+    size_t decimal = 0, hex = 0;
+    for (size_t n = 0; n < size; n++) {
+        int dash = size == 36 && (n == 8 || n == 13 || n == 18 || n == 23);
+        if (dash ? p[n] != '-' : !is_hex(p[n])) return 0;
+        decimal += p[n] >= '0' && p[n] <= '9';
+        hex += !dash;
+    }
+    return size && (decimal == size || (hex == size ? size > 8 && decimal : size == 36));
+}
+
+size_t plain_route(const uint8_t *p, size_t size, uint8_t *into) {
+    uint8_t *out = into;
+    size_t n = 0;
+    while (n < size && p[n] != '?' && p[n] != '#' && p[n] != ';') {
+        size_t start = n += p[n] == '/' && (*out++ = '/');
+        while (n < size && p[n] != '?' && p[n] != '#' && p[n] != ';' && p[n] != '/') n++;
+        if (start && is_id(p + start, n - start)) {
+            *out++ = '0';
+        } else {
+            memcpy(out, p + start, n - start);
+            out += n - start;
+        }
+    }
+    return (size_t)(out - into);
+}
+
+/* The milliseconds of a duration, which names its unit or has that one; 0 where it may be something else. */
+static int is_duration(const uint8_t *p, size_t size, int unit, double *took) {
+    static const struct {
+        const char *name;
+        double factor;
+    } factors[] = {{"", 0}, {"s", 1000.0}, {"ms", 1.0}, {"us", 1e-3}, {"ns", 1e-6}, {"m", 60000.0}};
+    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    int64_t number = 0;
+    size_t n = 0, whole = 0, part = 0;
+    for (; n < size && p[n] >= '0' && p[n] <= '9'; n++, whole++)
+        if ((number = number * 10 + (p[n] - '0')) >= 1000000000000000) return 0; /* more than a double surely holds */
+    if (whole && n < size && p[n] == '.')
+        for (n++; n < size && p[n] >= '0' && p[n] <= '9'; n++, part++)
+            if (part == 22 || (number = number * 10 + (p[n] - '0')) >= 1000000000000000) return 0;
+    if (!whole || (n > whole && !part)) return 0;
+    double value = (double)number / tens[part];
+    if (n == size) {
+        if (!(unit & ~VAGUE) || (unit & VAGUE && whole >= VAGUE_DIGITS)) return 0;
+        *took = value * factors[unit & ~VAGUE].factor;
+        return 1;
+    }
+    for (int which = 1; which < 5; which++)
+        if (strlen(factors[which].name) == size - n && !memcmp(factors[which].name, p + n, size - n)) {
+            *took = value * factors[which].factor;
+            return *took <= 1e15;
+        }
+    return 0;
+}
+
+/* What a request asked for, into its kind; 1 where it tells more than that, -1 where that is not clear, -2 with an exception set. */
+static int mix_route(EntrySieve *self, const Leaf *leaf, uint64_t *hash) {
+    if ((leaf->kind != TEXT && leaf->kind != ESCAPED) || leaf->size > LONGEST_ROUTE) return -1;
+    uint8_t plain[LONGEST_ROUTE];
+    size_t size;
+    const uint8_t *text = text_of(self, leaf, &size);
+    if (!text) {
+        PyErr_NoMemory();
+        return -2;
+    }
+    *hash = mix_text(*hash, plain, plain_route(text, size, plain));
+    return memchr(text, '\n', size) ? -1 : holds_word(self->sieve, text, text + size);
+}
+
+/* What the entry in the leaves of the cutter is, and what else is known of it; -1 with an exception set. */
+static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, int64_t number, int shape) {
     Cutter *cutter = self->cutter;
     const Part *parts = parts_of(self, shape);
     if (!parts) return PyErr_Occurred() ? -1 : 0;
     uint64_t hash = mix(0, (uint64_t)shape);
-    int when = -1, said = -1, required = 0, more = 0;
+    int when = -1, said = -1, took = -1, instance = -1, required = 0, more = 0, routes = 0, telling = 0;
     for (int n = 0; n < cutter->touched_count; n++) {
         int at = cutter->touched[n];
         const Leaf *leaf = cutter->leaves + at;
@@ -167,18 +285,24 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, in
         required += part->required;
         if (part->role == FREE) continue;
         hash = mix(hash, (uint64_t)at << 8 | (uint64_t)leaf->kind);
-        if (part->role == NAME || part->role == MORE_NAME) {
+        if (part->role == NAME || part->role == MORE_NAME || (part->role == INSTANCE && !is_plain(leaf))) {
             if (leaf->size > LONGEST_NAME) return 0;
             hash = mix_text(hash, leaf->at, leaf->size);
         }
+        if (part->role == ROUTE) {
+            int told = mix_route(self, leaf, &hash);
+            if (told < 0) return told + 1;
+            routes++;
+            telling |= told;
+        }
         more |= part->role == MORE || part->role == MORE_NAME;
-        int *first = part->role == WHEN ? &when : part->role == SAID ? &said : NULL;
+        int *first = part->role == WHEN ? &when : part->role == SAID ? &said : part->role == TOOK ? &took : part->role == INSTANCE ? &instance : NULL;
         if (!first) continue;
         if (*first >= 0 && parts[*first].rank == part->rank) return 0;
         if (*first < 0 || parts[*first].rank > part->rank) *first = at;
     }
     if (required != parts[cutter->leaf_count].required) return 0;
-    int told = APART, level = -1;
+    int told = said < 0 && routes ? CALM : APART, level = -1;
     if (said >= 0 && (cutter->leaves[said].kind == TEXT || cutter->leaves[said].kind == ESCAPED)) {
         size_t size;
         const uint8_t *text = text_of(self, cutter->leaves + said, &size);
@@ -187,54 +311,71 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, int32_t *key, in
             return -1;
         }
         if (size && text[size - 1] == '\n') size--; /* ends of lines inside are no part of what is said */
-        told = judge(self->sieve, text, text + size, &level);
+        told = !size && routes ? CALM : judge(self->sieve, text, text + size, &level);
         if (told == -2) return -1;
     }
-    int timed = 0;
+    if (told == CALM && telling) told = KEPT;
+    int timed = 0, clear = 1;
     if (when >= 0) {
         const Leaf *leaf = cutter->leaves + when;
         if (leaf->kind == TEXT) timed = is_stamp((const char *)leaf->at, leaf->size, &line->at);
         if (leaf->kind == WHOLE) timed = is_epoch((const char *)leaf->at, leaf->size, &line->at);
     }
-    int32_t which = number_of(self, mix(hash, told == APART ? 1 : (uint64_t)(level + 3)));
+    if (took >= 0) {
+        const Leaf *leaf = cutter->leaves + took;
+        clear = leaf->kind == TEXT || leaf->kind == WHOLE || leaf->kind == DECIMAL;
+        clear = clear && is_duration(leaf->at, leaf->size, parts[took].unit, &beside->took);
+    }
+    int named = instance >= 0 && is_plain(cutter->leaves + instance);
+    int32_t which = number_of(self, mix(hash, told == APART ? 1 : (uint64_t)(level + 3)), routes > 0);
     if (!which) return 0;
     Kind *kind = self->kinds + which;
-    if (kind->group == ASKED) {
-        kind->group = NOTHING;
-        work->asked[work->count++] = (Question){which, number, line->at, timed};
+    work->waiting += kind->group == NEW || kind->group == ASKED;
+    if (kind->group == NEW) {
+        kind->group = ASKED;
+        work->asked[work->count++] = (Question){which, number, line->at, beside->took, timed, named};
         return 0;
     }
-    if (kind->group == COMPLETE) {
-        if (!more || said < 0 || told != APART) line->kind = KEPT;
-        return 0;
-    }
-    if (kind->key < 0) return 0;
-    *key = kind->key;
-    int calm = kind->group >= 0 && told == CALM && timed && !more && !cutter->flagged;
-    line->kind = told == APART || kind->group == BARE ? APART : calm ? CALM : KEPT;
+    if (kind->closed == SAYS_SO && said >= 0 && told == APART) return 0; /* its text may say that it is none */
+    if (kind->writer < 0 && !kind->closed) return 0;
+    uint64_t same = named ? mix_text(1, cutter->leaves[instance].at, cutter->leaves[instance].size) : 0;
+    int32_t stream = kind->writer < 0 ? NOTHING : stream_of(self, kind->writer, same);
+    if (kind->writer >= 0 && stream < 0) return 0;
+    int calm = kind->group >= 0 && told == CALM && timed && clear && !more && !cutter->flagged;
+    beside->stream = stream;
+    beside->class = calm ? kind->class : NOTHING;
+    beside->closed = kind->closed != OPEN;
+    line->kind = !kind->closed && (told == APART || kind->group == BARE) ? APART : calm ? CALM : KEPT;
     line->group = (uint16_t)(calm ? kind->group : 0);
     return 0;
 }
 
 /* Keep what stands near a line that may touch others of its stream, and at both ends of each stream: what is beyond them is not
-   known. How many lines only count after that; -1 where memory is short. */
-static int64_t keep_near(const EntrySieve *self, Found *found, const int32_t *keys) {
-    int64_t calm = 0, *counts = malloc((size_t)(self->key_count + 1) * 2 * sizeof(int64_t)), *until = counts + self->key_count + 1;
+   known. Of records by themselves the next one is enough: it says that nothing goes on over it. How many lines only count after
+   that; -1 where memory is short. */
+static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *beside) {
+    int64_t calm = 0, *counts = malloc((size_t)(self->stream_count + 1) * 3 * sizeof(int64_t)), *until = counts + self->stream_count + 1,
+            *next = until + self->stream_count + 1;
     if (!counts) return -1;
     for (int turn = 0; turn < 2; turn++) { /* forth, and back */
         int near = turn ? self->before : self->behind;
-        for (int k = 0; k < self->key_count; k++) counts[k] = 0, until[k] = self->ends;
+        for (int k = 0; k < self->stream_count; k++) counts[k] = 0, until[k] = self->ends, next[k] = 1;
         for (int64_t n = 0; n < found->count; n++) {
             int64_t at = turn ? found->count - 1 - n : n;
             Line *line = found->lines + at;
             if (line->kind == WALL)
-                for (int k = 0; k < self->key_count; k++) {
+                for (int k = 0; k < self->stream_count; k++) {
                     if (until[k] < counts[k] + near) until[k] = counts[k] + near;
+                    next[k] = counts[k] + 1;
                 }
-            if (keys[at] < 0) continue;
-            int64_t place = counts[keys[at]]++;
-            if (line->kind == APART && until[keys[at]] < place + 1 + near) until[keys[at]] = place + 1 + near;
-            if (line->kind == CALM && (place < until[keys[at]] || n < self->at_ends)) line->kind = KEPT;
+            int32_t key = beside[at].stream;
+            if (key < 0) continue;
+            int64_t place = counts[key]++;
+            if (line->kind == APART) {
+                next[key] = place + 2;
+                if (until[key] < place + 1 + near) until[key] = place + 1 + near;
+            }
+            if (line->kind == CALM && (place < (beside[at].closed ? next : until)[key] || n < self->at_ends)) line->kind = KEPT;
         }
     }
     free(counts);
@@ -242,8 +383,36 @@ static int64_t keep_near(const EntrySieve *self, Found *found, const int32_t *ke
     return calm;
 }
 
-/* What is kept, as text and with its numbers, and what the others leave behind. */
-static PyObject *hand_over(const EntrySieve *self, const Found *found, const char *text, int64_t calm, int64_t first, int64_t width) {
+/* The requests among the lines that only count: (classes, times, milliseconds that they took, numbers). */
+static PyObject *requests_of(const Found *found, const Beside *beside, int64_t first) {
+    int64_t count = 0, k = 0;
+    for (int64_t n = 0; n < found->count; n++) count += found->lines[n].kind == CALM && beside[n].class >= 0;
+    void *columns[4] = {NULL, NULL, NULL, NULL};
+    for (int c = 0; c < 4; c++)
+        if (!(columns[c] = malloc((size_t)(count + 1) * 8))) {
+            while (c--) free(columns[c]);
+            return PyErr_NoMemory();
+        }
+    int64_t *classes = columns[0], *times = columns[1], *numbers = columns[3];
+    double *took = columns[2];
+    for (int64_t n = 0; n < found->count; n++) {
+        if (found->lines[n].kind != CALM || beside[n].class < 0) continue;
+        classes[k] = beside[n].class;
+        times[k] = found->lines[n].at;
+        took[k] = beside[n].took;
+        numbers[k++] = first + n;
+    }
+    PyObject *told[4];
+    for (int c = 0; c < 4; c++) {
+        void *kept[4] = {NULL, columns[c], NULL, NULL};
+        told[c] = hand_out(c == 2 ? "g" : "l", count, 0, kept, 2, 0);
+    }
+    return Py_BuildValue("(NNNN)", told[0], told[1], told[2], told[3]);
+}
+
+/* What is kept, as text and with its numbers, what the others leave behind, and the requests among them. */
+static PyObject *hand_over(const EntrySieve *self, const Found *found, const Beside *beside, const char *text, int64_t calm, int64_t first,
+                           int64_t width) {
     size_t size = 0, used = 0;
     int64_t k = 0;
     for (int64_t n = 0; n < found->count; n++)
@@ -251,7 +420,8 @@ static PyObject *hand_over(const EntrySieve *self, const Found *found, const cha
     char *data = malloc(size + 1);
     int64_t *numbers = malloc((size_t)(found->count - calm + 1) * sizeof(int64_t));
     PyObject *made = NULL, *left = data && numbers ? leave(found, self->group_count, first, width) : PyErr_NoMemory();
-    for (int64_t n = 0; left && n < found->count; n++) {
+    PyObject *requests = left ? requests_of(found, beside, first) : NULL;
+    for (int64_t n = 0; requests && n < found->count; n++) {
         const Line *line = found->lines + n;
         if (line->kind == CALM) continue;
         memcpy(data + used, text + line->start, line->size);
@@ -259,7 +429,10 @@ static PyObject *hand_over(const EntrySieve *self, const Found *found, const cha
         used += line->size + 1;
         numbers[k++] = first + n;
     }
-    if (left) made = Py_BuildValue("(y#y#N)", data, (Py_ssize_t)used, (const char *)numbers, (Py_ssize_t)((size_t)k * sizeof(int64_t)), left);
+    if (requests)
+        made = Py_BuildValue("(y#y#NN)", data, (Py_ssize_t)used, (const char *)numbers, (Py_ssize_t)((size_t)k * sizeof(int64_t)), left, requests);
+    else
+        Py_XDECREF(left);
     free(data);
     free(numbers);
     return made;
@@ -269,12 +442,24 @@ static PyObject *questions(const Sifting *work) {
     PyObject *all = PyList_New(0);
     for (int64_t n = 0; all && n < work->count; n++) {
         const Question *one = work->asked + n;
-        PyObject *told = one->timed ? Py_BuildValue("(iLL)", one->number, (long long)one->line, (long long)one->at)
-                                    : Py_BuildValue("(iLO)", one->number, (long long)one->line, Py_None);
+        PyObject *at = one->timed ? PyLong_FromLongLong(one->at) : Py_NewRef(Py_None);
+        PyObject *took = one->took == one->took ? PyFloat_FromDouble(one->took) : Py_NewRef(Py_None);
+        PyObject *told = at && took ? Py_BuildValue("(iLOOO)", one->number, (long long)one->line, at, took, one->named ? Py_True : Py_False) : NULL;
+        Py_XDECREF(at);
+        Py_XDECREF(took);
         if (!told || PyList_Append(all, told)) Py_CLEAR(all);
         Py_XDECREF(told);
     }
     return all;
+}
+
+/* An entry that is broken is a record by itself, and joins nothing; -1 with an exception set. */
+static int look_at_broken(EntrySieve *self, const Sifting *work, Line *line, const uint8_t *p, const uint8_t *end) {
+    if (p == end || *p != '{' || work->walls > WALLS) return 0;
+    PyObject *told = PyObject_CallFunction(self->broken, "y#", (const char *)p, (Py_ssize_t)(end - p));
+    if (told && PyObject_IsTrue(told)) line->kind = KEPT;
+    Py_XDECREF(told);
+    return told ? 0 : -1;
 }
 
 /* Look at every line; 1, or 0 with an exception set. */
@@ -291,17 +476,17 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
         if (shape == -2 || add_found(found, (size_t)(start - text), (size_t)(p - text))) return PyErr_NoMemory() != NULL;
         if (found->count > cap) {
             cap = found->cap;
-            int32_t *keys = realloc(work->keys, (size_t)cap * sizeof(int32_t));
-            if (keys) work->keys = keys;
+            Beside *beside = realloc(work->beside, (size_t)cap * sizeof(Beside));
+            if (beside) work->beside = beside;
             Question *asked = realloc(work->asked, (size_t)cap * sizeof(Question));
             if (asked) work->asked = asked;
-            if (!keys || !asked) return PyErr_NoMemory() != NULL;
+            if (!beside || !asked) return PyErr_NoMemory() != NULL;
         }
         int64_t n = found->count - 1;
         Line *line = found->lines + n;
         line->kind = WALL;
-        work->keys[n] = -1;
-        if (shape >= 0 && look_at(self, work, line, work->keys + n, first + n, shape)) return 0;
+        work->beside[n] = (Beside){NOTHING, NOTHING, NAN, 0};
+        if (shape >= 0 ? look_at(self, work, line, work->beside + n, first + n, shape) : look_at_broken(self, work, line, start, p)) return 0;
         if (line->kind == CALM && (first + n < from || line->at < span[0] || line->at > span[1])) line->kind = KEPT;
         work->walls += line->kind == WALL;
         p += p < end;
@@ -317,48 +502,51 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Sifting work = {0};
     PyObject *made = NULL;
     if ((size_t)data.len < LARGEST && look_at_all(self, &work, &found, data.buf, (size_t)data.len, first, from, span)) {
-        int64_t calm = work.walls > WALLS ? 0 : keep_near(self, &found, work.keys);
+        if (work.walls > WALLS + found.count / WALLS)
+            for (int64_t n = 0; n < found.count; n++) work.waiting += found.lines[n].kind == CALM;
+        int64_t calm = work.walls > WALLS + found.count / WALLS ? 0 : keep_near(self, &found, work.beside);
         if (calm < 0)
             PyErr_NoMemory();
         else
-            made = calm ? hand_over(self, &found, data.buf, calm, first, width) : Py_NewRef(Py_None);
+            made = calm ? hand_over(self, &found, work.beside, data.buf, calm, first, width) : Py_NewRef(Py_None);
     } else if (!PyErr_Occurred()) {
         made = Py_NewRef(Py_None);
     }
     PyObject *asked = made ? questions(&work) : NULL;
     free(found.lines);
-    free(work.keys);
+    free(work.beside);
     free(work.asked);
     PyBuffer_Release(&data);
-    if (asked) return Py_BuildValue("(NN)", made, asked);
+    if (asked) return Py_BuildValue("(NNL)", made, asked, (long long)work.waiting);
     Py_XDECREF(made);
     return NULL;
 }
 
 static PyObject *entries_learn(EntrySieve *self, PyObject *args) {
-    int number, group, key;
-    if (!PyArg_ParseTuple(args, "iii", &number, &group, &key)) return NULL;
-    if (number < 1 || number > self->kind_count || group < BARE || group >= 65535 || key < -1 || key >= MOST_KEYS) {
+    int number, group, writer, class, closed;
+    if (!PyArg_ParseTuple(args, "iiiii", &number, &group, &writer, &class, &closed)) return NULL;
+    if (number < 1 || number > self->kind_count || group < BARE || group >= 65535 || writer < -1 || class < -1 || closed < OPEN ||
+        closed > SAYS_SO) {
         PyErr_SetString(PyExc_ValueError, "there is no such kind of entry");
         return NULL;
     }
-    self->kinds[number] = (Kind){group, key};
+    self->kinds[number] = (Kind){group, writer, class, (uint8_t)closed};
     if (group >= self->group_count) self->group_count = group + 1;
-    if (key >= self->key_count) self->key_count = key + 1;
     Py_RETURN_NONE;
 }
 
 static PyObject *entries_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)kwargs;
-    PyObject *cutter, *sieve, *plan;
+    PyObject *cutter, *sieve, *plan, *broken;
     int at_ends, ends, before, behind;
-    if (!PyArg_ParseTuple(args, "O!O!Oiiii", cutter_type, &cutter, sieve_type, &sieve, &plan, &at_ends, &ends, &before, &behind)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!O!OOiiii", cutter_type, &cutter, sieve_type, &sieve, &plan, &broken, &at_ends, &ends, &before, &behind)) return NULL;
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     EntrySieve *self = (EntrySieve *)make(type, 0);
     if (!self) return NULL;
     self->cutter = (Cutter *)Py_NewRef(cutter);
     self->sieve = Py_NewRef(sieve);
     self->plan = Py_NewRef(plan);
+    self->broken = Py_NewRef(broken);
     self->at_ends = at_ends;
     self->ends = ends;
     self->before = before;
@@ -374,6 +562,7 @@ static void entries_dealloc(EntrySieve *self) {
     Py_XDECREF((PyObject *)self->cutter);
     Py_XDECREF(self->sieve);
     Py_XDECREF(self->plan);
+    Py_XDECREF(self->broken);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -381,11 +570,14 @@ static void entries_dealloc(EntrySieve *self) {
 static PyMethodDef entries_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))entries_sift, METH_VARARGS,
      "sift(data, line, start, width, low, high): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
-     "others left: ((groups, first times, last times, counts), (numbers, times), steps back)), questions (kind, line, time or None)). `line` is the "
+     "others left: ((groups, first times, last times, counts), (numbers, times), steps back), the requests among these: (classes, times, "
+     "milliseconds or no number, lines)), questions (kind, line, time or None, milliseconds or None, whether "
+     "the instance is no part of the kind), how many "
+     "lines are kept because their answers are not there yet). `line` is the "
      "number of the first line; those in front of number `start` and those with a time that is not between the two are kept."},
     {"learn", (PyCFunction)(void (*)(void))entries_learn, METH_VARARGS,
-     "learn(kind, group, key): entries of that kind count in this group (-1: in none, -2: they touch no other, -3: they go on others) and stand in "
-     "that stream (-1: unknown)."},
+     "learn(kind, group, writer, class, closed): entries of that kind count in this group (-1: in none, -2: they go on others), are by that writer "
+     "(-1: unknown; a stream for each instance of it), are requests of that class (-1: none), and records by themselves (1; 2: where their text is plain)."},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot entries_slots[] = {{Py_tp_new, entries_new}, {Py_tp_dealloc, entries_dealloc}, {Py_tp_methods, entries_methods},

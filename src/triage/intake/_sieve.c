@@ -304,6 +304,10 @@ int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
     return tells(self, p, end) ? KEPT : CALM;
 }
 
+int holds_word(PyObject *sieve, const uint8_t *p, const uint8_t *end) {
+    return tells((Sieve *)sieve, p, end);
+}
+
 int add_found(Found *found, size_t start, size_t end) {
     if (found->count == found->cap) {
         int64_t cap = found->cap ? found->cap * 2 : 4096;

@@ -11,12 +11,13 @@ import re
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from triage.coding import CLASS
 from triage.intake import compiled
 from triage.intake.formats import Format, anonymous
 from triage.intake.leads import Shape, ahead_of, behind_stamp, usual_shape
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # of a header that is not quiet, and behind both (a trace logged line by line may end with some lines that look calm).
 AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND = 16, 4, 2, 4
 FIRST_ROWS = 2_000  # of a source, or of a part of one, that say whether it has the newest first: such lines are kept
+REQUESTS = {CLASS: pl.Int64(), "at": TIME, "latency_ms": pl.Float64(), "line": pl.Int64()}
 _CUT = "truncated"  # of texts that say so of themselves (see truncated.py)
 _GROUPS = frozenset(("at", "level", "logger"))
 
@@ -64,12 +66,15 @@ class Header:
 class Calm:
     """What is left of lines that only count: `rows` are how many there were of a level in a slice of time (level, first, last,
     count), `ends` line and time of the first and the last of those that stand together, `disorder` how many of them are
-    dated before the one in front of them, but for the last ones in `ends`; `unzoned` says that their stamps name no zone."""
+    dated before the one in front of them, but for the last ones in `ends`; `unzoned` says that their stamps name no zone.
+
+    `requests` are those among them that tell of one (class, at, latency_ms, line)."""
 
     rows: pl.DataFrame
     ends: pl.DataFrame
     disorder: int
     unzoned: bool
+    requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS))
 
     @property
     def count(self) -> int:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from triage.intake._cutter import Cut, Cutter, EntrySieve
     from triage.intake._cutter import Sieve as CompiledSieve
 
-_VERSION = 6  # of what is said to it and by it; an older one may lie in a tree that is worked on
+_VERSION = 7  # of what is said to it and by it; an older one may lie in a tree that is worked on
 
 
 def _count_lines(data: bytes) -> int:
@@ -27,4 +27,5 @@ CUTTER: type[Cutter] | None = _compiled.Cutter if _USABLE else None
 SIEVE: type[CompiledSieve] | None = _compiled.Sieve if _USABLE else None
 ENTRY_SIEVE: type[EntrySieve] | None = _compiled.EntrySieve if _USABLE else None
 lines_of: Callable[[bytes], tuple[Cut, bool, bool] | None] | None = _compiled.lines_of if _USABLE else None
+plain_route: Callable[[bytes], bytes] | None = _compiled.plain_route if _USABLE else None
 count_lines: Callable[[bytes], int] = _compiled.count_lines if _USABLE else _count_lines

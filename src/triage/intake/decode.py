@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from triage.coding import Coded
 from triage.errors import TriageError
 from triage.intake import compiled
 from triage.intake.calm import Calm, Sieve, Sifted, Telling
@@ -27,12 +28,12 @@ from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
 from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
-from triage.schema import CALM, INTAKE, LEVELS, ROWS, conform, empty
+from triage.schema import ASKED, CALM, INTAKE, LEVELS, ROWS, conform, empty
 
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
 _RAW = 4  # times as many bytes may be read at once where most lines only count, so that little of them is left
-_LESSONS = (1, 4)  # pieces in the first groups, where something is to be learned of them: what follows is sifted better
+_SIFTED = 4  # times as many bytes of JSON are sifted at once
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
@@ -73,7 +74,7 @@ class ReadOptions:
 class Batch:
     """ROWS of a part of a source, the CALM of its lines that only count, and the one INTAKE row that accounts for both.
 
-    `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
+    `requests` are those that lines tell of which only count (calm.REQUESTS), with what each class of them stands for. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
     `disorder` how many of those between them are dated before the one in front of them.
     """
 
@@ -82,6 +83,7 @@ class Batch:
     calm: pl.DataFrame | None
     times: pl.DataFrame
     disorder: int = 0
+    requests: Coded | None = None
 
 
 def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None) -> Iterator[Batch]:
@@ -104,7 +106,7 @@ def batches_of(
     stream: Stream, decoder: Decoder, reading: Reading, options: ReadOptions, *, live: bool = False, ends: bool = True
 ) -> Iterator[Batch]:
     """The batches of a stream; `ends` says that the source ends with it. What comes in live is not kept waiting."""
-    parts = map(decoder.sift, pieces(stream, reading.framing, piece_bytes(reading, options)))
+    parts = pieces(stream, reading.framing, piece_bytes(reading, options, sifted=decoder.sifts))
     if reading.json_first or live:
         size = 0 if live else options.batch_bytes
         groups = _grouped(parts, size, options.batch_bytes if live else _RAW * options.batch_bytes, decoder)
@@ -121,9 +123,10 @@ def look(source: Source, stream: Stream, catalog: Catalog, options: ReadOptions)
     return study(stream, known, options.input_format, Clock(options.tz, source.modified, options.year))
 
 
-def piece_bytes(reading: Reading, options: ReadOptions) -> int:
-    """How large a piece is that is read at once."""
-    return min(options.block_bytes if reading.json_first else options.text_bytes, options.batch_bytes)
+def piece_bytes(reading: Reading, options: ReadOptions, *, sifted: bool = False) -> int:
+    """How large a piece is that is read at once; of a large one that is sifted less is kept at its ends."""
+    block = options.block_bytes * (_SIFTED if sifted else 1)
+    return min(block if reading.json_first else options.text_bytes, options.batch_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,11 @@ class Decoder:
         """Whether what was sifted holds entries of kinds that are not known yet: it learns what they are once they are rows."""
         return self._entries is not None and self._entries.asks
 
+    @property
+    def sifts(self) -> bool:
+        """Whether entries that only count are told apart from the start."""
+        return self._entries is not None and self._entries.worthwhile
+
     def widen(self, width: int) -> None:
         """Tell lines that only count apart in slices of so many microseconds from now on: no finer ones are asked for."""
         for sieve in (self._sieve, self._entries):
@@ -207,9 +215,8 @@ class Decoder:
             self._cuts.see_flags(taken.suspects)
         ends = pl.concat([calm.ends for calm in taken.calm]) if taken.calm else None
         rows = self._long.shorten(self._stamps.believed(taken.rows, ends))
-        names = self._entries.names if self._entries is not None else None
         uncounted = taken.rejected, taken.blank
-        return _batch(rows, parts, uncounted, self._source, self._reading.detection, said, taken.calm, names)
+        return _batch(rows, parts, uncounted, self._source, self._reading.detection, said, taken.calm, self._entries)
 
     def finish(self, notices: Sequence[str] = ()) -> Iterator[Batch]:
         """What still waited, and what is to be said of the source as a whole."""
@@ -252,25 +259,21 @@ def empty_rows() -> pl.DataFrame:
 
 
 def _grouped(parts: Iterator[Piece], size: int, raw: int, decoder: Decoder) -> Iterator[tuple[list[Piece], bool]]:
-    """Pieces that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones.
+    """Pieces, sifted, that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones.
 
-    The first groups are small where the decoder has something to learn.
+    A group is small where the decoder has something to learn: what follows is sifted better.
     """
     group: list[Piece] = []
     taken = read = 0
-    lessons = iter(_LESSONS)
-    lesson = next(lessons, 0)
-    before = next(parts, None)
-    while before is not None:
-        after = next(parts, None)
-        group.append(before)
-        taken, read = taken + before.weight, read + before.size
-        learns = len(group) == lesson and decoder.asks
-        if after is None or taken + before.weight > size or read + before.size > raw or learns:
-            lesson = next(lessons, 0)
-            yield group, after is None
+    part = next(parts, None)
+    while part is not None:
+        sifted = decoder.sift(part)
+        part = next(parts, None)
+        group.append(sifted)
+        taken, read = taken + sifted.weight, read + sifted.size
+        if part is None or taken + sifted.weight > size or read + sifted.size > raw or decoder.asks:
+            yield group, part is None
             group, taken, read = [], 0, 0
-        before = after
 
 
 def _split(parts: list[Piece], pending: int) -> tuple[list[Piece], Piece | None]:
@@ -441,9 +444,9 @@ def _batch(
     detection: Detection,
     notices: list[str],
     calm: Sequence[Calm] = (),
-    names: pl.DataFrame | None = None,
+    sieve: EntrySieve | None = None,
 ) -> Batch:
-    """The batch of these rows; `names` are level, service and deployment of each group of entries that only count."""
+    """The batch of these rows; `sieve` knows what the groups and classes stand for of entries that only count."""
     rejected, blank = uncounted
     rows = rows.with_columns(pl.lit(source.name).alias("source"))
     if source.service_hint is not None and rows["service"].null_count():
@@ -471,12 +474,17 @@ def _batch(
     if not calm:
         return Batch(rows, intake, None, times)
     counted = pl.concat([one.rows for one in calm]).with_columns_seq(source=pl.lit(source.name))
-    if names is None:
+    requests = None
+    if sieve is None:
         counted = counted.with_columns_seq(service=pl.lit(source.service_hint, pl.String))
     else:
-        counted = pl.concat([counted.drop("group"), names[counted["group"]]], how="horizontal")
+        counted = pl.concat([counted.drop("group"), sieve.names[counted["group"]]], how="horizontal")
+        found = [one.requests for one in calm if one.requests.height]
+        if found:
+            classes = sieve.classes.with_columns_seq(source=pl.lit(source.name))
+            requests = Coded(pl.concat(found), conform(classes, ASKED))
     times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
-    return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm))
+    return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm), requests)
 
 
 def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:

@@ -116,7 +116,7 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     if rising and json_first and how.how == "lines" and only is None and not layers.behind:
         tree = typed.tree if typed is not None else asked(formats)
         header = partial(_own_header, entries, layers, clock)
-        plan = Plan(tree, formats, typed.entry if typed is not None else None, layers, header)
+        plan = Plan(tree, formats, typed, layers, header)
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)

@@ -1,8 +1,9 @@
 """Entries of JSON that only count: known by compiled code, they never become rows of their own.
 
 What an entry means is learned from those that are read as rows. Two entries with the same keys, and the same texts at those
-that say who, where and how loud, mean the same but for when they were written and for what they say; and what they say is
-plain text that no format reads and that could be no part of a traceback. So of the first entry of each kind it is looked up
+that say who, where and how loud, mean the same but for when they were written, for what they say, and of requests for how
+long they took and the ids in their paths; and what they say is plain text that no format reads and that could be no part of a
+traceback. So of the first entry of each kind it is looked up
 what became of it, and those that follow are counted.
 """
 
@@ -18,23 +19,36 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from triage.intake import compiled
-from triage.intake.calm import AT_ENDS, BEFORE, BEHIND, FIRST_ROWS, Calm, Header, Telling, calm_of, compiled_sieve
+from triage.intake.calm import (
+    AT_ENDS,
+    BEFORE,
+    BEHIND,
+    FIRST_ROWS,
+    REQUESTS,
+    Calm,
+    Header,
+    Telling,
+    calm_of,
+    compiled_sieve,
+)
 from triage.intake.cutting import Tree
 from triage.intake.exports import EXPORTS
-from triage.intake.formats import Format, Place, anonymous
-from triage.intake.jsonrows import spoken
+from triage.intake.formats import UNITS_MS, Format, Place, anonymous
+from triage.intake.jsonrows import VAGUE, is_rejected, spoken
 from triage.intake.plausible import Usual
 from triage.intake.programs import Screen, screen_of
 from triage.intake.rows import CONTINUES
 from triage.intake.textrows import Layers
 from triage.intake.times import ISO
 from triage.intake.traces import COMPLETE, own_stream
-from triage.schema import LEVEL, LEVELS, RATE_US, TIME
+from triage.intake.typedrows import Typed
+from triage.schema import ASKED, LEVEL, LEVELS, RATE_US, TIME
 
 if TYPE_CHECKING:
     from triage.intake._cutter import EntrySieve as CompiledSieve
 
 _NAMES_OF = {"level": LEVEL, "service": pl.String(), "deployment": pl.String()}
+_ASKED_OF = {n: dtype for n, dtype in ASKED.items() if n != "source"}
 _NO_CALM = Calm(
     pl.DataFrame(schema={"group": pl.Int64(), "first": TIME, "last": TIME, "count": pl.Int64()}),
     pl.DataFrame(schema={"line": pl.Int64(), "at": TIME}),
@@ -45,13 +59,20 @@ ENDS = 4  # entries of each stream that are kept at both ends of what is looked 
 WORTHWHILE = 64 << 20  # bytes of a source: of less it takes longer to learn what entries mean than to read them
 _WORTH = 0.2  # of the entries that must only count, or it is not worth it to look at each twice
 _TRIED = 8 << 20  # bytes after which that is asked
+_PATIENCE = 2_000  # entries kept because it is not known yet what they mean: to make some rows sooner costs less than more of them
 _QUIET = LEVELS.index("INFO")
-_NOTHING, _TOUCHES_NONE, _GOES_ON = -1, -2, -3  # what a kind may be instead of a group, as _entries.c has it
-_FREE, _MARK, _NAME, _MORE, _MORE_NAME, _WHEN, _SAID = range(7)  # what a leaf is, as _entries.c has it
-# what an entry says of these says nothing of one that only counts; these say who, where and how loud; all others say that it
-# is more than that
-_OF_NO_ACCOUNT = frozenset(("trace", "logger", "latency"))
-_NAMES = frozenset(("level", "service", "instance", "deployment", "stream"))
+_NOTHING, _GOES_ON = -1, -2  # what a kind may be instead of a group, as _entries.c has it
+_OPEN, _CLOSED, _SAYS_SO = range(3)  # whether it is a record by itself, as _entries.c has it
+_FREE, _MARK, _NAME, _MORE, _MORE_NAME, _WHEN, _SAID, _ROUTE, _TOOK, _INSTANCE = range(
+    10
+)  # what a leaf is, as _entries.c has it
+_VAGUE = 0x80  # of a duration whose unit its size tells too
+# what an entry says of these says nothing of one that only counts; these say who, where and how loud, and what came of a
+# request; all others say that it is more than that
+_OF_NO_ACCOUNT = frozenset(("trace", "logger"))
+_NAMES = frozenset(("level", "service", "deployment", "stream", "method", "status"))
+_OTHERS = {"at": _WHEN, "message": _SAID, "route": _ROUTE, "latency": _TOOK}
+_REFUSED = 500  # from that status on a request is a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +82,7 @@ class Plan:
 
     tree: Tree
     formats: tuple[Format, ...]
-    typed: Format | None
+    typed: Typed | None
     layers: Layers
     header: Callable[[], Header | None]
 
@@ -77,7 +98,7 @@ class SiftedEntries:
     @property
     def weight(self) -> int:
         """About how many bytes it takes in memory."""
-        return len(self.data) + int(self.calm.rows.estimated_size())
+        return len(self.data) + int(self.calm.rows.estimated_size()) + int(self.calm.requests.estimated_size())
 
     @staticmethod
     def of(data: bytes, line: int, lines: int) -> SiftedEntries:
@@ -92,6 +113,7 @@ class SiftedEntries:
             pl.concat([one.calm.ends for one in all_of_them]),
             sum(one.calm.disorder for one in all_of_them),
             unzoned=False,
+            requests=pl.concat([one.calm.requests for one in all_of_them]),
         )
         return SiftedEntries(
             b"".join(one.data for one in all_of_them), b"".join(one.numbers for one in all_of_them), calm
@@ -112,12 +134,13 @@ class SiftedEntries:
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of the entries of a source: the numbers of groups (level, service, deployment) and of streams of lines, and the
-    compiled part that knows which kind of entry is of which."""
+    """What is known of the entries of a source: the numbers of groups (level, service, deployment), of classes of requests and of
+    those who write lines, and the compiled part that knows which kind of entry is of which."""
 
     by: CompiledSieve | None = None
-    groups: dict[tuple[str, str | None, str | None], int] = field(default_factory=dict)
-    streams: dict[tuple[str | None, ...], int] = field(default_factory=dict)
+    groups: dict[tuple[object, ...], int] = field(default_factory=dict)
+    classes: dict[tuple[object, ...], int] = field(default_factory=dict)
+    writers: dict[tuple[object, ...], int] = field(default_factory=dict)
 
 
 class EntrySieve:
@@ -133,15 +156,15 @@ class EntrySieve:
         self._span = _span(usual)
         self.width = RATE_US  # microseconds of a slice of time in which entries are told apart
         self._learned = _Learned()
-        self._asked: list[tuple[int, int, int | None]] = []
-        self._looked_at = self._calm = 0
+        self._asked: list[tuple[int, int, int | None, float | None, bool]] = []
+        self._looked_at = self._calm = self._waiting = 0
         self._passed, self._size = 0, size
         self._off = False
 
     def fork(self) -> EntrySieve:
         """Another for the same source, or a part of it, that shares what is learned."""
         other = copy(self)
-        other._asked, other._looked_at, other._calm, other.width = [], 0, 0, RATE_US
+        other._asked, other._looked_at, other._calm, other._waiting, other.width = [], 0, 0, 0, RATE_US
         return other
 
     @property
@@ -150,24 +173,38 @@ class EntrySieve:
         return pl.DataFrame([*self._learned.groups], schema=_NAMES_OF, orient="row")
 
     @property
+    def classes(self) -> pl.DataFrame:
+        """What the requests of each class have in common, of their routes the first one."""
+        return pl.DataFrame([*self._learned.classes], schema=_ASKED_OF, orient="row")
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether the source is large enough, as far as that is known by now."""
+        return max(self._passed, self._size) > WORTHWHILE
+
+    @property
     def asks(self) -> bool:
-        """Whether there are entries that it could learn from."""
-        return bool(self._asked)
+        """Whether it pays to learn from entries that were kept before more are looked at."""
+        return self._waiting >= _PATIENCE
 
     def sift(self, data: bytes, line: int) -> SiftedEntries | None:
         """Whole lines, the first of which is number `line`; None where all are to be read as they are."""
         self._passed += len(data)
-        if self._off or max(self._passed, self._size) <= WORTHWHILE:
+        if self._off or not self.worthwhile:
             return None
         self._learned.by = self._learned.by or self._make()
         if self._learned.by is None:
             self._off = True
             return None
-        found, asked = self._learned.by.sift(data, line, FIRST_ROWS, self.width, *self._span)
+        found, asked, waiting = self._learned.by.sift(data, line, FIRST_ROWS, self.width, *self._span)
         self._asked += asked
+        self._waiting += waiting
         sifted = None
         if found is not None:
-            sifted = SiftedEntries(found[0], found[1], calm_of(found[2]))
+            requests = pl.DataFrame([*map(pl.Series, found[3])], schema=[*REQUESTS])
+            requests = requests.with_columns_seq(pl.col("at").cast(TIME), pl.col("latency_ms").fill_nan(None))
+            calm = replace(calm_of(found[2]), requests=requests)
+            sifted = SiftedEntries(found[0], found[1], calm)
             self._calm += len(data) - len(sifted.data)
         self._looked_at += len(data) if line > FIRST_ROWS else 0
         self._off = self._looked_at > _TRIED and self._calm < _WORTH * self._looked_at
@@ -177,61 +214,86 @@ class EntrySieve:
         """Take in what became of the entries that were asked for, if they are among these rows."""
         if not self._asked or self._learned.by is None:
             return
-        lines = [line for _, line, _ in self._asked]
+        lines = [one[1] for one in self._asked]
         found = rows.filter(pl.col("line").is_in(lines)).select_seq(
-            "line", "lines", "at", "level", "header", "service", "instance", "deployment", "status", "method",
-            "route", "exit_code", stream=own_stream(), complete=COMPLETE,
+            "line", "lines", "at", "level", "kind", "format", "header", "service", "instance", "deployment", "status", "method",
+            "route", "latency_ms", "exit_code", stream=own_stream(), complete=COMPLETE,
         )  # fmt: skip
         known: dict[int, dict[str, object]] = {}
         for row in found.iter_rows(named=True):
             known[row["line"]] = row if row["line"] not in known else {}
         last = int(rows["line"][-1]) if rows.height else 0
-        for number, line, at in self._asked:
+        for number, line, at, took, named in self._asked:
             if line <= last:
-                self._learned.by.learn(number, *self._meant(known.get(line) or {}, at))
-        self._asked = [one for one in self._asked if one[1] > last]
+                self._learned.by.learn(number, *self._meant(known.get(line) or {}, at, took, named=named))
+        self._asked, self._waiting = [one for one in self._asked if one[1] > last], 0
 
     def _make(self) -> CompiledSieve | None:
         plan = self._plan
         screen = _screen(plan, self._telling.parts)
         if compiled.CUTTER is None or compiled.ENTRY_SIEVE is None or screen is None:
             return None
-        roles = Roles(plan)
+        roles = Roles(plan, named=self._hint[1] is None)
         cutter = compiled.CUTTER(list(plan.tree.slots), plan.tree.strict)
         judge = compiled_sieve(self._telling.words, plan.header(), screen)
-        return compiled.ENTRY_SIEVE(cutter, judge, roles.of, AT_ENDS, ENDS, BEFORE, BEHIND)
+        return compiled.ENTRY_SIEVE(cutter, judge, roles.of, self._is_broken, AT_ENDS, ENDS, BEFORE, BEHIND)
 
-    def _meant(self, row: dict[str, object], at: int | None) -> tuple[int, int]:
-        """The group in which entries like this one count, and the number of their stream."""
-        if not row:
-            return _NOTHING, -1
-        if row["complete"]:
-            return (_TOUCHES_NONE if row["lines"] else _NOTHING), -1
+    def _is_broken(self, line: bytes) -> bool:
+        return is_rejected(line, self._plan.typed)
+
+    def _meant(
+        self, row: dict[str, object], at: int | None, took: float | None, *, named: bool
+    ) -> tuple[int, int, int, int]:
+        """The group in which entries like this one count, the numbers of who writes them and of their class of requests, and whether
+        they are records by themselves. `named` says that others of the kind may be of other instances."""
+        if not row or not row["lines"]:
+            return _NOTHING, -1, -1, _OPEN if not row else _CLOSED
+        known = self._learned
         service, instance = row["service"], row["instance"]
         if service is None:
             service, instance = self._hint[0], instance if instance is not None else self._hint[1]
-        stream = self._learned.streams.setdefault((service, instance, row["stream"]), len(self._learned.streams))  # type: ignore[arg-type]
-        if not row["header"]:
-            return _GOES_ON, stream
-        level, time = row["level"], row["at"]
-        more = any(row[name] is not None for name in ("status", "method", "route", "exit_code")) or row["lines"] != 1
-        if level is None or LEVELS.index(level) > _QUIET or at is None or more or time != _time(at):
-            return _NOTHING, stream
-        group = (level, service, row["deployment"])
-        return self._learned.groups.setdefault(group, len(self._learned.groups)), stream  # type: ignore[arg-type]
+        writer = _number(known.writers, service, None if named else instance, row["stream"])
+        closed = _OPEN if not row["complete"] else _SAYS_SO if row["kind"] == "access" else _CLOSED
+        if not closed and not row["header"]:
+            return _GOES_ON, writer, -1, _OPEN
+        if not _only_counts(row, at, took):
+            return _NOTHING, writer, -1, closed
+        group = _number(known.groups, row["level"], service, row["deployment"])
+        asked = {**row, "service": service}
+        request = -1 if row["status"] is None else _number(known.classes, *(asked[name] for name in _ASKED_OF))
+        return group, writer, request, closed
+
+
+def _number(known: dict[tuple[object, ...], int], *names: object) -> int:
+    return known.setdefault(names, len(known))
+
+
+def _only_counts(row: dict[str, object], at: int | None, took: float | None) -> bool:
+    """Whether all that a report takes of such an entry is what compiled code read of it."""
+    level, status = row["level"], row["status"]
+    if row["lines"] != 1 or at is None or row["at"] != _time(at) or row["latency_ms"] != took:
+        return False
+    if (isinstance(level, str) and LEVELS.index(level) > _QUIET) or row["exit_code"] is not None:
+        return False
+    if isinstance(status, int) and status >= _REFUSED:
+        return False
+    return row["kind"] in ("access", "request") if row["complete"] else level is not None
 
 
 class Roles:
-    """What the leaves of entries are, by the keys at the top of these."""
+    """What the leaves of entries are, by the keys at the top of these.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    `named` says that entries which name no instance are of none.
+    """
+
+    def __init__(self, plan: Plan, *, named: bool) -> None:
+        self._plan, self._named = plan, named
         self._leaves = {keys: n for n, keys in enumerate(plan.tree.paths)}
         self._known: dict[str, bytes | None] = {}
 
     def of(self, keys: tuple[str, ...]) -> bytes | None:
-        """Three bytes for each leaf: its role, its rank among those with the same one, and whether no entry lacks it; None where
-        nothing is known of such entries."""
+        """Four bytes for each leaf: its role, its rank among those with the same one, whether no entry lacks it, and the unit of a
+        duration there; None where nothing is known of such entries."""
         entry = self._format(keys)
         if entry is None:
             return None
@@ -242,7 +304,7 @@ class Roles:
     def _format(self, keys: tuple[str, ...]) -> Format | None:
         typed = self._plan.typed
         if typed is not None:
-            return typed if set(typed.keys) <= set(keys) else None
+            return typed.entry if set(typed.entry.keys) <= set(keys) else None
         if not EXPORTS.isdisjoint(keys):
             return None
         return self._plan.formats[spoken(keys, self._plan.formats)]
@@ -253,14 +315,19 @@ class Roles:
             return None
         roles: dict[int, int] = {}
         ranks: dict[int, int] = {}
-        for role, place, rank in _parts(entry):
+        units: dict[int, int] = {}
+        for role, place, rank in _parts(entry, named=self._named):
             for leaf in self._at(place):
                 roles[leaf] = _both(roles.get(leaf, _FREE), role)
                 ranks[leaf] = min(rank, ranks.get(leaf, rank))
+                units[leaf] = _unit(entry, place)
         required = {self._leaves.get((key,)) for key in entry.keys} if entry.typed else set()
         if None in required or _UNCLEAR in roles.values():
             return None
-        cells = ((roles.get(n, _FREE), ranks.get(n, 0), int(n in required)) for n in range(len(self._leaves)))
+        cells = (
+            (roles.get(n, _FREE), ranks.get(n, 0), int(n in required), units.get(n, 0))
+            for n in range(len(self._leaves))
+        )
         return bytes(cell for part in cells for cell in part)
 
     def _at(self, place: Place) -> list[int]:
@@ -270,21 +337,33 @@ class Roles:
 _UNCLEAR = -1
 
 
-def _parts(entry: Format) -> Iterator[tuple[int, Place, int]]:
+def _parts(entry: Format, *, named: bool) -> Iterator[tuple[int, Place, int]]:
     """The roles of places in the entries of a format, and their rank among those of one field."""
     stamped = not entry.times or ISO[0] in entry.times
+    instances = entry.fields.get("instance", ())
+    others = {place.dotted for name, places in entry.fields.items() if name != "instance" for place in places}
+    others |= {rule.path.dotted for rule in entry.kinds}
+    named = named and not any(place.extract or place.dotted in others for place in instances)
     for name, places in entry.fields.items():
         for rank, place in enumerate(places):
-            if name in ("at", "message"):
-                clear = not place.extract and (stamped or name != "at")
-                yield (_UNCLEAR if not clear else _WHEN if name == "at" else _SAID), place, min(rank, 255)
+            if name == "instance":
+                yield (_INSTANCE if named else _NAME), place, min(rank, 255)
+            elif name in _OTHERS:
+                clear = name == "route" or (not place.extract and (stamped or name != "at"))
+                yield (_OTHERS[name] if clear else _UNCLEAR), place, min(rank, 255)
             else:
                 yield (_FREE if name in _OF_NO_ACCOUNT else _NAME if name in _NAMES else _MORE), place, 0
     for rule in entry.kinds:
-        yield (_NAME if rule.matches else _MORE), rule.path, 0
+        yield (_NAME if rule.matches else _MARK), rule.path, 0
     for mark in entry.structured:
         if mark != "+":  # such a mark is a matter of the keys
             yield _MARK, Place(tuple(mark.split("."))), 255
+
+
+def _unit(entry: Format, place: Place) -> int:
+    """The number of the unit of durations there that name none, as _entries.c has it."""
+    unit = [*UNITS_MS].index(place.unit or ("ms" if entry.aliases else entry.latency)) + 1
+    return unit | (_VAGUE if entry.aliases and place.dotted in VAGUE else 0)
 
 
 def _both(one: int, other: int) -> int:
@@ -292,7 +371,7 @@ def _both(one: int, other: int) -> int:
     low, high = sorted((one, other))
     if low in (_FREE, _MARK, high):
         return high
-    if high in (_NAME, _MORE, _MORE_NAME):
+    if high in (_NAME, _MORE, _MORE_NAME, _ROUTE):
         return _MORE_NAME
     return _UNCLEAR
 

@@ -162,6 +162,14 @@ def read_one(raw: bytes, line: int, lines: int, into: Entries, order: int | None
     into.texts_at.append((order, line, lines))
 
 
+def is_rejected(raw: bytes, typed: Typed | None) -> bool:
+    """Whether a line claims to be an entry and is none."""
+    entries = Entries()
+    if typed is None or _decode_typed(raw, typed) is None:
+        read_one(raw, 1, 1, entries)
+    return entries.rejected > 0
+
+
 def _decode(body: bytes) -> Iterator[Entry]:
     """The object that the bytes are, leniently; nothing when they are none."""
     for text in (body, body.removesuffix(b"]").rstrip()) if body.endswith(b"]") else (body,):
@@ -433,7 +441,7 @@ def _with_unit(values: pl.Series, unit: str) -> pl.Series:
     ).to_series()
 
 
-_VAGUE = ("duration", "Duration", "latency", "elapsed")  # their unit depends on the logger
+VAGUE = ("duration", "Duration", "latency", "elapsed")  # their unit depends on the logger
 
 
 def _plausible(name: str, path: Place, values: pl.Series) -> pl.Series:
@@ -451,11 +459,11 @@ def _plausible(name: str, path: Place, values: pl.Series) -> pl.Series:
 def _latency(path: Place, values: pl.Series) -> pl.Series:
     """Durations in milliseconds; numbers are in the unit that the path names."""
     numbers = values.cast(pl.Float64, strict=False)
-    most = 1e6 if path.dotted in _VAGUE else math.inf
+    most = 1e6 if path.dotted in VAGUE else math.inf
     if numbers.null_count() == values.null_count() and numbers.is_between(0, most, closed="left").all():
         return numbers * UNITS_MS[path.unit or "ms"]
     text = pl.lit(values)
-    large = text.str.contains(r"^\d{7,}$") & (path.dotted in _VAGUE)  # nanoseconds: as milliseconds it were hours
+    large = text.str.contains(r"^\d{7,}$") & (path.dotted in VAGUE)  # nanoseconds: as milliseconds it were hours
     told = pl.select(pl.when(large).then(text + "ns").otherwise(pl.lit(_with_unit(values, path.unit or "ms"))))
     return milliseconds(told.to_series(), "ms")
 

@@ -267,7 +267,8 @@ def _paths(urls: pl.Series) -> pl.Series:
     if urls.str.contains(r"[?#]|://").any():
         if urls.str.contains("://", literal=True).any():
             first = urls.drop_nulls()[0]
-            if found := re.match(_HOST, first):  # most often all are of one host
+            found = re.match(_HOST, first)  # most often all are of one host
+            if found and urls.str.starts_with(f"{found[0]}/").all():
                 urls = urls.str.strip_prefix(found[0])
             if urls.str.contains("://", literal=True).any():
                 urls = urls.str.replace(_HOST, "")
