@@ -21,6 +21,7 @@ LAYERS = (
     "packs",
     "locating",
     "coding",
+    "sums",
     "intake",
     "grouping",
     "summary",

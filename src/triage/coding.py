@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import polars as pl
 
@@ -65,19 +64,6 @@ def code(rows: pl.DataFrame, names: Sequence[str], *, known: Coded | None = None
         number, classes = _without_unused(number, frames, span)
     classes = classes.with_columns_seq(pl.lit(value.first(), value.dtype).alias(value.name) for value in same)
     return Coded(rows.drop(names).with_columns_seq(number.alias(CLASS)), classes)
-
-
-def joined(parts: Sequence[Coded]) -> Coded | None:
-    """The rows of all of these, which have classes, one behind the other; None of none. Classes that mean the same are one."""
-    if not parts:
-        return None
-    sizes = [0 if part.classes is None else part.classes.height for part in parts]
-    classes = pl.concat([part.classes for part in parts if part.classes is not None])
-    together = code(classes, classes.columns, few=0)
-    places, rows = together.rows[CLASS], []
-    for part, first in zip(parts, accumulate(sizes, initial=0), strict=False):
-        rows.append(part.rows.with_columns_seq(places.gather(part.rows[CLASS] + first).alias(CLASS)))
-    return Coded(pl.concat(rows), together.classes)
 
 
 def _number(column: pl.Series) -> tuple[pl.Series, pl.Series | None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 
-from triage.coding import Coded, joined
 from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
 from triage.intake.calm import FIRST_ROWS
@@ -18,10 +17,10 @@ from triage.intake.decode import Batch
 from triage.intake.traces import Assembled
 from triage.schema import CALM, QUIET, TIME, alone, empty
 from triage.summary import Summary
+from triage.sums import Sums
 
 _ROWS = 98_304  # quiet events that are counted before tables are made of them
 _LOUD = 16_384  # the same for events that carry a failure, which are kept whole until then
-_LIGHT = 4  # requests that never became rows take that much less
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
@@ -166,7 +165,7 @@ class Counted:
     disorder: int
     undated: int
     calm: pl.DataFrame
-    requests: Coded | None = None
+    requests: Sums | None = None
 
 
 def count(
@@ -174,7 +173,7 @@ def count(
     order: Order,
     dirs: tuple[Path, ...] | None,
     calm: pl.DataFrame | None = None,
-    requests: Coded | None = None,
+    requests: Sums | None = None,
 ) -> Counted:
     """The batch sorted into what matters and what only counts, with the disorder that was seen since the last one."""
     events = assembled.events
@@ -216,7 +215,7 @@ class _Waiting:
     def add(self, counted: Counted) -> None:
         self.batches.append(counted)
         self.events += counted.quiet.height + counted.loud.height + counted.calm.height
-        self.events += counted.requests.rows.height // _LIGHT if counted.requests is not None else 0
+        self.events += counted.requests.height if counted.requests is not None else 0
 
     def join(self, other: _Waiting) -> None:
         """Take over what waits in the other."""
@@ -281,7 +280,7 @@ def summarize_counted(batches: Sequence[Counted], dirs: tuple[Path, ...] | None,
         marks=marked,
         quiet=pl.concat([b.quiet for b in batches]),
         calm=pl.concat([b.calm for b in batches]),
-        requests=joined([b.requests for b in batches if b.requests is not None]),
+        requests=Sums.joined([b.requests for b in batches if b.requests is not None]),
         disorder=sum(b.disorder for b in batches),
         undated=sum(b.undated for b in batches),
         widths=widths,

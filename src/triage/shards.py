@@ -15,7 +15,6 @@ from pathlib import Path
 
 import polars as pl
 
-from triage.coding import Coded
 from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
 from triage.intake.borders import BORDER, Opening
@@ -34,6 +33,7 @@ from triage.intake.truncated import Cuts, Long
 from triage.options import Options, catalog_of, folders, keeper, reading_options
 from triage.schema import EVENTS, INTAKE, TIME, conform, empty
 from triage.summary import Merging, Summary, merge_all
+from triage.sums import Sums
 
 SMALLEST = 48 << 20  # bytes of a part: what it costs to begin one must not show
 LARGEST = 512 << 20
@@ -230,7 +230,7 @@ class Reader:
             for summary in course.count(assembled, calm=calm, requests=requests):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
-                decoder.widen(merging.widths["volume"])
+                decoder.widen(merging.widths["volume"], merging.widths["traffic"])
             del assembled, calm, requests
         waiting = course.assembler.waiting
         if waiting.held is not None:
@@ -328,7 +328,7 @@ class Course:
         assembled: Assembled,
         size: int = 0,
         calm: pl.DataFrame | None = None,
-        requests: Coded | None = None,
+        requests: Sums | None = None,
     ) -> Iterator[Summary]:
         """The same for events that are put together already, and lines that only count (CALM), with the requests among them."""
         assembled = self.keep(assembled)

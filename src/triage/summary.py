@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -22,13 +22,10 @@ from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
 from triage.grouping.signature import failure_id
 from triage.schema import ASKED, CALM, KIND, LEVEL, NODES, QUIET, RATE_US, TIME, conform, empty
+from triage.sums import BAND, PACE_US, Sums, step_of
 
 VERSION = "triage.summary/1"
 TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
-PACE_US = RATE_US << 10  # the same where requests are held against their own usual: 16 s
-BAND = 40  # steps of latency in one band there: each is half as slow again as the one before
-LATENCY_BASE = 1.01  # one latency bucket is 1 % wide
-LATENCY_MIN_MS = 0.001
 EXAMPLES = 3
 EXAMPLE_CHARS = 6_000
 # to start the streaming engine costs more than it gains where rows are few, and those of one summary are
@@ -388,7 +385,7 @@ class Summary:
         marks: pl.DataFrame | None = None,
         quiet: pl.DataFrame | None = None,
         calm: pl.DataFrame | None = None,
-        requests: Coded | None = None,
+        requests: Sums | None = None,
         disorder: int = 0,
         undated: int | None = None,
         widths: Mapping[str, int] | None = None,
@@ -397,7 +394,7 @@ class Summary:
 
         `marks` is what grouping.marks.mark gave for these events, where it was asked already. `quiet` are further events
         (schema QUIET) that carry no failure and no mark: they only count. `calm` are such that never became rows (schema
-        CALM), `requests` those that they tell of (intake.calm.REQUESTS, the classes of schema ASKED).
+        CALM), `requests` those that they tell of.
 
         `disorder` is the number of these events that are dated before the one in front of them, `undated` the number
         of those that had no date of their own, where the reader lent them one. `widths` are those of a summary that this
@@ -408,10 +405,8 @@ class Summary:
         events = signed.select(QUIET.keys())
         events = (events if quiet is None else pl.concat([events, quiet])).with_columns(_bucket(RATE_US))
         asked = events.filter(pl.col("status").is_not_null()).select(_REQUEST)
-        if requests is not None:
-            requests = replace(requests, rows=requests.rows.with_columns(_bucket(RATE_US)))
         calm = (empty(CALM) if calm is None else calm).with_columns(_bucket(RATE_US, "first"))
-        moments = [asked["bucket"], *([] if requests is None else [requests.rows["bucket"]])]
+        moments = [asked["bucket"], *([] if requests is None else [requests.moments["bucket"]])]
         buckets = {"volume": pl.concat([events["bucket"], calm["bucket"]]), "traffic": pl.concat(moments)}
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
         widths = {**widths, **least}
@@ -737,23 +732,18 @@ def _clusters(hot: pl.DataFrame) -> dict[str, pl.LazyFrame]:
     }
 
 
-def _requests(asked: pl.DataFrame, requests: Coded | None) -> dict[str, pl.LazyFrame]:
+def _requests(asked: pl.DataFrame, requests: Sums | None) -> dict[str, pl.LazyFrame]:
     """Tables of requests: of those that are rows, and of those that never became any."""
-    parts = [_by_route(asked)] if asked.height else []
-    if requests is not None and requests.classes is not None:
-        classes = requests.classes
-        answers = classes["status"].gather(requests.rows[CLASS]).alias("answer")
-        named = classes.with_columns(route_template(classes["route"]))
-        parts.append(Coded(requests.rows.with_columns(answers), named))
-    tables = [_requests_of(part) for part in parts]
-    return {name: pl.concat([one[name] for one in tables]) for name in (tables[0] if tables else ())}
+    parts = [_requests_of(_by_route(asked))] if asked.height else []
+    if requests is not None:
+        parts.append(_summed(requests))
+    return {name: pl.concat([one[name] for one in parts]) for name in (parts[0] if parts else ())}
 
 
 def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
     ms = pl.col("latency_ms")
-    step = (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(INT).alias("step")
     us = (ms * 1000).round().cast(INT).alias("us")
-    rows = coded.rows.lazy().with_columns(step, us)
+    rows = coded.rows.lazy().with_columns(step_of(ms).alias("step"), us)
     timed = {"timed": ms.count().cast(INT), "total_us": pl.col("us").sum()}
     counted = rows.group_by(*coded.keys, "step").agg(
         count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max()
@@ -769,16 +759,42 @@ def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
         wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
         wide.filter(pl.col("answer").is_between(400, 499)).group_by(*coded.keys, "bucket").agg(**told),
     )
+    return _tables(*(coded.name(rows) for rows in pl.collect_all(plans, engine=_ENGINE)))
+
+
+def _summed(requests: Sums) -> dict[str, pl.LazyFrame]:
+    """The same of requests that were summed up already, none of which failed."""
+    classes = requests.classes.with_columns(route_template(requests.classes["route"]))
+
+    def named(rows: pl.DataFrame) -> pl.DataFrame:
+        return classes[rows[CLASS]].hstack(rows.drop(CLASS))
+
+    paced = named(requests.paces.drop("timed", "total_us", "min_ms", "max_ms").rename({"step": "band"}))
+    return _tables(
+        named(requests.steps.drop("bucket", "line", "first", "last")),
+        named(
+            requests.moments.select(
+                CLASS, "bucket", pl.col("count").alias("requests"), pl.lit(0, INT).alias("failed"), "timed", "total_us"
+            )
+        ),
+        paced.filter(pl.col("status") < 400).select(*classes.columns, "band", "bucket", *PACED),
+        paced.filter(pl.col("status") >= 400).select(*classes.columns, "bucket", *PACED),
+    )
+
+
+def _tables(
+    seen: pl.DataFrame, moments: pl.DataFrame, paces: pl.DataFrame, refused: pl.DataFrame
+) -> dict[str, pl.LazyFrame]:
     seen, moments, paces, refused = (
-        coded.name(rows).select(*ASKED, pl.exclude(*ASKED)).lazy() for rows in pl.collect_all(plans, engine=_ENGINE)
+        rows.select(*ASKED, pl.exclude(*ASKED)) for rows in (seen, moments, paces, refused)
     )
     return {
-        "requests": seen,
-        "latency": seen.drop_nulls("step"),
-        "traffic": moments,
-        "route_pace": paces,
-        "pace": paces,
-        "refused": refused,
+        "requests": seen.lazy(),
+        "latency": seen.lazy().drop_nulls("step"),
+        "traffic": moments.lazy(),
+        "route_pace": paces.lazy(),
+        "pace": paces.lazy(),
+        "refused": refused.lazy(),
     }
 
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from triage.report import Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
-from triage.summary import LATENCY_BASE, LATENCY_MIN_MS, Summary
+from triage.summary import Summary
+from triage.sums import LATENCY_BASE, LATENCY_MIN_MS
 
 SLICES = 60
 OFTEN, ROUTES = 20, 4  # requests of a route, and such routes, by which two servers can be told to log the same requests

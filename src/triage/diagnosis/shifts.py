@@ -14,7 +14,8 @@ import polars as pl
 from triage.diagnosis.metrics import Layer, find_wall, to_us
 from triage.diagnosis.wording import percent, span_words
 from triage.schema import TIME
-from triage.summary import BAND, LATENCY_BASE, LATENCY_MIN_MS, Summary
+from triage.summary import Summary
+from triage.sums import BAND, LATENCY_BASE, LATENCY_MIN_MS
 
 SLICES = 48  # the window is cut into so many, to ask where a stretch of it differs from the rest
 ENOUGH_BEFORE = 30  # requests that make a usual

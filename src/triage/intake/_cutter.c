@@ -449,6 +449,20 @@ int is_stamp(const char *t, size_t size, int64_t *micros) {
     return 1;
 }
 
+int is_common_stamp(const char *t, size_t size, int64_t *micros) {
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int month = 0, hours, minutes;
+    int64_t seconds;
+    if (size != 26 || t[2] != '/' || t[6] != '/' || t[11] != ':' || t[20] != ' ' || (t[21] != '+' && t[21] != '-')) return 0;
+    while (month < 12 && memcmp(months + 3 * month, t + 3, 3)) month++;
+    if (month++ == 12 || digits(t + 22, 2, &hours) || digits(t + 24, 2, &minutes) || hours > 14 || minutes > 59) return 0;
+    char plain[19] = {t[7], t[8], t[9], t[10], '-', (char)('0' + month / 10), (char)('0' + month % 10), '-', t[0], t[1], 'T'};
+    memcpy(plain + 11, t + 12, 8);
+    if (!is_second(plain, 'T', &seconds)) return 0;
+    *micros = (seconds - (t[21] == '-' ? -1 : 1) * (hours * 60 + minutes) * 60) * 1000000;
+    return 1;
+}
+
 static const uint8_t *object(Cutter *self, const uint8_t *p, const uint8_t *end, int node, int depth);
 
 static int take(Cutter *self, int leaf, int kind, const uint8_t *at, size_t size) {

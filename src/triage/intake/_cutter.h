@@ -163,6 +163,9 @@ size_t unescape(const uint8_t *p, const uint8_t *end, char *into);
 /* Whether the text is a stamp like 2026-03-02T10:14:07.123Z (or with +00:00), and its microseconds since 1970; finer digits are cut. */
 int is_stamp(const char *text, size_t size, int64_t *micros);
 
+/* Whether the text is a stamp like 02/Mar/2026:10:14:07 +0100, and its microseconds since 1970. */
+int is_common_stamp(const char *text, size_t size, int64_t *micros);
+
 /* The top keys of a shape, as texts. */
 PyObject *keys_of(const Shape *shape);
 
@@ -194,11 +197,51 @@ PyObject *leave(const Found *found, int groups, int64_t first, int64_t width);
    an exception set. */
 int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level);
 
+/* A step of a regex; programs.py lays them down. */
+typedef struct {
+    int32_t what, a, b, c;
+} Step;
+
+#define SAVED 12 /* where groups begin and end, then: */
+enum { ENDS_AT = SAVED - 2, LOOKED_AT };
+
+/* Try a regex: 1 where it fits, 0 where it does not, -1 where only somebody who knows all characters can tell. saved: where groups
+   begin and end, where what it fits ends, and the end of what was looked at (NULL: of the line). */
+int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t *pos, const uint8_t *end, const uint8_t *saved[SAVED]);
+
+/* Whether one of the regexes of texts that are more than a line which counts may fit the text. */
+int may_be_more(PyObject *sieve, const uint8_t *p, const uint8_t *end);
+
+/* Whether there is a control character other than a tabulator. */
+int is_odd(const uint8_t *p, const uint8_t *end);
+
 /* Whether one of the words that tell more stands in the text. */
 int holds_word(PyObject *sieve, const uint8_t *p, const uint8_t *end);
 
 /* A path as far as it says which one it is: without what is behind it, ids as "0". How many bytes it has; it is never longer. */
 size_t plain_route(const uint8_t *p, size_t size, uint8_t *into);
+
+/* ------------------------------------------------------------------------------------------------- requests that only count */
+
+#define NO_STEP INT64_MIN /* of requests of which it is not told how long they took */
+
+/* Durations in milliseconds from which on a further step begins, how many steps are a band, and the microseconds in which bands are
+   told apart. */
+typedef struct {
+    double *bounds;
+    int64_t count, band, pace;
+} Steps;
+
+struct Sums;
+struct Sums *new_sums(void);
+void free_sums(struct Sums *sums);
+
+/* Count a request, in stretches of `width` microseconds where it does not matter how long it took; -1 where memory is short. */
+int add_request(struct Sums *sums, const Steps *steps, int64_t width, int64_t class, int64_t at, double took, int64_t line);
+
+/* Three lists of columns (class, step or band, bucket, count, timed, total microseconds, line, first, last, least, most): by step, by
+   stretch of time, by band and stretch of time. */
+PyObject *hand_out_sums(const struct Sums *sums);
 
 extern PyObject *cutter_type, *sieve_type;
 extern PyType_Spec sieve_spec, entries_spec;

@@ -40,20 +40,24 @@ class Sieve:
 class EntrySieve:
     def __new__(
         cls,
-        cutter: Cutter,
+        cutter: Cutter | None,
         sieve: Sieve,
-        plan: Callable[[tuple[str, ...]], bytes | None],
-        broken: Callable[[bytes], bool],
+        plan: Callable[[tuple[str, ...]], bytes | None] | None,
+        broken: Callable[[bytes], bool] | None,
+        reader: tuple[bytes, bytes, bytes, bytes, bytes, int, int] | None,
         at_ends: int,
         ends: int,
         before: int,
         behind: int,
+        bounds: bytes,
+        band: int,
+        pace: int,
         /,
     ) -> EntrySieve: ...
     def sift(
-        self, data: bytes, line: int, start: int, width: int, low: int, high: int, /
+        self, data: bytes, line: int, start: int, width: int, moment: int, low: int, high: int, /
     ) -> tuple[
-        tuple[bytes, bytes, Left, tuple[Cut, Cut, Cut, Cut]] | None,
+        tuple[bytes, bytes, Left, tuple[list[Cut], list[Cut], list[Cut]] | None] | None,
         list[tuple[int, int, int | None, float | None, bool]],
         int,
     ]: ...

@@ -3,12 +3,18 @@
    What an entry means is not known here. It is learned from those that were read: two entries with the same keys, and the same
    texts at those that say who, where and how loud, mean the same but for when they were written and what they say. The Python
    around it (entries.py) says which leaf is what, by the keys at the top, and what became of the first entry of each kind; what
-   an entry says is judged by its text, as that of a line. Of whatever is in doubt the line is kept. */
+   an entry says is judged by its text, as that of a line. Of whatever is in doubt the line is kept.
+
+   Lines of text that tell of a request are sifted alike: there the groups of one regex are what leaves are in JSON. */
 
 #include "_cutter.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define KINDS 32768   /* of entries that are told apart; a power of two */
 #define MOST_KINDS (KINDS / 2)
@@ -18,6 +24,7 @@
 #define WALLS 32      /* lines of which nothing is known, in one go, and one of so many: where there are more all is kept */
 #define LONGEST_NAME 256
 #define LONGEST_ROUTE 1024
+#define LONGEST 4096 /* bytes of a line of text that only counts */
 
 /* What a leaf is: of no account; only that it is there tells something; its text does; it makes an entry more than a line that
    counts, by being there and by its text; when; what it says; what a request asked for, and how long that took; which of many alike wrote it. */
@@ -43,9 +50,24 @@ typedef struct {
     uint8_t closed;
 } Kind;
 
+#define FEW 4
+
+/* How a line of text tells of a request: a regex with groups, one that is searched for how long it took, and which two bytes that
+   begins with, what stamps are like, and the unit of durations that name none. */
+typedef struct {
+    Step *steps, *search_steps;
+    uint8_t *sets, *search_sets;
+    uint8_t begins[8192], pairs[2 * FEW]; /* begins: a bit for each two bytes; pairs: these, where they are so `few`, else there are 0 */
+    int few, common, unit;
+} Reader;
+
+enum { AT, METHOD, PATH, STATUS, DURATION, GROUPS };
+
 typedef struct {
     PyObject_HEAD
-    Cutter *cutter;
+    Cutter *cutter; /* NULL: lines of text, which the reader reads */
+    Reader reader;
+    Steps steps;
     PyObject *sieve, *plan, *broken;
     Part **plans; /* of each shape, NULL: none; behind the last one */
     int plan_count;
@@ -271,6 +293,36 @@ static int mix_route(EntrySieve *self, const Leaf *leaf, uint64_t *hash) {
     return memchr(text, '\n', size) ? -1 : holds_word(self->sieve, text, text + size);
 }
 
+/* What was read of an entry: the hash of its kind, what its text is, whether it has a time, whether it tells more than that it was
+   written (or not clearly how long it took), whether it may be a request, and the hash of its instance (0: in that of the kind). */
+typedef struct {
+    uint64_t hash, instance;
+    int told, timed, more, unclear, spoken, asking;
+} Entry;
+
+/* What the entry is, and what else is known of it, once it is clear of which kind it is. */
+static void settle(EntrySieve *self, Sifting *work, Line *line, Beside *beside, int64_t number, const Entry *entry) {
+    int32_t which = number_of(self, entry->hash, entry->asking);
+    if (!which) return;
+    Kind *kind = self->kinds + which;
+    work->waiting += kind->group == NEW || kind->group == ASKED;
+    if (kind->group == NEW) {
+        kind->group = ASKED;
+        work->asked[work->count++] = (Question){which, number, line->at, beside->took, entry->timed, entry->instance != 0};
+        return;
+    }
+    if (kind->closed == SAYS_SO && entry->spoken && entry->told == APART) return; /* its text may say that it is none */
+    if (kind->writer < 0 && !kind->closed) return;
+    int32_t stream = kind->writer < 0 ? NOTHING : stream_of(self, kind->writer, entry->instance);
+    if (kind->writer >= 0 && stream < 0) return;
+    int calm = kind->group >= 0 && entry->told == CALM && entry->timed && !entry->more && !entry->unclear;
+    beside->stream = stream;
+    beside->class = calm ? kind->class : NOTHING;
+    beside->closed = kind->closed != OPEN;
+    line->kind = !kind->closed && (entry->told == APART || kind->group == BARE) ? APART : calm ? CALM : KEPT;
+    line->group = (uint16_t)(calm ? kind->group : 0);
+}
+
 /* What the entry in the leaves of the cutter is, and what else is known of it; -1 with an exception set. */
 static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, int64_t number, int shape) {
     Cutter *cutter = self->cutter;
@@ -296,13 +348,18 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
             telling |= told;
         }
         more |= part->role == MORE || part->role == MORE_NAME;
-        int *first = part->role == WHEN ? &when : part->role == SAID ? &said : part->role == TOOK ? &took : part->role == INSTANCE ? &instance : NULL;
+        int *first = part->role == WHEN       ? &when
+                     : part->role == SAID     ? &said
+                     : part->role == TOOK     ? &took
+                     : part->role == INSTANCE ? &instance
+                                              : NULL;
         if (!first) continue;
         if (*first >= 0 && parts[*first].rank == part->rank) return 0;
         if (*first < 0 || parts[*first].rank > part->rank) *first = at;
     }
     if (required != parts[cutter->leaf_count].required) return 0;
-    int told = said < 0 && routes ? CALM : APART, level = -1;
+    Entry entry = {.told = said < 0 && routes ? CALM : APART, .more = more || cutter->flagged, .spoken = said >= 0, .asking = routes > 0};
+    int level = -1;
     if (said >= 0 && (cutter->leaves[said].kind == TEXT || cutter->leaves[said].kind == ESCAPED)) {
         size_t size;
         const uint8_t *text = text_of(self, cutter->leaves + said, &size);
@@ -311,43 +368,99 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
             return -1;
         }
         if (size && text[size - 1] == '\n') size--; /* ends of lines inside are no part of what is said */
-        told = !size && routes ? CALM : judge(self->sieve, text, text + size, &level);
-        if (told == -2) return -1;
+        entry.told = !size && routes ? CALM : judge(self->sieve, text, text + size, &level);
+        if (entry.told == -2) return -1;
     }
-    if (told == CALM && telling) told = KEPT;
-    int timed = 0, clear = 1;
+    if (entry.told == CALM && telling) entry.told = KEPT;
     if (when >= 0) {
         const Leaf *leaf = cutter->leaves + when;
-        if (leaf->kind == TEXT) timed = is_stamp((const char *)leaf->at, leaf->size, &line->at);
-        if (leaf->kind == WHOLE) timed = is_epoch((const char *)leaf->at, leaf->size, &line->at);
+        if (leaf->kind == TEXT) entry.timed = is_stamp((const char *)leaf->at, leaf->size, &line->at);
+        if (leaf->kind == WHOLE) entry.timed = is_epoch((const char *)leaf->at, leaf->size, &line->at);
     }
     if (took >= 0) {
         const Leaf *leaf = cutter->leaves + took;
-        clear = leaf->kind == TEXT || leaf->kind == WHOLE || leaf->kind == DECIMAL;
-        clear = clear && is_duration(leaf->at, leaf->size, parts[took].unit, &beside->took);
+        int clear = leaf->kind == TEXT || leaf->kind == WHOLE || leaf->kind == DECIMAL;
+        entry.unclear = !clear || !is_duration(leaf->at, leaf->size, parts[took].unit, &beside->took);
     }
-    int named = instance >= 0 && is_plain(cutter->leaves + instance);
-    int32_t which = number_of(self, mix(hash, told == APART ? 1 : (uint64_t)(level + 3)), routes > 0);
-    if (!which) return 0;
-    Kind *kind = self->kinds + which;
-    work->waiting += kind->group == NEW || kind->group == ASKED;
-    if (kind->group == NEW) {
-        kind->group = ASKED;
-        work->asked[work->count++] = (Question){which, number, line->at, beside->took, timed, named};
-        return 0;
-    }
-    if (kind->closed == SAYS_SO && said >= 0 && told == APART) return 0; /* its text may say that it is none */
-    if (kind->writer < 0 && !kind->closed) return 0;
-    uint64_t same = named ? mix_text(1, cutter->leaves[instance].at, cutter->leaves[instance].size) : 0;
-    int32_t stream = kind->writer < 0 ? NOTHING : stream_of(self, kind->writer, same);
-    if (kind->writer >= 0 && stream < 0) return 0;
-    int calm = kind->group >= 0 && told == CALM && timed && clear && !more && !cutter->flagged;
-    beside->stream = stream;
-    beside->class = calm ? kind->class : NOTHING;
-    beside->closed = kind->closed != OPEN;
-    line->kind = !kind->closed && (told == APART || kind->group == BARE) ? APART : calm ? CALM : KEPT;
-    line->group = (uint16_t)(calm ? kind->group : 0);
+    if (instance >= 0 && is_plain(cutter->leaves + instance))
+        entry.instance = mix_text(1, cutter->leaves[instance].at, cutter->leaves[instance].size) | 1;
+    entry.hash = mix(hash, entry.told == APART ? 1 : (uint64_t)(level + 3));
+    settle(self, work, line, beside, number, &entry);
     return 0;
+}
+
+/* Whether a text may say of itself at its end that it was cut: of eight letters in a row one stands at every eighth place. */
+static int may_be_cut(const uint8_t *p, const uint8_t *end) {
+    static const char said[] = "runcated";
+    const uint8_t *low = end - p > 128 ? end - 128 : p;
+    for (const uint8_t *q = low + 7; q < end; q += 8) {
+        const char *letter = strchr(said, *q | 0x20);
+        const uint8_t *start = letter && *letter ? q - (letter - said) : end;
+        int same = 0;
+        while (start >= p && end - start >= 8 && same < 8 && (start[same] | 0x20) == said[same]) same++;
+        if (same == 8) return 1;
+    }
+    return 0;
+}
+
+/* The next place at which what is searched may begin. */
+static const uint8_t *next_begin(const Reader *reader, const uint8_t *p, const uint8_t *end) {
+#if defined(__SSE2__)
+    for (; reader->few && end - p > 16; p += 16) {
+        __m128i one = _mm_loadu_si128((const __m128i *)p), other = _mm_loadu_si128((const __m128i *)(p + 1)), found = _mm_setzero_si128();
+        for (int n = 0; n < reader->few; n++)
+            found = _mm_or_si128(found, _mm_and_si128(_mm_cmpeq_epi8(one, _mm_set1_epi8((char)reader->pairs[2 * n])),
+                                                      _mm_cmpeq_epi8(other, _mm_set1_epi8((char)reader->pairs[2 * n + 1]))));
+        int places = _mm_movemask_epi8(found);
+        if (places) return p + __builtin_ctz((unsigned)places);
+    }
+#endif
+    for (; end - p > 1; p++) {
+        size_t pair = (size_t)p[0] << 8 | p[1];
+        if (reader->begins[pair >> 3] >> (pair & 7) & 1) return p;
+    }
+    return end;
+}
+
+/* How long a request took that a line tells of: 1, or -1 where that is not clear; 0 where it does not say so. */
+static int duration_of(const Reader *reader, const uint8_t *p, const uint8_t *end, double *took) {
+    for (; (p = next_begin(reader, p, end)) < end; p++) {
+        const uint8_t *saved[SAVED];
+        saved[0] = saved[1] = NULL;
+        int fit = fits(reader->search_steps, 0, reader->search_sets, p, end, saved);
+        if (fit < 0) return -1;
+        if (fit) return saved[0] && saved[1] && is_duration(saved[0], (size_t)(saved[1] - saved[0]), reader->unit, took) ? 1 : -1;
+    }
+    return 0;
+}
+
+/* What a line of text is, if it tells of a request, and what else is known of it. */
+static void look_at_text(EntrySieve *self, Sifting *work, Line *line, Beside *beside, int64_t number, const uint8_t *p, const uint8_t *end) {
+    const Reader *reader = &self->reader;
+    const uint8_t *saved[SAVED] = {NULL};
+    if (end > p && end[-1] == '\r') end--;
+    if (end - p < 24 || end - p > LONGEST || *p == '{' || *p <= ' ' || is_odd(p, end) || may_be_more(self->sieve, p, end)) return;
+    if (fits(reader->steps, 0, reader->sets, p, end, saved) != 1) return;
+    uint8_t plain[LONGEST_ROUTE];
+    uint64_t hash = 0;
+    size_t sizes[GROUPS];
+    for (int n = 0; n < GROUPS; n++) sizes[n] = saved[2 * n] && saved[2 * n + 1] ? (size_t)(saved[2 * n + 1] - saved[2 * n]) : 0;
+    if (sizes[PATH] > LONGEST_ROUTE || !saved[2 * AT]) return;
+    for (int n = METHOD; n <= STATUS; n++) {
+        hash = mix(hash, saved[2 * n] != NULL);
+        if (n == PATH)
+            hash = mix_text(hash, plain, plain_route(saved[2 * n], sizes[n], plain));
+        else
+            hash = mix_text(hash, saved[2 * n], sizes[n]);
+    }
+    Entry entry = {.told = may_be_cut(p, end) ? KEPT : CALM, .asking = 1, .hash = mix(hash, 1)};
+    const char *at = (const char *)saved[2 * AT];
+    entry.timed = reader->common ? is_common_stamp(at, sizes[AT], &line->at) : is_stamp(at, sizes[AT], &line->at);
+    if (saved[2 * DURATION])
+        entry.unclear = !is_duration(saved[2 * DURATION], sizes[DURATION], reader->unit, &beside->took);
+    else if (reader->search_steps)
+        entry.unclear = duration_of(reader, p, end, &beside->took) < 0;
+    settle(self, work, line, beside, number, &entry);
 }
 
 /* Keep what stands near a line that may touch others of its stream, and at both ends of each stream: what is beyond them is not
@@ -383,44 +496,31 @@ static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *bes
     return calm;
 }
 
-/* The requests among the lines that only count: (classes, times, milliseconds that they took, numbers). */
-static PyObject *requests_of(const Found *found, const Beside *beside, int64_t first) {
-    int64_t count = 0, k = 0;
-    for (int64_t n = 0; n < found->count; n++) count += found->lines[n].kind == CALM && beside[n].class >= 0;
-    void *columns[4] = {NULL, NULL, NULL, NULL};
-    for (int c = 0; c < 4; c++)
-        if (!(columns[c] = malloc((size_t)(count + 1) * 8))) {
-            while (c--) free(columns[c]);
-            return PyErr_NoMemory();
-        }
-    int64_t *classes = columns[0], *times = columns[1], *numbers = columns[3];
-    double *took = columns[2];
-    for (int64_t n = 0; n < found->count; n++) {
+/* The requests among the lines that only count, summed up; None where there are none. */
+static PyObject *requests_of(const EntrySieve *self, const Found *found, const Beside *beside, int64_t first, int64_t width) {
+    struct Sums *sums = NULL;
+    int failed = 0;
+    for (int64_t n = 0; n < found->count && !failed; n++) {
         if (found->lines[n].kind != CALM || beside[n].class < 0) continue;
-        classes[k] = beside[n].class;
-        times[k] = found->lines[n].at;
-        took[k] = beside[n].took;
-        numbers[k++] = first + n;
+        if (!sums) sums = new_sums();
+        failed = !sums || add_request(sums, &self->steps, width, beside[n].class, found->lines[n].at, beside[n].took, first + n);
     }
-    PyObject *told[4];
-    for (int c = 0; c < 4; c++) {
-        void *kept[4] = {NULL, columns[c], NULL, NULL};
-        told[c] = hand_out(c == 2 ? "g" : "l", count, 0, kept, 2, 0);
-    }
-    return Py_BuildValue("(NNNN)", told[0], told[1], told[2], told[3]);
+    PyObject *made = failed ? PyErr_NoMemory() : sums ? hand_out_sums(sums) : Py_NewRef(Py_None);
+    free_sums(sums);
+    return made;
 }
 
 /* What is kept, as text and with its numbers, what the others leave behind, and the requests among them. */
 static PyObject *hand_over(const EntrySieve *self, const Found *found, const Beside *beside, const char *text, int64_t calm, int64_t first,
-                           int64_t width) {
+                           const long long widths[2]) {
     size_t size = 0, used = 0;
     int64_t k = 0;
     for (int64_t n = 0; n < found->count; n++)
         if (found->lines[n].kind != CALM) size += found->lines[n].size + 1;
     char *data = malloc(size + 1);
     int64_t *numbers = malloc((size_t)(found->count - calm + 1) * sizeof(int64_t));
-    PyObject *made = NULL, *left = data && numbers ? leave(found, self->group_count, first, width) : PyErr_NoMemory();
-    PyObject *requests = left ? requests_of(found, beside, first) : NULL;
+    PyObject *made = NULL, *left = data && numbers ? leave(found, self->group_count, first, widths[0]) : PyErr_NoMemory();
+    PyObject *requests = left ? requests_of(self, found, beside, first, widths[1] > 0 ? widths[1] : 1) : NULL;
     for (int64_t n = 0; requests && n < found->count; n++) {
         const Line *line = found->lines + n;
         if (line->kind == CALM) continue;
@@ -462,6 +562,30 @@ static int look_at_broken(EntrySieve *self, const Sifting *work, Line *line, con
     return told ? 0 : -1;
 }
 
+/* Look at the line at p, up to its end: behind it. NULL with an exception set. */
+static const uint8_t *look_at_line(EntrySieve *self, Sifting *work, Line *line, Beside *beside, int64_t number, const uint8_t *p,
+                                   const uint8_t *end) {
+    const uint8_t *start = p;
+    int shape = -1, failed = 0;
+    if (self->cutter) {
+        self->cutter->flagged = 0;
+        shape = read_entry(self->cutter, &p, end);
+        if (shape == -2) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+    }
+    if (shape < 0) p = memchr(start, '\n', (size_t)(end - start));
+    p = p ? p : end;
+    if (!self->cutter)
+        look_at_text(self, work, line, beside, number, start, p);
+    else if (shape >= 0)
+        failed = look_at(self, work, line, beside, number, shape);
+    else
+        failed = look_at_broken(self, work, line, start, p);
+    return failed ? NULL : p;
+}
+
 /* Look at every line; 1, or 0 with an exception set. */
 static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint8_t *text, size_t size, long long first, long long from,
                        const long long span[2]) {
@@ -469,11 +593,7 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
     int64_t cap = 0;
     while (p < end) {
         const uint8_t *start = p;
-        self->cutter->flagged = 0;
-        int shape = read_entry(self->cutter, &p, end);
-        if (shape < 0) p = memchr(start, '\n', (size_t)(end - start));
-        p = p ? p : end;
-        if (shape == -2 || add_found(found, (size_t)(start - text), (size_t)(p - text))) return PyErr_NoMemory() != NULL;
+        if (add_found(found, (size_t)(start - text), (size_t)(start - text))) return PyErr_NoMemory() != NULL;
         if (found->count > cap) {
             cap = found->cap;
             Beside *beside = realloc(work->beside, (size_t)cap * sizeof(Beside));
@@ -486,7 +606,8 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
         Line *line = found->lines + n;
         line->kind = WALL;
         work->beside[n] = (Beside){NOTHING, NOTHING, NAN, 0};
-        if (shape >= 0 ? look_at(self, work, line, work->beside + n, first + n, shape) : look_at_broken(self, work, line, start, p)) return 0;
+        if (!(p = look_at_line(self, work, line, work->beside + n, first + n, start, end))) return 0;
+        line->size = (uint32_t)(p - start);
         if (line->kind == CALM && (first + n < from || line->at < span[0] || line->at > span[1])) line->kind = KEPT;
         work->walls += line->kind == WALL;
         p += p < end;
@@ -496,8 +617,8 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
 
 static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Py_buffer data;
-    long long first, from, width, span[2];
-    if (!PyArg_ParseTuple(args, "y*LLLLL", &data, &first, &from, &width, span, span + 1)) return NULL;
+    long long first, from, widths[2], span[2];
+    if (!PyArg_ParseTuple(args, "y*LLLLLL", &data, &first, &from, widths, widths + 1, span, span + 1)) return NULL;
     Found found = {NULL, 0, 0};
     Sifting work = {0};
     PyObject *made = NULL;
@@ -508,7 +629,7 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
         if (calm < 0)
             PyErr_NoMemory();
         else
-            made = calm ? hand_over(self, &found, work.beside, data.buf, calm, first, width) : Py_NewRef(Py_None);
+            made = calm ? hand_over(self, &found, work.beside, data.buf, calm, first, widths) : Py_NewRef(Py_None);
     } else if (!PyErr_Occurred()) {
         made = Py_NewRef(Py_None);
     }
@@ -535,15 +656,58 @@ static PyObject *entries_learn(EntrySieve *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* A copy of bytes; NULL with an exception set. */
+static void *copy_of(const void *from, Py_ssize_t size) {
+    void *made = malloc((size_t)size + 1);
+    return made ? memcpy(made, from, (size_t)size) : PyErr_NoMemory();
+}
+
+/* Take what lines of text are read by; -1 with an exception set. */
+static int take_reader(Reader *reader, PyObject *given) {
+    const char *steps, *sets, *search_steps, *search_sets, *begins;
+    Py_ssize_t step_size, set_size, search_step_size, search_set_size, begin_size;
+    if (!PyArg_ParseTuple(given, "y#y#y#y#y#ii", &steps, &step_size, &sets, &set_size, &search_steps, &search_step_size, &search_sets,
+                          &search_set_size, &begins, &begin_size, &reader->common, &reader->unit))
+        return -1;
+    if (begin_size % 2 || step_size % (Py_ssize_t)sizeof(Step) || search_step_size % (Py_ssize_t)sizeof(Step)) {
+        PyErr_SetString(PyExc_ValueError, "this is no reader");
+        return -1;
+    }
+    for (Py_ssize_t n = 0; n < begin_size; n += 2) {
+        size_t pair = (size_t)(uint8_t)begins[n] << 8 | (uint8_t)begins[n + 1];
+        reader->begins[pair >> 3] |= (uint8_t)(1 << (pair & 7));
+    }
+    if (begin_size <= 2 * FEW) memcpy(reader->pairs, begins, (size_t)begin_size);
+    reader->few = begin_size <= 2 * FEW ? (int)begin_size / 2 : 0;
+    reader->steps = copy_of(steps, step_size);
+    reader->sets = copy_of(sets, set_size);
+    reader->search_sets = copy_of(search_sets, search_set_size);
+    if (search_step_size) reader->search_steps = copy_of(search_steps, search_step_size);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static PyObject *entries_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)kwargs;
-    PyObject *cutter, *sieve, *plan, *broken;
+    PyObject *cutter, *sieve, *plan, *broken, *reader;
     int at_ends, ends, before, behind;
-    if (!PyArg_ParseTuple(args, "O!O!OOiiii", cutter_type, &cutter, sieve_type, &sieve, &plan, &broken, &at_ends, &ends, &before, &behind)) return NULL;
+    const char *bounds;
+    Py_ssize_t bound_size;
+    long long band, pace;
+    if (!PyArg_ParseTuple(args, "OO!OOOiiiiy#LL", &cutter, sieve_type, &sieve, &plan, &broken, &reader, &at_ends, &ends, &before, &behind, &bounds,
+                          &bound_size, &band, &pace))
+        return NULL;
+    if (band < 1 || pace < 1) {
+        PyErr_SetString(PyExc_ValueError, "a band and a pace are at least 1");
+        return NULL;
+    }
+    if (cutter == Py_None ? !PyTuple_Check(reader) : !PyObject_TypeCheck(cutter, (PyTypeObject *)cutter_type)) {
+        PyErr_SetString(PyExc_TypeError, "it takes a Cutter, or a reader");
+        return NULL;
+    }
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     EntrySieve *self = (EntrySieve *)make(type, 0);
     if (!self) return NULL;
-    self->cutter = (Cutter *)Py_NewRef(cutter);
+    self->cutter = cutter == Py_None ? NULL : (Cutter *)Py_NewRef(cutter);
     self->sieve = Py_NewRef(sieve);
     self->plan = Py_NewRef(plan);
     self->broken = Py_NewRef(broken);
@@ -551,6 +715,8 @@ static PyObject *entries_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->ends = ends;
     self->before = before;
     self->behind = behind;
+    self->steps = (Steps){copy_of(bounds, bound_size), bound_size / (Py_ssize_t)sizeof(double), band, pace};
+    if (PyErr_Occurred() || (!self->cutter && take_reader(&self->reader, reader))) Py_CLEAR(self);
     return (PyObject *)self;
 }
 
@@ -559,6 +725,11 @@ static void entries_dealloc(EntrySieve *self) {
     for (int n = 0; n < self->plan_count; n++) free(self->plans[n]);
     free(self->plans);
     free(self->scratch);
+    free(self->steps.bounds);
+    free(self->reader.steps);
+    free(self->reader.sets);
+    free(self->reader.search_steps);
+    free(self->reader.search_sets);
     Py_XDECREF((PyObject *)self->cutter);
     Py_XDECREF(self->sieve);
     Py_XDECREF(self->plan);
@@ -569,9 +740,9 @@ static void entries_dealloc(EntrySieve *self) {
 
 static PyMethodDef entries_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))entries_sift, METH_VARARGS,
-     "sift(data, line, start, width, low, high): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
-     "others left: ((groups, first times, last times, counts), (numbers, times), steps back), the requests among these: (classes, times, "
-     "milliseconds or no number, lines)), questions (kind, line, time or None, milliseconds or None, whether "
+     "sift(data, line, start, width, moment, low, high): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
+     "others left: ((groups, first times, last times, counts), (numbers, times), steps back), None or the requests among these as "
+     "_requests.c sums them up in stretches of `moment` microseconds), questions (kind, line, time or None, milliseconds or None, whether "
      "the instance is no part of the kind), how many "
      "lines are kept because their answers are not there yet). `line` is the "
      "number of the first line; those in front of number `start` and those with a time that is not between the two are kept."},

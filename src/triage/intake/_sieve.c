@@ -24,10 +24,7 @@
 #define ANY 0x7fff     /* set of a way that may be taken at the end as well; programs.py says the same */
 #define PIECES 16384   /* bytes; a bit for each number that four bytes of a word may make */
 
-enum { CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH };
-typedef struct {
-    int32_t what, a, b, c;
-} Step;
+enum { CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH, GULP };
 
 typedef struct {
     const uint8_t *at, *least; /* of a run: down to where it may give back */
@@ -72,9 +69,7 @@ typedef struct {
     PyObject *ask;
 } Sieve;
 
-/* Try a regex: 1 where it fits, 0 where it does not, -1 where only somebody who knows all characters can tell.
-   saved: where groups begin and end, at 4 where the header ends, at 5 the end of what was looked at (NULL: of the line). */
-static int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t *pos, const uint8_t *end, const uint8_t *saved[6]) {
+int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t *pos, const uint8_t *end, const uint8_t *saved[SAVED]) {
     const uint8_t *seen = pos;
     Choice stack[STACK];
     int top = 0, patience = PATIENCE;
@@ -93,13 +88,14 @@ static int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t
                     }
                 }
                 break;
+            case GULP:
             case RUN: {
                 const uint8_t *set = sets + step->a * 256, *q = pos, *stop = end - pos > step->c ? pos + step->c : end;
                 while (q < stop && set[*q]) q++;
                 if (q < stop && *q >= 0x80) return -1;
                 if (q >= seen) seen = q + 1;
                 if (q - pos < step->b) break;
-                if (q - pos > step->b) {
+                if (q - pos > step->b && step->what == RUN) {
                     if (top == STACK) return -1;
                     stack[top++] = (Choice){q - 1, pos + step->b, (int32_t)(step - steps) + 1, -1};
                 }
@@ -128,7 +124,7 @@ static int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t
                 continue;
             case SAVE:
                 if (top == STACK) return -1;
-                stack[top++] = (Choice){saved[step->a], NULL, 0, step->a};
+                if (top) stack[top++] = (Choice){saved[step->a], NULL, 0, step->a}; /* without a choice there is no way back */
                 saved[step->a] = pos;
                 step++;
                 continue;
@@ -137,8 +133,8 @@ static int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t
                 step++;
                 continue;
             default:
-                saved[4] = pos;
-                saved[5] = seen <= end ? seen : NULL;
+                saved[ENDS_AT] = pos;
+                saved[LOOKED_AT] = seen <= end ? seen : NULL;
                 return 1;
         }
         for (;;) { /* back to the choice that is open */
@@ -217,15 +213,16 @@ static Head *head_of(Sieve *self, const uint8_t *p, const uint8_t *end) {
 
 /* Read a header behind its stamp: 1 where there is one, 0 where there is none, -1 with an exception set. */
 static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *end) {
-    const uint8_t *saved[6] = {NULL, NULL, NULL, NULL, NULL, NULL};
-    if (fits(self->steps, 0, self->sets, p, end, saved) != 1 || !saved[0] || !saved[1] || saved[4] - p > 250) return 0;
+    const uint8_t *saved[SAVED] = {NULL}, *looked_at, *ends;
+    if (fits(self->steps, 0, self->sets, p, end, saved) != 1 || !saved[0] || !saved[1] || saved[ENDS_AT] - p > 250) return 0;
+    looked_at = saved[LOOKED_AT], ends = saved[ENDS_AT];
     int level = level_of(self, saved[0], (size_t)(saved[1] - saved[0]));
     if (level == -2) return -1;
     int raised = saved[2] && saved[3] && ends_so(self->endings, saved[2], saved[3]);
     head->kind = level < 0 ? LOUD : raised ? APART : CALM;
     head->level = (uint8_t)(level < 0 ? 0 : level);
-    head->size = (uint8_t)(saved[4] - p);
-    head->looked_at = saved[5] && saved[5] - p <= HEAD_SIZE ? (uint8_t)(saved[5] - p) : 0;
+    head->size = (uint8_t)(ends - p);
+    head->looked_at = looked_at && looked_at - p <= HEAD_SIZE ? (uint8_t)(looked_at - p) : 0;
     memcpy(head->text, p, head->looked_at);
     return 1;
 }
@@ -233,10 +230,11 @@ static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *e
 /* Whether one of the other regexes may fit the text. */
 static int may_fit(const Sieve *self, const uint8_t *p, const uint8_t *end) {
     uint64_t bits[2] = {0, 0};
-    const uint8_t *saved[6];
-    for (const uint8_t *q = p; q < end; q++) bits[*q >> 6 & 1] |= (uint64_t)1 << (*q & 63);
+    const uint8_t *saved[SAVED];
     if (*p >= 0x80) return 1;
-    for (const Other *other = self->others + self->until[*p], *last = self->others + self->until[*p + 1]; other < last; other++) {
+    const Other *other = self->others + self->until[*p], *last = self->others + self->until[*p + 1];
+    for (const uint8_t *q = other < last ? p : end; q < end; q++) bits[*q >> 6 & 1] |= (uint64_t)1 << (*q & 63);
+    for (; other < last; other++) {
         if ((other->low & ~bits[0]) | (other->high & ~bits[1])) continue;
         if (fits(self->other_steps, other->step, self->other_sets, p, end, saved)) return 1;
     }
@@ -278,8 +276,14 @@ static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end
     return 0;
 }
 
-/* Whether there is a control character other than a tabulator. */
-static int is_odd(const uint8_t *p, const uint8_t *end) {
+int is_odd(const uint8_t *p, const uint8_t *end) {
+#if defined(__SSE2__)
+    __m128i space = _mm_set1_epi8(0x20), below = _mm_set1_epi8(-1), tab = _mm_set1_epi8('\t');
+    for (; end - p >= 16; p += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)p), control = _mm_and_si128(_mm_cmplt_epi8(x, space), _mm_cmpgt_epi8(x, below));
+        if (_mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), control))) return 1;
+    }
+#endif
     for (; p < end; p++)
         if (*p < 0x20 && *p != '\t') return 1;
     return 0;
@@ -302,6 +306,10 @@ int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
     }
     if (may_fit(self, p, end)) return APART;
     return tells(self, p, end) ? KEPT : CALM;
+}
+
+int may_be_more(PyObject *sieve, const uint8_t *p, const uint8_t *end) {
+    return may_fit((Sieve *)sieve, p, end);
 }
 
 int holds_word(PyObject *sieve, const uint8_t *p, const uint8_t *end) {

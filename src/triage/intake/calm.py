@@ -11,13 +11,12 @@ import re
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from triage.coding import CLASS
 from triage.intake import compiled
 from triage.intake.formats import Format, anonymous
 from triage.intake.leads import Shape, ahead_of, behind_stamp, usual_shape
@@ -27,6 +26,7 @@ from triage.intake.rows import RAISED
 from triage.intake.textrows import Layers, starts_with_letters
 from triage.intake.times import Clock
 from triage.schema import LEVEL, LEVELS, RATE_US, TIME
+from triage.sums import Sums
 
 if TYPE_CHECKING:
     from triage.intake._cutter import Cut, Left
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 # of a header that is not quiet, and behind both (a trace logged line by line may end with some lines that look calm).
 AT_ENDS, BEFORE, BEFORE_LOUD, BEHIND = 16, 4, 2, 4
 FIRST_ROWS = 2_000  # of a source, or of a part of one, that say whether it has the newest first: such lines are kept
-REQUESTS = {CLASS: pl.Int64(), "at": TIME, "latency_ms": pl.Float64(), "line": pl.Int64()}
 _CUT = "truncated"  # of texts that say so of themselves (see truncated.py)
 _GROUPS = frozenset(("at", "level", "logger"))
 
@@ -68,13 +67,13 @@ class Calm:
     count), `ends` line and time of the first and the last of those that stand together, `disorder` how many of them are
     dated before the one in front of them, but for the last ones in `ends`; `unzoned` says that their stamps name no zone.
 
-    `requests` are those among them that tell of one (class, at, latency_ms, line)."""
+    `requests` are those that they tell of."""
 
     rows: pl.DataFrame
     ends: pl.DataFrame
     disorder: int
     unzoned: bool
-    requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS))
+    requests: Sums | None = None
 
     @property
     def count(self) -> int:

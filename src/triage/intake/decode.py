@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from triage.coding import Coded
 from triage.errors import TriageError
 from triage.intake import compiled
 from triage.intake.calm import Calm, Sieve, Sifted, Telling
@@ -29,6 +28,7 @@ from triage.intake.times import Clock
 from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
 from triage.schema import ASKED, CALM, INTAKE, LEVELS, ROWS, conform, empty
+from triage.sums import Sums
 
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
@@ -74,7 +74,7 @@ class ReadOptions:
 class Batch:
     """ROWS of a part of a source, the CALM of its lines that only count, and the one INTAKE row that accounts for both.
 
-    `requests` are those that lines tell of which only count (calm.REQUESTS), with what each class of them stands for. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
+    `requests` are those that lines tell of which only count. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
     `disorder` how many of those between them are dated before the one in front of them.
     """
 
@@ -83,7 +83,7 @@ class Batch:
     calm: pl.DataFrame | None
     times: pl.DataFrame
     disorder: int = 0
-    requests: Coded | None = None
+    requests: Sums | None = None
 
 
 def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None) -> Iterator[Batch]:
@@ -174,11 +174,14 @@ class Decoder:
         """Whether entries that only count are told apart from the start."""
         return self._entries is not None and self._entries.worthwhile
 
-    def widen(self, width: int) -> None:
-        """Tell lines that only count apart in slices of so many microseconds from now on: no finer ones are asked for."""
+    def widen(self, width: int, moment: int) -> None:
+        """Tell lines that only count, and requests among them, apart in slices of so many microseconds from now on: no finer ones
+        are asked for."""
         for sieve in (self._sieve, self._entries):
             if sieve is not None:
                 sieve.width = max(width, sieve.width)
+        if self._entries is not None:
+            self._entries.moment = max(moment, self._entries.moment)
 
     @property
     def account(self) -> Account:
@@ -373,15 +376,10 @@ def _read(
     else:
         frames, tidy = [], True
         for part in parts:
-            sifted = part.sifted
-            if not isinstance(sifted, Sifted):
-                lines, plain = _plain_lines(part) if part.lines else (pl.Series("message", [], dtype=pl.String), True)
-                numbers = pl.int_range(part.line, part.line + len(lines), dtype=pl.Int64, eager=True)
-            else:
-                lines, numbers, plain = sifted.lines, sifted.numbers, sifted.tidy
-                if sifted.calm.rows.height:
-                    calm.append(sifted.calm)
-                    tally.zone += sifted.calm.count if sifted.calm.unzoned else 0
+            lines, numbers, plain = _lines_of(part)
+            if part.sifted is not None and part.sifted.calm.rows.height:
+                calm.append(part.sifted.calm)
+                tally.zone += part.sifted.calm.count if part.sifted.calm.unzoned else 0
             frames.append(_lines_frame(lines, numbers))
             tidy &= plain
     read = read_texts(
@@ -417,9 +415,22 @@ def _lines_frame(lines: pl.Series, numbers: pl.Series) -> pl.DataFrame:
 _ONE = pl.lit(1, dtype=pl.Int64)
 
 
-def _plain_lines(piece: Piece) -> tuple[pl.Series, bool]:
-    """The lines without their ends, bytes that are no UTF-8 replaced, NUL bytes dropped; and whether they are tidy."""
-    data = piece.data
+def _lines_of(part: Piece) -> tuple[pl.Series, pl.Series, bool]:
+    """The lines of a piece that are kept, their numbers, and whether they are tidy."""
+    sifted = part.sifted
+    if isinstance(sifted, Sifted):
+        return sifted.lines, sifted.numbers, sifted.tidy
+    data, numbers = part.data, pl.int_range(part.line, part.line + part.lines, dtype=pl.Int64, eager=True)
+    if sifted is not None:
+        data, numbers = sifted.data, pl.Series(memoryview(sifted.numbers).cast("q"), dtype=pl.Int64)
+    if not data:
+        return pl.Series("message", [], dtype=pl.String), numbers.head(0), True
+    lines, tidy = _plain_lines(data, len(numbers))
+    return lines, numbers, tidy
+
+
+def _plain_lines(data: bytes, count: int) -> tuple[pl.Series, bool]:
+    """So many lines without their ends, bytes that are no UTF-8 replaced, NUL bytes dropped; and whether they are tidy."""
     if compiled.lines_of is not None and (found := compiled.lines_of(data)) is not None:
         column, escapes, returns = found
         return pl.Series("message", column), not (escapes or returns)
@@ -429,7 +440,7 @@ def _plain_lines(piece: Piece) -> tuple[pl.Series, bool]:
             lines = pl.read_lines(BytesIO(data), name="message")["message"]
         except pl.exceptions.PolarsError:  # it has bytes that are no UTF-8
             lines = None
-        if lines is not None and len(lines) == piece.lines:
+        if lines is not None and len(lines) == count:
             return lines, tidy
     text = data.decode("utf-8", "replace").replace("\x00", "").removesuffix("\n")
     lines = pl.Series("message", text.split("\n"), dtype=pl.String)
@@ -479,10 +490,10 @@ def _batch(
         counted = counted.with_columns_seq(service=pl.lit(source.service_hint, pl.String))
     else:
         counted = pl.concat([counted.drop("group"), sieve.names[counted["group"]]], how="horizontal")
-        found = [one.requests for one in calm if one.requests.height]
+        found = [one.requests for one in calm if one.requests is not None]
         if found:
             classes = sieve.classes.with_columns_seq(source=pl.lit(source.name))
-            requests = Coded(pl.concat(found), conform(classes, ASKED))
+            requests = replace(Sums.together(found), classes=conform(classes, ASKED))
     times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
     return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm), requests)
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from triage.intake.calm import Header, header_of
 from triage.intake.cutting import Tree
-from triage.intake.entries import Plan
+from triage.intake.entries import Lines, Plan, lines_of
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
@@ -67,7 +67,7 @@ class Reading:
     day_first: bool = False
     notices: tuple[str, ...] = ()
     header: Header | None = None  # of lines that only count
-    plan: Plan | None = None  # of entries that only count
+    plan: Plan | Lines | None = None  # of entries that only count
 
 
 def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Clock | None = None) -> Reading:
@@ -112,11 +112,13 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     if layers.behind:
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
     rising = not _runs_back(rows["at"])
-    plan = None
-    if rising and json_first and how.how == "lines" and only is None and not layers.behind:
+    header = header_of(entries.texts[:HEAD_LINES], layers, clock) if rising and not json_first else None
+    plan: Plan | Lines | None = None
+    if rising and not json_first and how.how == "lines" and header is None:
+        plan = lines_of(layers)
+    elif rising and json_first and how.how == "lines" and only is None and not layers.behind:
         tree = typed.tree if typed is not None else asked(formats)
-        header = partial(_own_header, entries, layers, clock)
-        plan = Plan(tree, formats, typed, layers, header)
+        plan = Plan(tree, formats, typed, layers, partial(_own_header, entries, layers, clock))
     notices: tuple[str, ...] = ()
     if _is_binary(whole):
         notices = (f"{stream.name}: does not look like a log: its first bytes are not text",)
@@ -131,7 +133,7 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         usual(rows["at"]),
         day_first,
         notices,
-        header_of(entries.texts[:HEAD_LINES], layers, clock) if rising and not json_first else None,
+        header,
         plan,
     )
 

@@ -9,6 +9,7 @@ what became of it, and those that follow are counted.
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,6 @@ from triage.intake.calm import (
     BEFORE,
     BEHIND,
     FIRST_ROWS,
-    REQUESTS,
     Calm,
     Header,
     Telling,
@@ -36,13 +36,14 @@ from triage.intake.exports import EXPORTS
 from triage.intake.formats import UNITS_MS, Format, Place, anonymous
 from triage.intake.jsonrows import VAGUE, is_rejected, spoken
 from triage.intake.plausible import Usual
-from triage.intake.programs import Screen, screen_of
+from triage.intake.programs import NO_PROGRAM, Program, Screen, first_pairs, program_of, screen_of
 from triage.intake.rows import CONTINUES
 from triage.intake.textrows import Layers
 from triage.intake.times import ISO
 from triage.intake.traces import COMPLETE, own_stream
 from triage.intake.typedrows import Typed
 from triage.schema import ASKED, LEVEL, LEVELS, RATE_US, TIME
+from triage.sums import BAND, PACE_US, Sums, bounds
 
 if TYPE_CHECKING:
     from triage.intake._cutter import EntrySieve as CompiledSieve
@@ -72,6 +73,9 @@ _VAGUE = 0x80  # of a duration whose unit its size tells too
 _OF_NO_ACCOUNT = frozenset(("trace", "logger"))
 _NAMES = frozenset(("level", "service", "deployment", "stream", "method", "status"))
 _OTHERS = {"at": _WHEN, "message": _SAID, "route": _ROUTE, "latency": _TOOK}
+_GROUPS = ("at", "method", "route", "status", "latency")  # of a regex that reads requests, in the order of _entries.c
+_LINES_WORTHWHILE = 4 << 20  # bytes of a source of which each line is a request: one look at it tells all
+COMMON = "%d/%b/%Y:%H:%M:%S %z"  # stamps of access logs
 _REFUSED = 500  # from that status on a request is a failure
 
 
@@ -88,6 +92,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """How lines of text are looked at that tell of requests: the regex with the groups of `_GROUPS`, the one that is searched for
+    how long a request took, with the two bytes that it may begin with, and what tells of lines that another format reads first."""
+
+    entry: Format
+    pattern: Program
+    search: Program
+    begins: bytes
+    screen: Screen
+
+
+@dataclass(frozen=True, slots=True)
 class SiftedEntries:
     """The lines that are kept, with their numbers (64 bits each), and those that only count."""
 
@@ -98,7 +114,8 @@ class SiftedEntries:
     @property
     def weight(self) -> int:
         """About how many bytes it takes in memory."""
-        return len(self.data) + int(self.calm.rows.estimated_size()) + int(self.calm.requests.estimated_size())
+        requests = self.calm.requests
+        return len(self.data) + int(self.calm.rows.estimated_size()) + (requests.weight if requests is not None else 0)
 
     @staticmethod
     def of(data: bytes, line: int, lines: int) -> SiftedEntries:
@@ -108,12 +125,13 @@ class SiftedEntries:
     def joined(self, others: Sequence[SiftedEntries]) -> SiftedEntries:
         """These lines and those of the others."""
         all_of_them = [self, *others]
+        requests = [one.calm.requests for one in all_of_them if one.calm.requests is not None]
         calm = Calm(
             pl.concat([one.calm.rows for one in all_of_them]),
             pl.concat([one.calm.ends for one in all_of_them]),
             sum(one.calm.disorder for one in all_of_them),
             unzoned=False,
-            requests=pl.concat([one.calm.requests for one in all_of_them]),
+            requests=Sums.together(requests) if requests else None,
         )
         return SiftedEntries(
             b"".join(one.data for one in all_of_them), b"".join(one.numbers for one in all_of_them), calm
@@ -150,11 +168,17 @@ class EntrySieve:
     """
 
     def __init__(
-        self, plan: Plan, telling: Telling, usual: Usual | None, hint: tuple[str | None, str | None], size: int = 0
+        self,
+        plan: Plan | Lines,
+        telling: Telling,
+        usual: Usual | None,
+        hint: tuple[str | None, str | None],
+        size: int = 0,
     ) -> None:
         self._plan, self._telling, self._hint = plan, telling, hint
         self._span = _span(usual)
         self.width = RATE_US  # microseconds of a slice of time in which entries are told apart
+        self.moment = RATE_US  # and of one in which requests are
         self._learned = _Learned()
         self._asked: list[tuple[int, int, int | None, float | None, bool]] = []
         self._looked_at = self._calm = self._waiting = 0
@@ -164,7 +188,8 @@ class EntrySieve:
     def fork(self) -> EntrySieve:
         """Another for the same source, or a part of it, that shares what is learned."""
         other = copy(self)
-        other._asked, other._looked_at, other._calm, other._waiting, other.width = [], 0, 0, 0, RATE_US
+        other._asked, other._looked_at, other._calm, other._waiting = [], 0, 0, 0
+        other.width = other.moment = RATE_US
         return other
 
     @property
@@ -180,7 +205,7 @@ class EntrySieve:
     @property
     def worthwhile(self) -> bool:
         """Whether the source is large enough, as far as that is known by now."""
-        return max(self._passed, self._size) > WORTHWHILE
+        return max(self._passed, self._size) > (WORTHWHILE if isinstance(self._plan, Plan) else _LINES_WORTHWHILE)
 
     @property
     def asks(self) -> bool:
@@ -196,13 +221,12 @@ class EntrySieve:
         if self._learned.by is None:
             self._off = True
             return None
-        found, asked, waiting = self._learned.by.sift(data, line, FIRST_ROWS, self.width, *self._span)
+        found, asked, waiting = self._learned.by.sift(data, line, FIRST_ROWS, self.width, self.moment, *self._span)
         self._asked += asked
         self._waiting += waiting
         sifted = None
         if found is not None:
-            requests = pl.DataFrame([*map(pl.Series, found[3])], schema=[*REQUESTS])
-            requests = requests.with_columns_seq(pl.col("at").cast(TIME), pl.col("latency_ms").fill_nan(None))
+            requests = Sums.of([[*map(pl.Series, table)] for table in found[3]]) if found[3] is not None else None
             calm = replace(calm_of(found[2]), requests=requests)
             sifted = SiftedEntries(found[0], found[1], calm)
             self._calm += len(data) - len(sifted.data)
@@ -230,16 +254,23 @@ class EntrySieve:
 
     def _make(self) -> CompiledSieve | None:
         plan = self._plan
-        screen = _screen(plan, self._telling.parts)
-        if compiled.CUTTER is None or compiled.ENTRY_SIEVE is None or screen is None:
+        margins = (AT_ENDS, ENDS, BEFORE, BEHIND, array("d", bounds()).tobytes(), BAND, PACE_US)
+        if compiled.CUTTER is None or compiled.ENTRY_SIEVE is None:
             return None
+        if isinstance(plan, Lines):
+            entry, common = plan.entry, plan.entry.times[0] == COMMON
+            programs = plan.pattern.steps, plan.pattern.sets, plan.search.steps, plan.search.sets
+            reader = (*programs, plan.begins, int(common), _unit(entry, Place(())))
+            judge = compiled_sieve((), None, plan.screen)
+            return compiled.ENTRY_SIEVE(None, judge, None, None, reader, *margins)
+        screen = _screen(plan, self._telling.parts)
+        if screen is None:
+            return None
+        typed = plan.typed
         roles = Roles(plan, named=self._hint[1] is None)
         cutter = compiled.CUTTER(list(plan.tree.slots), plan.tree.strict)
         judge = compiled_sieve(self._telling.words, plan.header(), screen)
-        return compiled.ENTRY_SIEVE(cutter, judge, roles.of, self._is_broken, AT_ENDS, ENDS, BEFORE, BEHIND)
-
-    def _is_broken(self, line: bytes) -> bool:
-        return is_rejected(line, self._plan.typed)
+        return compiled.ENTRY_SIEVE(cutter, judge, roles.of, lambda line: is_rejected(line, typed), None, *margins)
 
     def _meant(
         self, row: dict[str, object], at: int | None, took: float | None, *, named: bool
@@ -278,6 +309,48 @@ def _only_counts(row: dict[str, object], at: int | None, took: float | None) -> 
     if isinstance(status, int) and status >= _REFUSED:
         return False
     return row["kind"] in ("access", "request") if row["complete"] else level is not None
+
+
+def lines_of(layers: Layers) -> Lines | None:
+    """How lines of text are looked at, where they tell of requests in a form that compiled code can read."""
+    if layers.forced is not None or not layers.first:
+        return None
+    ahead = layers.first
+    entry = next((one for one in ahead if one.row == "access"), None)
+    if entry is None or not _is_plain(entry):
+        return None
+    pattern = program_of(entry.pattern, _GROUPS)
+    searched = _TOKENS.sub(_named_group, entry.also["latency"]) if "latency" in entry.also else None
+    if searched is not None and searched.count("(?P<latency>") != 1:
+        return None
+    search = program_of(searched, ("latency",)) if searched is not None else NO_PROGRAM
+    begins = first_pairs(searched) if searched is not None and search is not None else b""
+    joined = (f.joins[0] for f in layers.catalog.text if f.joins)
+    screen = screen_of((*(anonymous(f.pattern) for f in ahead[: ahead.index(entry)]), *joined))
+    if pattern is None or search is None or screen is None or begins is None:
+        return None
+    return Lines(entry, pattern, search, begins, screen)
+
+
+_TOKENS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\((?!\?)")  # of a regex: what hides a bracket, and where a group begins
+
+
+def _named_group(token: re.Match[str]) -> str:
+    return "(?P<latency>" if token[0] == "(" else token[0]
+
+
+def _is_plain(entry: Format) -> bool:
+    """Whether a line of the format is one request of which nothing is said but what `_GROUPS` names."""
+    named = {group for group in re.findall(r"\(\?P?<(\w+)>", entry.pattern) if not group.endswith("_")}
+    return (
+        entry.kind == "text"
+        and entry.message == "all"
+        and not (entry.unwraps or entry.generic or entry.kinds or entry.usual or entry.whole or entry.joins)
+        and {"at", "status"} <= named <= {*_GROUPS}
+        and entry.also.keys() <= {"latency"} - named
+        and bool(entry.times)
+        and entry.times[0] in (COMMON, ISO[0])
+    )
 
 
 class Roles:

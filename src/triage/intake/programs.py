@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH = range(8)
+CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH, GULP = range(9)
 ANY = 0x7FFF
 _LARGEST = 600  # steps
 _LARGEST_OF_MANY = 20_000  # of all regexes of a Screen
@@ -45,6 +45,7 @@ class Screen:
     others: bytes
 
 
+NO_PROGRAM = Program(b"", b"")
 NO_SCREEN = Screen(b"", b"", b"")
 
 
@@ -114,6 +115,15 @@ def begins_with(pattern: str, signs: bytes) -> bool:
     assembly.steps.append((MATCH, 0, 0, 0))
     number = assembly.begins(0)
     return number == ANY or not assembly.sets[number].isdisjoint(signs)
+
+
+def first_pairs(pattern: str) -> bytes | None:
+    """The first two bytes of each text that the regex fits; None where it may fit a shorter one."""
+    assembly = _Assembly()
+    assembly.add(_Parser(pattern, ()).whole())
+    assembly.steps.append((MATCH, 0, 0, 0))
+    pairs = assembly.pairs()
+    return bytes(byte for pair in sorted(pairs) for byte in pair) if pairs is not None else None
 
 
 @cache
@@ -393,8 +403,43 @@ class _Assembly:
         steps = [*self.steps, (MATCH, 0, 0, 0)]
         return [
             (what, a, b, self._begins(steps, a) | self._begins(steps, b) << 16 if what == SPLIT else c)
-            for what, a, b, c in steps
+            for what, a, b, c in (
+                (GULP if step[0] == RUN and self._gives_nothing_back(steps, n) else step[0], *step[1:])
+                for n, step in enumerate(steps)
+            )
         ]
+
+    def _gives_nothing_back(self, steps: list[tuple[int, int, int, int]], at: int) -> bool:
+        """Whether what follows a run begins with none of its bytes: then a shorter run is of no use."""
+        behind = self._begins(steps, at + 1)
+        return behind != ANY and self.sets[behind].isdisjoint(self.sets[steps[at][1]])
+
+    def pairs(self) -> set[tuple[int, int]] | None:
+        """The first two bytes of a text that fits; None where it may have fewer."""
+        found: set[tuple[int, int]] = set()
+        waiting, seen = [0], set[int]()
+        while waiting:
+            at = waiting.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            what, a, b, c = self.steps[at]
+            if what in (END, MATCH):
+                return None
+            if what in (SPLIT, JUMP):
+                waiting += [a, b] if what == SPLIT else [a]
+                continue
+            if what == SAVE or (what == RUN and not b):
+                waiting.append(at + 1)
+            if what == SAVE:
+                continue
+            behind = self._begins(self.steps, at + 1) if what != RUN or b <= 1 else None
+            if behind == ANY:
+                return None
+            held = set(self.sets[a]) if what == RUN and c > 1 else set[int]()
+            held |= self.sets[behind] if behind is not None else set()
+            found |= {(one, other) for one in ({a} if what == CHAR else self.sets[a]) for other in held}
+        return found
 
     def begins(self, start: int) -> int:
         """The number of the set of bytes with which a text begins that fits from a step on; ANY where it may be at its end."""

@@ -1,0 +1,123 @@
+"""Requests in sums: how durations are told apart, and those requests that never became rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import accumulate
+
+import polars as pl
+
+from triage.coding import CLASS, code
+from triage.schema import RATE_US, TIME
+
+LATENCY_BASE = 1.01  # one step of latency is 1 % wide
+LATENCY_MIN_MS = 0.001
+BAND = 40  # steps of latency in one band: each is half as slow again as the one before
+PACE_US = RATE_US << 10  # microseconds in which requests are held against their own usual: 16 s
+_MOST_MS = 1e15
+_INT = pl.Int64()
+_COMMON: dict[str, pl.DataType] = {
+    CLASS: _INT,
+    "step": _INT,  # of durations, or the band of such; null: not told
+    "bucket": _INT,  # microseconds since 1970, at which the stretch of time begins
+    "count": _INT,
+    "timed": _INT,  # of these so many tell how long they took
+    "total_us": _INT,
+    "line": _INT,  # of the first
+    "first": TIME,
+    "last": TIME,
+    "min_ms": pl.Float64(),
+    "max_ms": pl.Float64(),
+}
+_NO_STEP = -(2**63)  # as intake/_requests.c has it
+
+
+def step_of(ms: pl.Expr) -> pl.Expr:
+    """The step of durations in milliseconds."""
+    return (ms.clip(LATENCY_MIN_MS) / LATENCY_MIN_MS).log(LATENCY_BASE).floor().cast(_INT)
+
+
+@cache
+def bounds() -> pl.Series:
+    """The least duration of each step from 1 on, in milliseconds: where `step_of` begins to give it, to the last bit."""
+    last = int(pl.select(step_of(pl.lit(_MOST_MS))).item())
+    steps = pl.int_range(1, last + 1, dtype=_INT, eager=True)
+    guess = pl.select(pl.lit(LATENCY_MIN_MS) * pl.lit(LATENCY_BASE).pow(steps)).to_series()
+    frame = pl.DataFrame({"step": steps, "low": guess * (1 - 1e-9), "high": guess * (1 + 1e-9)})
+    middle = (pl.col("low") + pl.col("high")) / 2
+    above = step_of(middle) >= pl.col("step")
+    for _ in range(64):  # halves until neighbours are left
+        frame = frame.with_columns(
+            low=pl.when(above).then(pl.col("low")).otherwise(middle), high=pl.when(above).then(middle).otherwise("high")
+        )
+    return frame["high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Requests that never became rows: by how long they took, by stretches of time, and by both, of which the first has finer
+    steps and the second finer stretches; and what their classes stand for (schema ASKED), a row for each number."""
+
+    steps: pl.DataFrame
+    moments: pl.DataFrame
+    paces: pl.DataFrame
+    classes: pl.DataFrame
+
+    @property
+    def height(self) -> int:
+        """Rows of all tables."""
+        return self.steps.height + self.moments.height + self.paces.height
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes they take in memory."""
+        return int(sum(table.estimated_size() for table in (self.steps, self.moments, self.paces)))
+
+    @staticmethod
+    def of(tables: Sequence[Sequence[pl.Series]]) -> Sums:
+        """What compiled code handed out; nothing is known of the classes yet."""
+        steps, moments, paces = map(_table, tables)
+        return Sums(steps, moments, paces, pl.DataFrame())
+
+    @staticmethod
+    def joined(parts: Sequence[Sums]) -> Sums | None:
+        """All of these; None of none. Classes that mean the same are one."""
+        if not parts:
+            return None
+        sizes = [part.classes.height for part in parts]
+        found = code(pl.concat([part.classes for part in parts]), parts[0].classes.columns, few=0)
+        if found.classes is None:
+            return Sums.together(parts)
+        starts = accumulate(sizes, initial=0)
+        places = [found.rows[CLASS].slice(start, size) for start, size in zip(starts, sizes, strict=False)]
+        named = [part._renamed(place) for part, place in zip(parts, places, strict=True)]
+        return replace(Sums.together(named), classes=found.classes)
+
+    @staticmethod
+    def together(parts: Sequence[Sums]) -> Sums:
+        """All of these, whose classes are the same."""
+        return Sums(
+            pl.concat([part.steps for part in parts]),
+            pl.concat([part.moments for part in parts]),
+            pl.concat([part.paces for part in parts]),
+            parts[0].classes,
+        )
+
+    def _renamed(self, places: pl.Series) -> Sums:
+        steps, moments, paces = (
+            table.with_columns_seq(places.gather(table[CLASS]).alias(CLASS))
+            for table in (self.steps, self.moments, self.paces)
+        )
+        return Sums(steps, moments, paces, self.classes)
+
+
+def _table(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    rows = pl.DataFrame([*columns], schema=[*_COMMON])
+    step = pl.col("step")
+    return rows.with_columns_seq(
+        pl.col("first", "last").cast(TIME),
+        pl.when(step != _NO_STEP).then(step).alias("step"),
+        *(pl.when(pl.col("timed") > 0).then(pl.col(name)).alias(name) for name in ("min_ms", "max_ms")),
+    )
