@@ -137,11 +137,18 @@ def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
 
 def _ran_before(drawing: Drawing, a: Node, b: Node) -> bool:
     """Whether the one had gone on for long before the other: they do not explain each other then."""
+    if _is_over_before(b, a) or (a.role == "proxy" and _is_over_before(a, b)):
+        return True  # what a proxy logs stands beside each of its answers
     if runs_without(a, b) and not _share_requests(drawing, a, b):
         return True
     if b.role == "client" and b.level < ERROR:
         return _share_before(b, a) > 0.1  # clients leave at any time
     return b.kind == "exception" and _share_before(b, a) > 0.3
+
+
+def _is_over_before(one: Node, other: Node) -> bool:
+    """Whether the one was seen last well before the other was seen first, by whatever clocks."""
+    return one.last is not None and other.first is not None and to_us(other.first) - to_us(one.last) > ONSET_US
 
 
 def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:

@@ -9,7 +9,14 @@ from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
 from triage.diagnosis.measured import link_measured
 from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
-from triage.diagnosis.outages import link_answers, link_loops, link_resources, link_slow_statements, link_stale
+from triage.diagnosis.outages import (
+    link_answers,
+    link_loops,
+    link_resources,
+    link_shutdowns,
+    link_slow_statements,
+    link_stale,
+)
 from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import (
     link_aftermath,
@@ -66,6 +73,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     span = window(summary)
     link_answers(drawing)
+    link_shutdowns(drawing)
     link_loops(drawing, span)
     link_stale(drawing)
     link_slow_statements(drawing, span)

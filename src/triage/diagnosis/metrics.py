@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -308,7 +307,6 @@ def _lasting(marks: pl.DataFrame) -> int:
 
 
 ONE_END_S = 15.0  # so soon the platform tells of an end that the init process has told of
-_END = ("service", "instance", "code", "count")
 
 
 def retold(summary: Summary) -> dict[str, str]:
@@ -318,18 +316,57 @@ def retold(summary: Summary) -> dict[str, str]:
     the init process tells of the end, then the platform, which is the one that counts.
     """
     ends = summary["exits"].filter(pl.col("mark") == "exit").drop_nulls(["failure", "instance", "code", "first"])
-    alike: dict[tuple[object, ...], list[tuple[str, pl.DataFrame]]] = {}
-    for (failure,), rows in ends.sort("service", "instance", "code", nulls_last=True).group_by("failure"):
-        alike.setdefault(tuple(rows.select(_END).iter_rows()), []).append((str(failure), rows))
+    told = {
+        str(failure): _ends_of(rows)
+        for (failure,), rows in ends.sort("failure").group_by("failure", maintain_order=True)
+    }
     found: dict[str, str] = {}
-    for group in alike.values():
-        for (one, a), (other, b) in itertools.permutations(sorted(group, key=lambda g: g[0]), 2):
-            if other in found or one in found:
-                continue
-            apart = [(b[c] - a[c]).dt.total_seconds(fractional=True) for c in ("first", "last")]
-            if all(bool(x.is_between(0, ONE_END_S).all()) for x in apart):
-                found[one] = other
+    for one, mine in told.items():
+        others = {other: theirs for other, theirs in told.items() if other != one and other not in found}
+        for name in [
+            *others,
+            "",
+        ]:  # one that tells of all of them, else all others together: some ends may be told of otherwise
+            group = [others[name]] if name else [*others.values()]
+            if one not in found.values() and group and _tell_of_the_same(mine, group):
+                found[one] = name or max(others, key=lambda o: (sum(e.count for e in others[o].values()), o))
+                break
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Ends of one instance with one code."""
+
+    count: int
+    first: datetime
+    last: datetime
+
+
+def _ends_of(rows: pl.DataFrame) -> dict[tuple[object, ...], _Ends]:
+    return {
+        tuple(row[:3]): _Ends(*row[3:])
+        for row in rows.select("service", "instance", "code", "count", "first", "last").iter_rows()
+    }
+
+
+def _tell_of_the_same(
+    mine: Mapping[tuple[object, ...], _Ends], group: Sequence[Mapping[tuple[object, ...], _Ends]]
+) -> bool:
+    """Whether the ends of a group are these, told of within seconds."""
+    for key, ends in mine.items():
+        theirs = [other[key] for other in group if key in other]
+        apart = (
+            (
+                (min(e.first for e in theirs) - ends.first).total_seconds(),
+                (max(e.last for e in theirs) - ends.last).total_seconds(),
+            )
+            if sum(e.count for e in theirs) == ends.count
+            else (-1.0, -1.0)
+        )
+        if not all(0 <= seconds <= ONE_END_S for seconds in apart):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ LOOP = 5  # ends of a process, from which on it is down more than up
 LATE = timedelta(minutes=10)  # so long callers may wait, and watchdogs may look away, before they tell
 LATE_SHARE = 0.2  # and no longer than this share of the time in which they do, but for what has to pile up first
 _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldest)\b", re.IGNORECASE)
+DOWN = timedelta(minutes=1)  # so soon after a server goes down its clients tell
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
 _SLOW = 5  # statements: fewer are slow at any time
@@ -93,11 +94,39 @@ def link_stale(drawing: Drawing) -> None:
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
 
 
+def link_shutdowns(drawing: Drawing) -> None:
+    """Connections that are refused or break off from the moment on at which the server that they name tells, in its own words, that
+    it goes down."""
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.first is not None):
+        if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b):
+            continue
+        found = [a for a in drawing.nodes.values() if _takes_down(a, b, drawing) and b.id not in drawing.above(a.id)]
+        if found:
+            a = min(found, key=lambda n: (n.first, n.id))
+            lag = _lag_s(a, b)
+            why = f"it names {', '.join(a.services)}, which says {span_words(lag)} before that it goes down"
+            drawing.draw(Edge(a.id, b.id, "names", b.count, lag, 0.75, why))
+
+
+def _takes_down(a: Node, b: Node, drawing: Drawing) -> bool:
+    """Whether `a` is what the server says that `b` names, and leads to what `b` is; and `b` begins right behind it."""
+    known = a.rule is not None and b.rule is not None and a.rule is not b.rule and b.rule.category in a.rule.explains
+    if not known or a.role != "cause" or a.id in drawing.labels or a.first is None or b.first is None:
+        return False
+    if set(a.services) & set(b.services) or not drawing.names[b.id] & set(a.services):
+        return False
+    before = bisect_left(b.all_times, to_us(a.first) - drawing.slack)
+    return before <= EARLY * len(b.all_times) and -drawing.slack <= _lag_s(a, b) * 1e6 <= to_us(a.first + DOWN) - to_us(
+        a.first
+    )
+
+
 def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
-    """Callers that gave up, or found no free connection, soon after statements of the database began to be slow."""
+    """Callers that gave up, or found no free connection, soon after statements of the database, or a server as a whole, began to
+    be slow."""
     if span is None:
         return
-    slow = [n for n in drawing.nodes.values() if _is_slow_statement(n) and n.count >= _SLOW]
+    slow = [n for n in drawing.nodes.values() if (_is_slow_statement(n) or _is_held_up(n)) and n.count >= _SLOW]
     for b in by_time(drawing, lambda n: n.first is not None and n.severe and waited(n) and n.id not in drawing.labels):
         found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b, span)]
         if not found:
@@ -107,12 +136,19 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
         if together < STAYS_SLOW:
             continue
         lag = _lag_s(a, b)
-        why = f"statements of the database became slow {span_words(lag)} before, and were in {percent(together)} of its time"
+        what = "work held up a whole process" if _is_held_up(a) else "statements of the database became slow"
+        why = f"{what} from {span_words(lag)} before on, and in {percent(together)} of its time"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
 
 
 def _is_slow_statement(node: Node) -> bool:
     return node.role == "precursor" and node.rule is not None and node.rule.category == "database_query"
+
+
+def _is_held_up(node: Node) -> bool:
+    """Whether a process says that work kept it from serving anything."""
+    known = node.rule is not None and node.rule.category == "capacity" and "timeout" in node.rule.explains
+    return known and node.role == "cause" and not node.stacks
 
 
 def _slows_down(a: Node, b: Node, span: Window) -> bool:
