@@ -354,3 +354,70 @@ def test_a_proxy_without_backends_follows_its_own_refused_calls_beside_a_lesser_
     found = report_of(folder, proxy=proxy, shop=coupons, edge=[*served(1800), *failed])
     assert first_roots(found)[0].startswith("connect() failed")
     assert any(c.startswith("connect()") and e.startswith("no live") for c, e in links(found))
+
+
+@pytest.mark.parametrize(("down", "linked"), [(300.0, True), (420.0, False)])
+def test_clients_that_are_refused_follow_the_server_that_says_it_goes_down(
+    folder: Path, down: float, linked: bool
+) -> None:
+    told = [(down + n, "FATAL:  terminating connection due to administrator command") for n in range(2)]
+    refused = (
+        'ERROR api: psycopg2.OperationalError: connection to server at "postgres", port 5432 failed: Connection refused'
+    )
+    found = report_of(
+        folder, postgres=told, api=[(310.0 + 2 * n, refused) for n in range(40)], edge=served(310) + served(600)[200:]
+    )
+    assert (("terminating connection du", "connection to server at") in _pairs(found)) == linked
+
+
+def _pairs(report: Report) -> set[tuple[str, str]]:
+    return {(cause[:25], effect[:23]) for cause, effect in _long_links(report)}
+
+
+def _long_links(report: Report) -> set[tuple[str, str]]:
+    name = {f.id: f.message or f.exception or "" for f in report.failures}
+    return {(name[link.cause], name[link.effect]) for link in report.links}
+
+
+def test_callers_give_up_while_work_holds_up_the_process_that_they_call(folder: Path) -> None:
+    held = [(600.0 + 30 * n, "WARNING quotes: event loop was blocked for 1236 ms") for n in range(12)]
+    waits = [(606.0 + 6 * n, "ERROR web: httpx.ReadTimeout: timed out") for n in range(55)]
+    found = report_of(folder, quotes=held, web=waits, edge=served(1000))
+    assert any(cause.startswith("event loop was blocked") for cause, _ in links(found))
+    all_along = [(s - 590.0, text) for s, text in held] + held
+    assert not any(
+        c.startswith("event loop was blocked")
+        for c, _ in links(report_of(folder, quotes=all_along, web=waits, edge=served(1000)))
+    )
+
+
+def test_a_proxy_that_was_refused_at_a_restart_is_not_why_requests_fail_later(folder: Path) -> None:
+    refused = "[error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, upstream: http://media:80/x"
+    at = [(n, (START + timedelta(seconds=n)).strftime("%Y/%m/%d %H:%M:%S ") + refused) for n in (200.0, 204.0)]
+    failed = [(440.0 + 5 * n, "ERROR media: OSError: [Errno 13] Permission denied: '/data/7.png'") for n in range(40)]
+    answers = [(s + 0.01, request(500, s)) for s, _ in failed]
+    found = report_of(folder, nginx=[*at, *answers, *served(440)], media=failed)
+    assert ("[Errno 13] Permission de", "HTTP 500") in links(found)
+    assert not any(cause.startswith("connect() failed") and effect == "HTTP 500" for cause, effect in links(found))
+
+
+def test_a_panic_follows_the_error_that_was_logged_again_and_again_before_it(folder: Path) -> None:
+    lines: Lines = []
+    for start in range(300, 900, 60):
+        lines += [(start + n, "ERROR ledger: cannot decode posting: invalid digit found in string") for n in range(6)]
+        lines += [
+            (start + 5.0001, "thread 'main' panicked at src/main.rs:81:34:"),
+            (start + 5.0002, "6 postings in a row could not be decoded, refusing to go on"),
+            (start + 5.0003, "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"),
+            (start + 7.0, "exited with code 101"),
+        ]
+    found = report_of(folder, ledger=lines)
+    assert ("cannot decode posting: i", "6 postings in a row coul") in links(found)
+    assert first_roots(found)[0].startswith("cannot decode posting")
+
+
+def test_work_piles_up_while_the_one_that_does_it_keeps_ending(folder: Path) -> None:
+    ends = [(600.0 + 60 * n, "exited with code 2") for n in range(15)]
+    depth = [(640.0 + 20 * n, f"WARNING dispatcher: queue depth {41 + n} above limit 40") for n in range(42)]
+    found = report_of(folder, worker=ends, dispatcher=depth, edge=served(1500))
+    assert any(c.startswith("exited with code") and e.startswith("queue depth") for c, e in links(found))

@@ -12,6 +12,9 @@ from triage.diagnosis.nodes import Clock, Follow, Node
 from triage.diagnosis.wording import span_words
 
 ENOUGH = 0.5  # a link of less evidence is not drawn
+# what a runtime prints by itself: a header in front of it was logged before, and is not what carries it
+CRASHES = ("panic", "fatal error")
+MOSTLY_WITHOUT = 3  # times as often as with a crash behind it
 SATURATION = {
     "memory",
     "disk",

@@ -21,6 +21,7 @@ from triage.diagnosis.places import Places
 from triage.diagnosis.sequences import (
     link_aftermath,
     link_consequences,
+    link_crashes,
     link_devices,
     link_echoes,
     link_limits,
@@ -63,6 +64,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_stages(drawing)
     link_devices(drawing)
     link_limits(drawing)
+    link_crashes(drawing)
     link_aftermath(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):

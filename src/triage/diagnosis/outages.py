@@ -244,8 +244,12 @@ def _shared_name(a: Node, of_a: Sequence[str], b: Node, of_b: Sequence[str]) -> 
 def _waits(node: Node, drawing: Drawing) -> bool:
     """Whether the failure can be that of a waiting caller or of a watchdog: nothing is known of why, or no more than that
     nobody listened, and its text names nobody."""
-    refused = _REFUSED.search(node.text) is not None and node.id not in {*drawing.parents, *drawing.labels}
-    return (refused or _is_open(node, drawing, "proxy")) and node.count >= MANY and not drawing.names[node.id]
+    alone = node.id not in {*drawing.parents, *drawing.labels}
+    refused = alone and _REFUSED.search(node.text) is not None
+    piled = (
+        alone and node.rule is not None and node.rule.category == "queue" and _PILED.search(node.message) is not None
+    )
+    return (refused or piled or _is_open(node, drawing, "proxy")) and node.count >= MANY and not drawing.names[node.id]
 
 
 def _sets_in(a: Node, b: Node, span: Window) -> bool:

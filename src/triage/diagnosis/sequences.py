@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from triage.diagnosis.drawing import (
+    CRASHES,
+    MOSTLY_WITHOUT,
     SATURATION,
     Drawing,
     Edge,
@@ -143,6 +145,30 @@ def link_stages(drawing: Drawing) -> None:
                     )
                 )
                 break
+
+
+def link_crashes(drawing: Drawing) -> None:
+    """A runtime that gives up right behind an error that the same service had logged again and again, each time."""
+    for b in by_time(drawing, lambda n: n.exception in CRASHES and n.id not in drawing.labels):
+        if b.id in drawing.parents:
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            again = a.kind == "message" and a.severe and a.role == "cause" and a.count >= MOSTLY_WITHOUT * b.count
+            if (
+                not again
+                or a.id in drawing.labels
+                or not set(a.services) & set(b.services)
+                or b.id in drawing.above(a.id)
+            ):
+                continue
+            found = follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and found.lag_s <= ECHO_S and in_every_cycle(a, b) >= 0.8:
+                ranked.append((found.lag_s, a.id, found))
+        if ranked:
+            _, cause, found = min(ranked, key=lambda x: x[:2])
+            why = f"the program crashes {lag_words(found)} behind it, each time, and it had been logged again and again"
+            drawing.draw(Edge(cause, b.id, "precedes", b.count, found.lag_s, 0.7, why))
 
 
 def link_limits(drawing: Drawing) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from triage.diagnosis.drawing import ENOUGH, Drawing, Edge, comes_before, shorten
+from triage.diagnosis.drawing import CRASHES, ENOUGH, MOSTLY_WITHOUT, Drawing, Edge, comes_before, shorten
 from triage.diagnosis.nodes import LADDER, Node, follow
 from triage.summary import Summary
 
@@ -21,6 +21,11 @@ _SAYING = 24  # characters of a text that two programs would hardly say by chanc
 def link_within_records(drawing: Drawing, summary: Summary) -> None:
     """Exception chains, and the message that heads the record of a stack."""
     for edge in record_links(drawing.nodes, summary):
+        raised, head = drawing.nodes[edge.cause], drawing.nodes[edge.effect]
+        if edge.kind == "wraps" and raised.exception in CRASHES and head.count >= MOSTLY_WITHOUT * edge.count:
+            why = "the program crashes right behind it, and it had been logged again and again"
+            drawing.draw(Edge(head.id, raised.id, "precedes", raised.count, 0.0, 0.7, why))
+            continue
         if edge.kind == "wraps":
             drawing.labels.add(edge.effect)
         drawing.draw(edge, main=edge.kind != "wraps")
