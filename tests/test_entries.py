@@ -169,7 +169,7 @@ class Log:
             kind = random.choice(("calm", "calm", "calm", "one", "lined", "whole", "mixed"))
             stack = random.choice(STACKS)
             if kind == "calm":
-                for n in range(random.choice((40, 2_000))):
+                for n in range(random.choice((40, 1_200))):
                     text = random.choice(self.texts).format(n=random.randrange(10**6))
                     self.put(
                         random.choice(("INFO", "INFO", "DEBUG")),
@@ -226,7 +226,7 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, block_bytes: int) -> tuple[
 
 
 @settings(
-    max_examples=5,
+    max_examples=4,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -64,7 +64,7 @@ def log_of(seed: int) -> bytes:
     routes, agents, took = (random.sample(given_, 2) for given_ in (ROUTES, AGENTS, TOOK))
     zone, noise = random.choice(("+0000", "+0000", "+0130", "-0800")), random.choice((0.0, 0.002, 0.05))
     end = random.choice(("\n", "\n", "\r\n"))
-    for _ in range(random.choice((50, 3_000))):
+    for _ in range(random.choice((50, 2_000))):
         if random.random() < noise:
             odd = random.choice((*ODD, None))
             lines.append(BROKEN if odd is None else f"{odd}{end}".encode())
@@ -111,7 +111,7 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, block: int) -> tuple[Summar
 
 
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -117,6 +117,20 @@ def begins_with(pattern: str, signs: bytes) -> bool:
     return number == ANY or not assembly.sets[number].isdisjoint(signs)
 
 
+@cache
+def front_of(pattern: str) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """The ASCII characters that a text may begin with which the regex fits (None: any), and those that it must hold."""
+    assembly = _Assembly(most=_LARGEST_OF_MANY)
+    try:
+        node = _Parser(pattern, (), loose=True).whole()
+        assembly.add(node)
+    except _UnknownError:
+        return None, frozenset()
+    assembly.steps.append((MATCH, 0, 0, 0))
+    number = assembly.begins(0)
+    return None if number == ANY else frozenset(map(chr, assembly.sets[number])), frozenset(map(chr, node.needs))
+
+
 def first_pairs(pattern: str) -> bytes | None:
     """The first two bytes of each text that the regex fits; None where it may fit a shorter one."""
     assembly = _Assembly()

@@ -13,10 +13,12 @@ from triage.intake.exports import Entry
 from triage.intake.formats import Catalog, Format, anonymous
 from triage.intake.jsonrows import known_object, object_frames
 from triage.intake.leads import Leads, behind_stamp, read_leads
+from triage.intake.programs import front_of
 from triage.intake.rows import WORK, Tally, fill
 from triage.intake.times import Clock
 
 DEPTH = 5  # layers that are unwrapped
+_FEW = 1_000  # rows, of which it is asked first which formats may read any
 _LETTERED = re.compile(
     r"\^(?:\(\?:[A-Za-z]+(?:\|[A-Za-z]+)*\)|\[A-Z\]|[A-Za-z])(?![?*{|])"
 )  # a regex for what begins with a letter
@@ -227,6 +229,8 @@ def _try(
     dated = frame.height - frame["at"].null_count()
     cuts = dated in (0, frame.height)
     leads: Leads | None = None
+    if frame.height <= _FEW and len(formats) > 1:
+        formats = _that_may_fit(frame["message"], formats)
     for entry in formats:
         if frame.is_empty():
             break
@@ -255,6 +259,20 @@ def _try(
             frame = frame.filter(others)
             leads = leads.kept(others) if leads is not None else None
     return pieces, frame
+
+
+def _that_may_fit(texts: pl.Series, formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    """The formats that may read one of these texts, by the first byte of each and by the bytes it holds: a regex costs as much to
+    compile as to try on hundreds of texts."""
+    seen = {(text[:1], frozenset(text)) for text in texts.fill_null("")}
+    if any(first > "\x7f" for first, _ in seen):
+        return formats
+    fronts = ((entry, *front_of(anonymous(entry.pattern))) for entry in formats)
+    return tuple(
+        entry
+        for entry, begins, needs in fronts
+        if any((begins is None or first in begins) and needs <= held for first, held in seen)
+    )
 
 
 def _fill_cut(
