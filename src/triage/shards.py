@@ -7,7 +7,7 @@ many processes there are, and wherever the file was cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
@@ -108,6 +108,9 @@ class Reader:
         self._reading_as = replace(reading_options(options), telling=telling)
         self._known: dict[str, Reading] = {}
         self._sieves: dict[str, EntrySieve | None] = {}
+        self._widths: dict[
+            str, Mapping[str, int]
+        ] = {}  # of buckets in what was read of a source: no part needs finer ones
 
     def plan(self, sources: Sequence[Source], *, size: int | None = None) -> list[Task]:
         """The sources as tasks in input order; what they are depends on the sources alone, so all is merged in the same way.
@@ -205,6 +208,9 @@ class Reader:
             opening = Opening(course.assembler)
         course.read = None  # it is told when it is put in its place
         merging = Merging()
+        if widths := self._widths.get(source.name):
+            course.gathering.widen(widths)
+            decoder.widen(widths["volume"], widths["traffic"])
         asides: list[pl.DataFrame] = []
         lent: list[pl.DataFrame] = []
         lines = disorder = 0
@@ -237,9 +243,11 @@ class Reader:
             lent.append(_lent(waiting.held, course.order))
         for summary in course.rest():
             merging.add(summary)
+        merged = merging.merged()
+        self._widths[source.name] = merged.widths
         order = course.order
         return Partial(
-            summary=merging.merged(),
+            summary=merged,
             records=course.records,
             lines=lines + decoder.waits[1],
             waits=decoder.waits,
