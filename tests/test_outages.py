@@ -421,3 +421,20 @@ def test_work_piles_up_while_the_one_that_does_it_keeps_ending(folder: Path) -> 
     depth = [(640.0 + 20 * n, f"WARNING dispatcher: queue depth {41 + n} above limit 40") for n in range(42)]
     found = report_of(folder, worker=ends, dispatcher=depth, edge=served(1500))
     assert any(c.startswith("exited with code") and e.startswith("queue depth") for c, e in links(found))
+
+
+@pytest.mark.parametrize(("late", "linked"), [(20.0, True), (400.0, False)])
+def test_workers_are_busy_because_what_they_wait_for_does_not_answer(folder: Path, late: float, linked: bool) -> None:
+    full = [(600.0 + 4 * n, "ERROR orders: worker pool exhausted, 40 waiting") for n in range(200)]
+    stack = (
+        "Traceback (most recent call last):",
+        '  File "/app/orders.py", line 8, in price',
+        "requests.exceptions.ReadTimeout: timed out",
+    )
+    waits = [
+        (601.0 + late + 8 * n + place / 1e4, text)
+        for n in range(int((800 - late) / 8))
+        for place, text in enumerate(("ERROR orders: quote failed", *stack))
+    ]
+    found = report_of(folder, orders=full + waits, edge=[(s + 0.01, request(503, s)) for s, _ in full] + served(600))
+    assert any(effect.startswith("worker pool exhausted") for _, effect in links(found)) == linked

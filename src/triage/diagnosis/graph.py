@@ -24,6 +24,7 @@ from triage.diagnosis.sequences import (
     link_crashes,
     link_devices,
     link_echoes,
+    link_full_workers,
     link_limits,
     link_precursors,
     link_sequences,
@@ -65,6 +66,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_devices(drawing)
     link_limits(drawing)
     link_crashes(drawing)
+    link_full_workers(drawing)
     link_aftermath(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):

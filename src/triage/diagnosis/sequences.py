@@ -269,6 +269,30 @@ def link_shortages(drawing: Drawing) -> None:
             drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.7, why))
 
 
+def link_full_workers(drawing: Drawing) -> None:
+    """Workers that take no more, because those that are at work wait for answers that do not come: each says so when its wait ends."""
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.first is not None):
+        if b.rule is None or b.rule.category != "capacity" or b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            waits = a.role == "timeout" and a.stacks > 0 and a.first is not None and a.id not in drawing.labels
+            if not waits or not set(a.services) & set(b.services) or b.id in drawing.above(a.id) or a.count < 3:
+                continue
+            soon = (
+                to_us(a.first) - to_us(b.first) <= AFTERMATH_US
+                if a.first is not None and b.first is not None
+                else False
+            )
+            together = min(drawing.together(a, b), drawing.together(b, a))
+            if soon and together >= 0.6 and "timeout" in b.rule.explains:
+                ranked.append((together, a.count, a.id))
+        if ranked:
+            together, _, cause = max(ranked)
+            why = f"its workers wait for answers that do not come: both in {percent(together)} of the time"
+            drawing.draw(Edge(cause, b.id, "rule", b.count, None, 0.6, why))
+
+
 def _is_short(node: Node) -> bool:
     return node.rule is not None and node.rule.category == "db_pool_exhaustion"
 
