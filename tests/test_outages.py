@@ -384,6 +384,7 @@ def test_callers_give_up_while_work_holds_up_the_process_that_they_call(folder: 
     waits = [(606.0 + 6 * n, "ERROR web: httpx.ReadTimeout: timed out") for n in range(55)]
     found = report_of(folder, quotes=held, web=waits, edge=served(1000))
     assert any(cause.startswith("event loop was blocked") for cause, _ in links(found))
+    assert "because the event loop was blocked: `event loop was blocked for 1236 ms` in `quotes`" in found.headline
     all_along = [(s - 590.0, text) for s, text in held] + held
     assert not any(
         c.startswith("event loop was blocked")

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import polars as pl
 
-from triage.diagnosis.drawing import Edge, Graph
+from triage.diagnosis.drawing import Edge, Graph, is_vague
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import CATEGORIES, Rules
 from triage.diagnosis.metrics import Slices
-from triage.diagnosis.nodes import Node
+from triage.diagnosis.nodes import ERROR, Node
 from triage.diagnosis.places import SYSTEM, Places, addresses
 from triage.diagnosis.wording import percent, plural, short_place, span_words
 from triage.report import Action, Counts, Evidence, Exits, Finding, Http, Metric, Moment, RuledOut, Why, Window
@@ -86,7 +86,19 @@ def headline(found: Sequence[Case], facts: Facts) -> str:
     shown = f"`{label(root)}`" + (f" at `{place}`" if place else "")
     if root.services and where and where not in root.services:
         shown += f" in `{root.services[0]}`"
-    return f"{subject} {_effect(case)}, {unsure}because of {shown} ({plural(root.count, 'answer' if root.kind == 'latency' else 'time')}).{more}"
+    why = f"because {_in_a_sentence(root.rule.title)}:" if root.rule is not None and _is_remark(root) else "because of"
+    return f"{subject} {_effect(case)}, {unsure}{why} {shown} ({plural(root.count, 'answer' if root.kind == 'latency' else 'time')}).{more}"
+
+
+def _is_remark(node: Node) -> bool:
+    """Whether a root is what a program only remarks on: its text rarely says by itself what is wrong."""
+    return node.kind == "message" and node.level < ERROR and not node.stacks and not is_vague(node)
+
+
+def _in_a_sentence(title: str) -> str:
+    """A title as it stands within a sentence: "The pool is full" as "the pool is full", but PHP and Envoy's as they are."""
+    first = title.split(" ", 1)[0]
+    return title if "'" in first or any(sign.isupper() for sign in first[1:]) else title[0].lower() + title[1:]
 
 
 def place_of(node: Node, facts: Facts) -> str:
