@@ -439,3 +439,24 @@ def test_workers_are_busy_because_what_they_wait_for_does_not_answer(folder: Pat
     ]
     found = report_of(folder, orders=full + waits, edge=[(s + 0.01, request(503, s)) for s, _ in full] + served(600))
     assert any(effect.startswith("worker pool exhausted") for _, effect in links(found)) == linked
+
+
+@pytest.mark.parametrize(("late", "linked"), [(0.0, True), (90.0, False)])
+def test_who_is_refused_only_while_a_service_is_down_follows_its_end(folder: Path, late: float, linked: bool) -> None:
+    ends = (400.0, 900.0)
+    pdf: Lines = [(0.0, "INFO:     Application startup complete.")]
+    for end in ends:
+        pdf += [(end, "exited with code 137"), (end + 40.0, "INFO:     Application startup complete.")]
+    refused = [
+        (end + late + 1.0 + 4 * n, "ERROR billing: ConnectError: [Errno 111] Connection refused")
+        for end in ends
+        for n in range(9)
+    ]
+    found = report_of(folder, pdf=pdf, billing=refused, edge=served(1500))
+    told = any(c.startswith("exited with code 137") and "[Errno 111]" in e for c, e in links(found))
+    assert told == linked
+    if linked:
+        root = found.incidents[0].roots[0]
+        assert found.failure(root.failure).message.startswith("exited with code 137")
+        assert root.confidence <= 0.45
+        assert "not why" in root.against

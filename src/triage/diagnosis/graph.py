@@ -11,6 +11,7 @@ from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.outages import (
     link_answers,
+    link_down_times,
     link_loops,
     link_resources,
     link_shutdowns,
@@ -57,6 +58,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         edges=[],
         labels=set(),
     )
+    span = window(summary)
     link_within_records(drawing, summary)
     link_retold(drawing, retold(summary))
     inherit_names(drawing)
@@ -67,6 +69,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_limits(drawing)
     link_crashes(drawing)
     link_full_workers(drawing)
+    link_down_times(drawing, summary, span)
     link_aftermath(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):
@@ -75,7 +78,6 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_shortages(drawing)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
-    span = window(summary)
     link_answers(drawing)
     link_shutdowns(drawing)
     link_loops(drawing, span)

@@ -15,7 +15,7 @@ import polars as pl
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node
-from triage.diagnosis.roots import find_roots, proxy_roots
+from triage.diagnosis.roots import find_roots, last_roots
 from triage.diagnosis.texts import RETRY
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
@@ -107,7 +107,7 @@ def cases(
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     gravest = min((c.severity for c in found), default="")
     if not any(c.roots for c in found if c.severity == gravest):
-        found = [c if c.roots else replace(c, roots=proxy_roots(c.members, graph, span)) for c in found]
+        found = [c if c.roots else replace(c, roots=last_roots(c.members, graph, span)) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet))
 

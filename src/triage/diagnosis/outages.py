@@ -7,17 +7,21 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import polars as pl
+
 from triage.diagnosis.drawing import EARLY, Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
-from triage.diagnosis.effects import tells_of
+from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow, waited
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
+from triage.summary import Summary
 
 LOOP = 5  # ends of a process, from which on it is down more than up
 LATE = timedelta(minutes=10)  # so long callers may wait, and watchdogs may look away, before they tell
 LATE_SHARE = 0.2  # and no longer than this share of the time in which they do, but for what has to pile up first
 _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldest)\b", re.IGNORECASE)
+DOWN_SHARE = 0.3  # of the log's time: who is down for longer is down whatever fails
 DOWN = timedelta(minutes=1)  # so soon after a server goes down its clients tell
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
@@ -92,6 +96,61 @@ def link_stale(drawing: Drawing) -> None:
         who = ", ".join(a.services) or "a process"
         why = f"it says that what it reads is {span_words(age.total_seconds())} old, and {who} has ended with an error since {span_words(lag)} before"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def link_down_times(drawing: Drawing, summary: Summary, span: Window | None) -> None:
+    """Connections that fail only while the one other service that had ended was not up again: between its end and its next start."""
+    if span is None:
+        return
+    down = {}
+    for service in sorted({n.services[0] for n in drawing.nodes.values() if n.role == "exit" and len(n.services) == 1}):
+        ends = [
+            n
+            for n in drawing.nodes.values()
+            if n.role == "exit" and n.services == (service,) and n.id not in drawing.labels
+        ]
+        spells = _down_spells([t for n in ends for t in n.all_times], _starts_of(service, summary), to_us(span.end))
+        if ends and sum(until - since for since, until in spells) <= DOWN_SHARE * (to_us(span.end) - to_us(span.start)):
+            down[service] = max(ends, key=lambda n: (n.count, n.id)), spells
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.count >= 2):
+        if b.rule is None or b.rule.category not in REACHED or b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        found = [
+            (a, service)
+            for service, (a, spells) in down.items()
+            if service not in b.services
+            and drawing.names[b.id] <= {service}
+            and _share_inside(b, spells, drawing.slack) >= 0.9
+        ]
+        if len(found) == 1 and b.id not in drawing.above(found[0][0].id):
+            a, service = found[0]
+            why = f"only while {service} was down: between its end and its next start"
+            drawing.draw(Edge(a.id, b.id, "precedes", b.count, None, 0.75, why))
+
+
+def _starts_of(service: str, summary: Summary) -> list[int]:
+    """When a service was up again, in microseconds since 1970: where it says so, else where it started."""
+    marks = summary["marks"].filter((pl.col("service") == service) & pl.col("at").is_not_null())
+    for mark in ("ready", "start"):
+        times = marks.filter(pl.col("mark") == mark)["at"].sort().to_list()
+        if times:
+            return [to_us(at) for at in times]
+    return []
+
+
+def _down_spells(ends: Sequence[int], starts: Sequence[int], last: int) -> list[tuple[int, int]]:
+    """From each end to the next start, or to the end of the log."""
+    spells = []
+    for end in sorted(ends):
+        place = bisect_right(starts, end)
+        spells.append((end, starts[place] if place < len(starts) else last))
+    return spells
+
+
+def _share_inside(node: Node, spells: Sequence[tuple[int, int]], slack: int) -> float:
+    """Share of a node's moments that lie in one of the spells, or as near as clocks tell."""
+    inside = sum(any(since - slack <= t <= until + slack for since, until in spells) for t in node.all_times)
+    return inside / len(node.all_times) if node.all_times else 0.0
 
 
 def link_shutdowns(drawing: Drawing) -> None:

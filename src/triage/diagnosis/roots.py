@@ -20,9 +20,11 @@ def find_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> t
     return _ranked(heads, members, graph, span)
 
 
-def proxy_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
-    """Where none of the gravest incidents has a root: the errors of proxies that cannot get through to what stands behind them."""
-    return _ranked([n for m in members if _finds_no_backend(n := graph.nodes[m], graph)], members, graph, span)
+def last_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
+    """Where none of the gravest incidents has a root: the ends of processes that others missed, and the errors of proxies that cannot get
+    through to what stands behind them."""
+    nodes = [graph.nodes[m] for m in members]
+    return _ranked([n for n in nodes if _is_missed(n, graph) or _finds_no_backend(n, graph)], members, graph, span)
 
 
 def _ranked(heads: Sequence[Node], members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
@@ -66,6 +68,15 @@ def _tells_why(node: Node, graph: Graph) -> bool:
     told = node.role == "wrapper" and node.kind == "message" and node.level >= ERROR and node.id not in graph.labels
     _, _, reason = node.message.partition(": ")
     return told and len(reason.split()) >= 2 and not graph.parents.get(node.id)
+
+
+def _is_missed(node: Node, graph: Graph) -> bool:
+    """Whether a process ended, nothing says why, and failures of other services follow from it."""
+    known = any(graph.nodes[e.cause].role != "precursor" for e in graph.parents.get(node.id, ()))
+    if node.role != "exit" or node.id in graph.labels or known:
+        return False
+    met = [graph.nodes[e.effect] for e in graph.children(node.id) if e.kind in ("precedes", "names")]
+    return bool(node.services) and any(n.services and not set(n.services) & set(node.services) for n in met)
 
 
 def _finds_no_backend(node: Node, graph: Graph) -> bool:
@@ -138,6 +149,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
     if node.role in MEASURED:
         confidence = min(confidence, 0.4)
         against.append("the figures show when, not why: the reason is not among what it logs")
+    if _is_missed(node, graph):
+        confidence = min(confidence, 0.45)
+        against.append("it shows that the process ended, not why: that is not among the inputs")
     if _finds_no_backend(node, graph) and not _blames_another(node):
         confidence = min(confidence, 0.45)
         against.append("a proxy sees only that its backend does not answer; why is not among the inputs")
