@@ -460,3 +460,14 @@ def test_who_is_refused_only_while_a_service_is_down_follows_its_end(folder: Pat
         assert found.failure(root.failure).message.startswith("exited with code 137")
         assert root.confidence <= 0.45
         assert "not why" in root.against
+
+
+def test_an_end_that_is_told_of_twice_counts_once_though_the_second_words_differ(folder: Path) -> None:
+    path = folder / "fly.log"
+    said = ("machine exited with exit code 1, restarting",) * 3 + ("machine exited with exit code 1, not restarting",)
+    path.write_text("".join(
+        f"2026-02-11T01:{30 + 5 * n}:48Z app[a94c6becd89ab9] lhr [info] INFO Main child exited normally with code: 1\n"
+        f"2026-02-11T01:{30 + 5 * n}:49Z runner[a94c6becd89ab9] lhr [info]{text}\n"
+        for n, text in enumerate(said)
+    ))  # fmt: skip
+    assert analyze([str(path)]).exits.codes == {"1": 4}

@@ -322,15 +322,14 @@ def retold(summary: Summary) -> dict[str, str]:
     }
     found: dict[str, str] = {}
     for one, mine in told.items():
-        others = {other: theirs for other, theirs in told.items() if other != one and other not in found}
-        for name in [
-            *others,
-            "",
-        ]:  # one that tells of all of them, else all others together: some ends may be told of otherwise
-            group = [others[name]] if name else [*others.values()]
-            if one not in found.values() and group and _tell_of_the_same(mine, group):
-                found[one] = name or max(others, key=lambda o: (sum(e.count for e in others[o].values()), o))
-                break
+        others = {o: ends for o, ends in told.items() if o not in (one, *found) and ends.keys() <= mine.keys()}
+        if one in found.values() or not others:
+            continue
+        most = max(others, key=lambda o: (sum(e.count for e in others[o].values()), o))
+        # one that tells of all of them, else all others together: some ends may be told of in other words
+        same = next((o for o in others if _tell_of_the_same(mine, [others[o]])), None)
+        if same is not None or _tell_of_the_same(mine, [*others.values()]):
+            found[one] = same or most
     return found
 
 
@@ -356,15 +355,10 @@ def _tell_of_the_same(
     """Whether the ends of a group are these, told of within seconds."""
     for key, ends in mine.items():
         theirs = [other[key] for other in group if key in other]
-        apart = (
-            (
-                (min(e.first for e in theirs) - ends.first).total_seconds(),
-                (max(e.last for e in theirs) - ends.last).total_seconds(),
-            )
-            if sum(e.count for e in theirs) == ends.count
-            else (-1.0, -1.0)
-        )
-        if not all(0 <= seconds <= ONE_END_S for seconds in apart):
+        if sum(e.count for e in theirs) != ends.count:
+            return False
+        first, last = min(e.first for e in theirs) - ends.first, max(e.last for e in theirs) - ends.last
+        if not all(0 <= apart.total_seconds() <= ONE_END_S for apart in (first, last)):
             return False
     return True
 

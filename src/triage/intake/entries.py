@@ -3,8 +3,8 @@
 What an entry means is learned from those that are read as rows. Two entries with the same keys, and the same texts at those
 that say who, where and how loud, mean the same but for when they were written, for what they say, and of requests for how
 long they took and the ids in their paths; and what they say is plain text that no format reads and that could be no part of a
-traceback. So of the first entry of each kind it is looked up
-what became of it, and those that follow are counted.
+traceback. So of the first entry of each kind it is looked up what became of it, and those that follow are counted. Lines of
+text that tell of a request are sifted alike.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ _PATIENCE = 2_000  # entries kept because it is not known yet what they mean: to
 _QUIET = LEVELS.index("INFO")
 _NOTHING, _GOES_ON = -1, -2  # what a kind may be instead of a group, as _entries.c has it
 _OPEN, _CLOSED, _SAYS_SO = range(3)  # whether it is a record by itself, as _entries.c has it
-_FREE, _MARK, _NAME, _MORE, _MORE_NAME, _WHEN, _SAID, _ROUTE, _TOOK, _INSTANCE = range(
-    10
-)  # what a leaf is, as _entries.c has it
+# what a leaf is, as _entries.c has it
+_FREE, _MARK, _NAME, _MORE, _MORE_NAME, _WHEN, _SAID, _ROUTE, _TOOK, _INSTANCE = range(10)
 _VAGUE = 0x80  # of a duration whose unit its size tells too
 # what an entry says of these says nothing of one that only counts; these say who, where and how loud, and what came of a
 # request; all others say that it is more than that
