@@ -471,3 +471,15 @@ def test_an_end_that_is_told_of_twice_counts_once_though_the_second_words_differ
         for n, text in enumerate(said)
     ))  # fmt: skip
     assert analyze([str(path)]).exits.codes == {"1": 4}
+
+
+def test_a_start_that_says_twice_that_it_serves_came_up_once(folder: Path) -> None:
+    up = (
+        "INFO:     Started server process [7]",
+        "INFO:     Application startup complete.",
+        "INFO:     Uvicorn running on http://0.0.0.0:80",
+    )
+    lines = [(at + n, text) for at in (0.0, 440.0, 940.0) for n, text in enumerate(up)]
+    lines += [(at, "exited with code 137") for at in (400.0, 900.0)]
+    exits = report_of(folder, pdf=lines, edge=[*served(400), *((s, request(502, s)) for s in range(401, 440, 3))]).exits
+    assert exits.ready <= exits.starts == 2

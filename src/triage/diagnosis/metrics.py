@@ -279,30 +279,39 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     marks = summary["marks"]
     if onset is not None:
         marks = marks.filter(pl.col("at") >= onset)
-    starts = int(marks.filter(pl.col("mark") == "start")["count"].sum())
+    started, lasting = _by_service(marks, "start"), _lasting(marks)
+    ready = sum(
+        min(count, started.get(service, count)) for service, count in lasting.items()
+    )  # some say twice that they serve
+    starts = sum(started.get(service, 0) or lasting.get(service, 0) for service in {**started, **lasting})
     died = int(bad["count"].sum())
     judged = died > 0 or bool((summary["marks"]["mark"] == "ready").any())
     return Exits(
         codes={str(c): int(n) for c, n in codes.iter_rows()},
         signals={str(s): int(n) for s, n in signals.iter_rows()},
-        restarts=died, loops=tuple(loops), starts=max(starts, died) if judged else 0, ready=_lasting(marks),
+        restarts=died, loops=tuple(loops), starts=max(starts, died) if judged else 0, ready=ready,
     )  # fmt: skip
 
 
 SOON_S = 60.0  # a process that ends so soon after it said that it serves was no server, or none that came up
 
 
-def _lasting(marks: pl.DataFrame) -> int:
-    """How many processes came up: they said so, and none of their service ended right after."""
+def _by_service(marks: pl.DataFrame, mark: str) -> dict[str | None, int]:
+    found = marks.filter(pl.col("mark") == mark).group_by("service").agg(pl.col("count").sum())
+    return {service: int(count) for service, count in found.iter_rows()}
+
+
+def _lasting(marks: pl.DataFrame) -> dict[str | None, int]:
+    """How many processes of each service came up: they said so, and none of it ended right after."""
     ends: dict[str | None, list[datetime]] = {}
     for r in marks.filter(pl.col("mark") == "exit").sort("at").iter_rows(named=True):
         ends.setdefault(r["service"], []).append(r["at"])
-    left = 0
+    left: dict[str | None, int] = {}
     for r in marks.filter(pl.col("mark") == "ready").iter_rows(named=True):
         mine = ends.get(r["service"], [])
         place = bisect_left(mine, r["at"])
         if place == len(mine) or (mine[place] - r["at"]).total_seconds() > SOON_S:
-            left += r["count"]
+            left[r["service"]] = left.get(r["service"], 0) + r["count"]
     return left
 
 
