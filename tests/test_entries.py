@@ -211,14 +211,15 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, block_bytes: int) -> tuple[
 
     for module in (calm, entries):
         patch.setattr(module, "FIRST_ROWS", 0)
-    patch.setattr(entries, "_WORTH", 0)
-    patch.setattr(entries, "WORTHWHILE", 0)
-    patch.setattr(entries, "_PATIENCE", 1)
+    for name, value in (("_WORTH", 0), ("WORTHWHILE", 0), ("_LINES_WORTHWHILE", 0), ("_PATIENCE", 1)):
+        patch.setattr(entries, name, value)
     patch.setattr(entries.EntrySieve, "sift", sift)
     patch.setattr(
         shards,
         "reading_options",
-        lambda options: replace(reading_options(options), block_bytes=block_bytes, batch_bytes=block_bytes),
+        lambda options: replace(
+            reading_options(options), block_bytes=block_bytes, text_bytes=block_bytes, batch_bytes=block_bytes
+        ),
     )
     sifted = summarize([str(path)], Options(jobs=1))
     patch.setattr(entries.EntrySieve, "sift", lambda *_: None)

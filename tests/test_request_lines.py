@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,12 +11,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from test_calm import same
-from triage import shards
+from test_entries import summaries
 from triage.engine import summarize
-from triage.intake import calm, compiled, entries
+from triage.intake import compiled, entries
 from triage.intake.programs import first_pairs
-from triage.options import Options, reading_options
-from triage.summary import Summary
+from triage.options import Options
 from triage.sums import bounds, step_of
 
 ROUTES = (
@@ -82,32 +80,6 @@ def log_of(seed: int) -> bytes:
             f"{random.choice(took).format(n=n)}{end}".encode()
         )
     return b"".join(lines)
-
-
-def summaries(path: Path, patch: pytest.MonkeyPatch, block: int) -> tuple[Summary, Summary, int]:
-    """What is made of a log with lines that only count told apart from the start, and without; and how many they were."""
-    counted = 0
-    learned = entries.EntrySieve.sift
-
-    def sift(self: entries.EntrySieve, data: bytes, line: int) -> entries.SiftedEntries | None:
-        nonlocal counted
-        found = learned(self, data, line)
-        counted += found.calm.count if found is not None else 0
-        return found
-
-    for module in (calm, entries):
-        patch.setattr(module, "FIRST_ROWS", 0)
-    for name, value in (("_WORTH", 0), ("_LINES_WORTHWHILE", 0), ("_PATIENCE", 1)):
-        patch.setattr(entries, name, value)
-    patch.setattr(entries.EntrySieve, "sift", sift)
-    patch.setattr(
-        shards,
-        "reading_options",
-        lambda options: replace(reading_options(options), text_bytes=block, batch_bytes=block),
-    )
-    sifted = summarize([str(path)], Options(jobs=1))
-    patch.setattr(entries.EntrySieve, "sift", lambda *_: None)
-    return sifted, summarize([str(path)], Options(jobs=1)), counted
 
 
 @settings(

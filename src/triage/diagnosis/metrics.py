@@ -280,9 +280,8 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     if onset is not None:
         marks = marks.filter(pl.col("at") >= onset)
     started, lasting = _by_service(marks, "start"), _lasting(marks)
-    ready = sum(
-        min(count, started.get(service, count)) for service, count in lasting.items()
-    )  # some say twice that they serve
+    # some say twice that they serve
+    ready = sum(min(count, started.get(service, count)) for service, count in lasting.items())
     starts = sum(started.get(service, 0) or lasting.get(service, 0) for service in {**started, **lasting})
     died = int(bad["count"].sum())
     judged = died > 0 or bool((summary["marks"]["mark"] == "ready").any())

@@ -23,9 +23,7 @@ def link_within_records(drawing: Drawing, summary: Summary) -> None:
     for edge in record_links(drawing.nodes, summary):
         raised, head = drawing.nodes[edge.cause], drawing.nodes[edge.effect]
         if edge.kind == "wraps" and raised.exception in CRASHES and head.count >= MOSTLY_WITHOUT * edge.count:
-            why = "the program crashes right behind it, and it had been logged again and again"
-            drawing.draw(Edge(head.id, raised.id, "precedes", raised.count, 0.0, 0.7, why))
-            continue
+            continue  # it was logged before (see link_crashes)
         if edge.kind == "wraps":
             drawing.labels.add(edge.effect)
         drawing.draw(edge, main=edge.kind != "wraps")

@@ -240,10 +240,6 @@ static const uint8_t *sequence(const uint8_t *p, const uint8_t *end) {
     return p + more + 1;
 }
 
-static int hex(uint8_t c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The four hexadecimal digits there, or -1. */
 static int unit(const uint8_t *p, const uint8_t *end) {
     int value = 0;

@@ -51,6 +51,11 @@ int is_utf8(const uint8_t *p, const uint8_t *end);
 /* Whether a text begins like 2026-03-02T10:14:07, with that sign between date and time; its seconds since 1970. */
 int is_second(const char *text, char between, int64_t *seconds);
 
+/* What a hexadecimal digit stands for; -1 where it is none. */
+static inline int hex(uint8_t c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The number that so many digits are; -1 where one of them is none. */
 int digits(const char *text, int count, int *value);
 

@@ -148,31 +148,31 @@ static const Part *parts_of(EntrySieve *self, int shape) {
     return self->plans[shape];
 }
 
+/* Where what has this hash stands, or would stand, among so many places. */
+static Place *place_of(Place *places, uint64_t count, uint64_t hash) {
+    for (uint64_t at = hash;; at++) {
+        Place *place = places + (at & (count - 1));
+        if (!place->number || place->hash == hash) return place;
+    }
+}
+
 /* The number of this kind of entry; 0 where there are too many. A new one is asked for. */
 static int32_t number_of(EntrySieve *self, uint64_t hash, int asking) {
-    for (uint64_t at = hash;; at++) {
-        Place *place = self->places + (at & (KINDS - 1));
-        if (place->number && place->hash == hash) return place->number;
-        if (place->number) continue;
-        if (self->kind_count >= MOST_KINDS || (asking && self->asking_count >= MOST_ASKING)) return 0;
-        self->asking_count += asking;
-        *place = (Place){hash, ++self->kind_count};
-        self->kinds[self->kind_count] = (Kind){NEW, NOTHING, NOTHING, OPEN};
-        return self->kind_count;
-    }
+    Place *place = place_of(self->places, KINDS, hash);
+    if (place->number) return place->number;
+    if (self->kind_count >= MOST_KINDS || (asking && self->asking_count >= MOST_ASKING)) return 0;
+    self->asking_count += asking;
+    *place = (Place){hash, ++self->kind_count};
+    self->kinds[self->kind_count] = (Kind){NEW, NOTHING, NOTHING, OPEN};
+    return self->kind_count;
 }
 
 /* The number of the stream of this instance of a writer; -1 where there are too many. */
 static int32_t stream_of(EntrySieve *self, int32_t writer, uint64_t instance) {
     uint64_t hash = mix(mix(0, (uint64_t)writer), instance);
-    for (uint64_t at = hash;; at++) {
-        Place *place = self->streams + (at & (STREAMS - 1));
-        if (place->number && place->hash == hash) return place->number - 1;
-        if (place->number) continue;
-        if (self->stream_count >= MOST_STREAMS) return NOTHING;
-        *place = (Place){hash, ++self->stream_count};
-        return self->stream_count - 1;
-    }
+    Place *place = place_of(self->streams, STREAMS, hash);
+    if (!place->number && self->stream_count < MOST_STREAMS) *place = (Place){hash, ++self->stream_count};
+    return place->number - 1;
 }
 
 /* Whether a name surely stands for itself, whatever it is. */
@@ -217,20 +217,16 @@ static int is_epoch(const char *text, size_t size, int64_t *micros) {
     return 0;
 }
 
-static int is_hex(uint8_t sign) {
-    return (sign >= '0' && sign <= '9') || ((sign | 0x20) >= 'a' && (sign | 0x20) <= 'f');
-}
-
 /* Whether a part of a path is surely an id, whatever it is: digits, many hexadecimal ones, a UUID. */
 static int is_id(const uint8_t *p, size_t size) {
-    size_t decimal = 0, hex = 0;
+    size_t decimal = 0, letters = 0;
     for (size_t n = 0; n < size; n++) {
         int dash = size == 36 && (n == 8 || n == 13 || n == 18 || n == 23);
-        if (dash ? p[n] != '-' : !is_hex(p[n])) return 0;
+        if (dash ? p[n] != '-' : hex(p[n]) < 0) return 0;
         decimal += p[n] >= '0' && p[n] <= '9';
-        hex += !dash;
+        letters += !dash && p[n] > '9';
     }
-    return size && (decimal == size || (hex == size ? size > 8 && decimal : size == 36));
+    return size && (decimal == size || (decimal + letters == size ? size > 8 && decimal : size == 36));
 }
 
 size_t plain_route(const uint8_t *p, size_t size, uint8_t *into) {
@@ -329,7 +325,7 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
     const Part *parts = parts_of(self, shape);
     if (!parts) return PyErr_Occurred() ? -1 : 0;
     uint64_t hash = mix(0, (uint64_t)shape);
-    int when = -1, said = -1, took = -1, instance = -1, required = 0, more = 0, routes = 0, telling = 0;
+    int when = -1, said = -1, took = -1, instance = -1, required = 0, more = 0, routes = 0, telling = 0, named = 0;
     for (int n = 0; n < cutter->touched_count; n++) {
         int at = cutter->touched[n];
         const Leaf *leaf = cutter->leaves + at;
@@ -337,7 +333,8 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
         required += part->required;
         if (part->role == FREE) continue;
         hash = mix(hash, (uint64_t)at << 8 | (uint64_t)leaf->kind);
-        if (part->role == NAME || part->role == MORE_NAME || (part->role == INSTANCE && !is_plain(leaf))) {
+        int plain = part->role == INSTANCE && is_plain(leaf);
+        if (part->role == NAME || part->role == MORE_NAME || (part->role == INSTANCE && !plain)) {
             if (leaf->size > LONGEST_NAME) return 0;
             hash = mix_text(hash, leaf->at, leaf->size);
         }
@@ -355,7 +352,9 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
                                               : NULL;
         if (!first) continue;
         if (*first >= 0 && parts[*first].rank == part->rank) return 0;
-        if (*first < 0 || parts[*first].rank > part->rank) *first = at;
+        if (*first >= 0 && parts[*first].rank < part->rank) continue;
+        *first = at;
+        if (first == &instance) named = plain;
     }
     if (required != parts[cutter->leaf_count].required) return 0;
     Entry entry = {.told = said < 0 && routes ? CALM : APART, .more = more || cutter->flagged, .spoken = said >= 0, .asking = routes > 0};
@@ -382,8 +381,7 @@ static int look_at(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
         int clear = leaf->kind == TEXT || leaf->kind == WHOLE || leaf->kind == DECIMAL;
         entry.unclear = !clear || !is_duration(leaf->at, leaf->size, parts[took].unit, &beside->took);
     }
-    if (instance >= 0 && is_plain(cutter->leaves + instance))
-        entry.instance = mix_text(1, cutter->leaves[instance].at, cutter->leaves[instance].size) | 1;
+    if (named) entry.instance = mix_text(1, cutter->leaves[instance].at, cutter->leaves[instance].size) | 1;
     entry.hash = mix(hash, entry.told == APART ? 1 : (uint64_t)(level + 3));
     settle(self, work, line, beside, number, &entry);
     return 0;
@@ -623,9 +621,11 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Sifting work = {0};
     PyObject *made = NULL;
     if ((size_t)data.len < LARGEST && look_at_all(self, &work, &found, data.buf, (size_t)data.len, first, from, span)) {
-        if (work.walls > WALLS + found.count / WALLS)
+        int64_t calm = 0;
+        if (work.walls <= WALLS + found.count / WALLS)
+            calm = keep_near(self, &found, work.beside);
+        else
             for (int64_t n = 0; n < found.count; n++) work.waiting += found.lines[n].kind == CALM;
-        int64_t calm = work.walls > WALLS + found.count / WALLS ? 0 : keep_near(self, &found, work.beside);
         if (calm < 0)
             PyErr_NoMemory();
         else
