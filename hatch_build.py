@@ -13,7 +13,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = tuple(Path(f"src/triage/intake/{name}.c") for name in ("_cutter", "_sieve", "_entries", "_requests"))
+SOURCES = tuple(
+    Path(f"src/triage/intake/{name}.c") for name in ("_cutter", "_sieve", "_entries", "_requests", "_repeats")
+)
 LIBRARY = SOURCES[0].with_suffix(".abi3.so")  # of the stable interface: the same for Python 3.11 and all that follow
 
 

@@ -25,6 +25,7 @@ from triage.intake.entries import EntrySieve
 from triage.intake.framing import pieces
 from triage.intake.letters import patterns_of
 from triage.intake.plausible import Plausible
+from triage.intake.repeats import Repeats
 from triage.intake.rows import Tally
 from triage.intake.sources import Part, Source, Stream, cut_lines, is_plain
 from triage.intake.stacks import known_traces
@@ -231,13 +232,15 @@ class Reader:
                     asides.append(aside)
                     lent.append(_lent(aside, course.order))
                 del rows
-            calm, requests = batch.calm, batch.requests
+            assembled, calm, requests = course.complete(assembled, batch), batch.calm, batch.requests
             del batch
             for summary in course.count(assembled, calm=calm, requests=requests):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
                 decoder.widen(merging.widths["volume"], merging.widths["traffic"])
             del assembled, calm, requests
+        if course.repeats is not None and course.repeats.waits:
+            return None
         waiting = course.assembler.waiting
         if waiting.held is not None:
             lent.append(_lent(waiting.held, course.order))
@@ -322,14 +325,25 @@ class Course:
     gathering: Gathering
     read: Read | None
     records: int = 0
+    repeats: Repeats | None = None
 
     def take(self, batch: Batch) -> Iterator[Summary]:
         """Summaries, as soon as there is enough for one."""
         self.order.see(batch.times, batch.disorder)
         size = int(batch.intake["bytes"].sum())
-        assembled, calm, requests = self.assembler.take(batch), batch.calm, batch.requests
+        assembled, calm, requests = self.complete(self.assembler.take(batch), batch), batch.calm, batch.requests
         del batch
         yield from self.count(assembled, size, calm, requests)
+
+    def complete(self, assembled: Assembled, batch: Batch | None = None) -> Assembled:
+        """What was put together of a batch, with its records that came before."""
+        repeated = batch.repeated if batch is not None else ()
+        if repeated:
+            self.repeats = repeated[0].by
+        if self.repeats is None:
+            return assembled
+        events = self.repeats.complete(assembled.events, repeated, learn=not self.order.begun.newest_first)
+        return Assembled(events, assembled.intake)
 
     def count(
         self,
@@ -354,7 +368,7 @@ class Course:
 
     def finish(self) -> Iterator[Summary]:
         """What still waited."""
-        yield from self.count(self.assembler.finish())
+        yield from self.count(self.complete(self.assembler.finish()))
         yield from self.rest()
 
     def rest(self) -> Iterator[Summary]:

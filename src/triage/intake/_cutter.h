@@ -177,22 +177,35 @@ PyObject *keys_of(const Shape *shape);
 /* --------------------------------------------------------------------------------------------------------- sifting lines */
 
 /* A line that may touch those near it; a header that is not quiet; one that surely goes on no other, and that nothing plain goes
-   on; a line that is kept, and touches no other; one that only counts; one of which nothing is known. */
-enum { APART, LOUD, ALONE, KEPT, CALM, WALL };
+   on; a line that is kept, and touches no other; one that only counts; one of which nothing is known; the header of a record that says
+   the same as one before it; a line below such a header. */
+enum { APART, LOUD, ALONE, KEPT, CALM, WALL, REPEATED, GONE };
+enum { UNSURE, WARNED, SURE }; /* the group of a line of text that is LOUD or ALONE: what its level is: not known, WARNING, above */
 
 typedef struct {
     int64_t at;
     uint32_t start, size;
     uint16_t group, said; /* which lines it is counted with: of text those of its level; where behind a header its text begins */
-    uint8_t kind, looked_at;
+    uint8_t kind, looked_at; /* looked_at: whether it may be a part of a traceback: 0 not asked yet, 1 no, 2 yes */
 } Line;
 
 typedef struct {
     Line *lines;
-    int64_t count, cap;
+    int64_t count, cap, stamp; /* of text: bytes of the stamp of each header */
 } Found;
 
 int add_found(Found *found, size_t start, size_t end);
+
+/* Numbers that are laid down one behind the other. */
+typedef struct {
+    int64_t *numbers, count, cap;
+} Numbers;
+
+/* -1 where memory is short. */
+int push(Numbers *into, int64_t number);
+
+/* A column of the numbers, of which there are none left then. */
+PyObject *hand_out_numbers(Numbers *from);
 
 /* What lines that only count leave behind, in `width` microseconds each: ((groups, first times, last times, counts), (numbers, times)
    of the first and the last of those that stand together, steps back in time between them); NULL with an exception set. */
@@ -225,6 +238,20 @@ int holds_word(PyObject *sieve, const uint8_t *p, const uint8_t *end);
 
 /* A path as far as it says which one it is: without what is behind it, ids as "0". How many bytes it has; it is never longer. */
 size_t plain_route(const uint8_t *p, size_t size, uint8_t *into);
+
+/* ------------------------------------------------------------------------------------------------- records that came before */
+
+struct Repeats;
+struct Repeats *new_repeats(void);
+void free_repeats(struct Repeats *self);
+
+/* Mark the lines of records that say the same as one before them: ((lines, times, records), (lines, bodies), questions): those of which
+   nothing is left, those of which the header is kept, and (line, lines, body, record, what the header says) of some whose numbers
+   are not known yet. NULL with an exception set. */
+PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, const uint8_t *text, int64_t first, int64_t from, int64_t at_ends);
+
+/* Say whether it is known from now on what becomes of a body or record; -1 where there is no such. */
+int settle_repeat(struct Repeats *self, int is_record, int number, int known);
 
 /* ------------------------------------------------------------------------------------------------- requests that only count */
 

@@ -617,7 +617,7 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Py_buffer data;
     long long first, from, widths[2], span[2];
     if (!PyArg_ParseTuple(args, "y*LLLLLL", &data, &first, &from, widths, widths + 1, span, span + 1)) return NULL;
-    Found found = {NULL, 0, 0};
+    Found found = {0};
     Sifting work = {0};
     PyObject *made = NULL;
     if ((size_t)data.len < LARGEST && look_at_all(self, &work, &found, data.buf, (size_t)data.len, first, from, span)) {

@@ -66,6 +66,7 @@ typedef struct {
     char second[20]; /* of the line before: lines of one second stand together most often */
     int64_t second_at;
     int32_t level_count, at_ends, before, before_loud, behind; /* lines that are kept near others */
+    struct Repeats *repeats;
     PyObject *ask;
 } Sieve;
 
@@ -156,7 +157,7 @@ int fits(const Step *steps, int start, const uint8_t *sets, const uint8_t *pos, 
     }
 }
 
-/* What a word for a level stands for: a number, or -1 where it is not quiet; -2 with an exception set. */
+/* What a word for a level stands for: a number, or -1 where it is above WARNING, -3 where it is that, -4 where it is none; -2 with an exception set. */
 static int level_of(Sieve *self, const uint8_t *text, size_t size) {
     if (size > LEVEL_SIZE) return -1;
     for (int n = 0; n < self->level_count; n++)
@@ -220,7 +221,7 @@ static int read_head(Sieve *self, Head *head, const uint8_t *p, const uint8_t *e
     if (level == -2) return -1;
     int raised = saved[2] && saved[3] && ends_so(self->endings, saved[2], saved[3]);
     head->kind = level < 0 ? LOUD : raised ? APART : CALM;
-    head->level = (uint8_t)(level < 0 ? 0 : level);
+    head->level = (uint8_t)(level >= 0 ? level : level == -1 ? SURE : level == -3 ? WARNED : UNSURE);
     head->size = (uint8_t)(ends - p);
     head->looked_at = looked_at && looked_at - p <= HEAD_SIZE ? (uint8_t)(looked_at - p) : 0;
     memcpy(head->text, p, head->looked_at);
@@ -390,17 +391,12 @@ static int64_t keep_near(const Sieve *self, Found *found) {
         if (line->kind == CALM && n > until) line->kind = KEPT;
         int64_t before = line->kind == APART ? self->before : self->before_loud;
         if (line->kind < ALONE && n - before <= until) until = n - 1 - before;
-        kept += line->kind != CALM;
+        kept += line->kind < CALM;
     }
     return kept;
 }
 
-/* Numbers that are laid down one behind the other. */
-typedef struct {
-    int64_t *numbers, count, cap;
-} Numbers;
-
-static int push(Numbers *into, int64_t number) {
+int push(Numbers *into, int64_t number) {
     if (into->count == into->cap) {
         int64_t cap = into->cap ? into->cap * 2 : 256;
         int64_t *numbers = realloc(into->numbers, (size_t)cap * sizeof(int64_t));
@@ -412,7 +408,7 @@ static int push(Numbers *into, int64_t number) {
     return 0;
 }
 
-static PyObject *hand_out_numbers(Numbers *from) {
+PyObject *hand_out_numbers(Numbers *from) {
     void *kept[4] = {NULL, from->numbers ? from->numbers : malloc(1), NULL, NULL};
     int64_t count = from->count;
     *from = (Numbers){NULL, 0, 0};
@@ -453,18 +449,21 @@ static int close_stretch(Left *left, const Found *found, int64_t from, int64_t u
 
 /* Count the lines that only count, of which there are so many groups; -1 where memory is short. */
 static int count_calm(Left *left, const Found *found, Run *runs, int groups, int64_t first, int64_t width) {
-    int64_t from = -1;
+    int64_t from = -1, last = -1;
     for (int64_t n = 0; n <= found->count; n++) {
         const Line *line = found->lines + n;
-        if (n == found->count || line->kind != CALM) {
-            if (from >= 0 && close_stretch(left, found, from, n - 1, first)) return -1;
+        if (n < found->count && line->kind == GONE) continue;
+        if (n == found->count || (line->kind != CALM && line->kind != REPEATED)) {
+            if (from >= 0 && close_stretch(left, found, from, last, first)) return -1;
             from = -1;
             continue;
         }
         if (from < 0)
             from = n;
         else
-            left->disorder += steps_back(line[-1].at, line->at);
+            left->disorder += steps_back(found->lines[last].at, line->at);
+        last = n;
+        if (line->kind == REPEATED) continue; /* it has a time, and is counted elsewhere */
         Run *run = runs + line->group;
         int64_t at = line->at, slice = at / width - (at % width < 0);
         if (run->count && run->slice == slice) {
@@ -496,10 +495,10 @@ PyObject *leave(const Found *found, int groups, int64_t first, int64_t width) {
     return Py_BuildValue("((NNNN)(NN)L)", columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], (long long)left.disorder);
 }
 
-static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int64_t first, int64_t width) {
+static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int64_t first, int64_t width, PyObject *repeats) {
     size_t size = 0;
     for (int64_t n = 0; n < found->count; n++)
-        if (found->lines[n].kind != CALM) size += found->lines[n].size;
+        if (found->lines[n].kind < CALM) size += found->lines[n].size;
     View *views = malloc((size_t)(kept ? kept : 1) * sizeof(View));
     char *data = malloc(size ? size : 1);
     int64_t *numbers = malloc((size_t)(kept ? kept : 1) * sizeof(int64_t));
@@ -513,7 +512,7 @@ static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int
     int escapes = 0, returns = 0;
     for (int64_t n = 0; n < found->count; n++) {
         const Line *line = found->lines + n;
-        if (line->kind == CALM) continue;
+        if (line->kind >= CALM) continue;
         size_t length = line->size;
         memcpy(data + used, text + line->start, length);
         escapes |= memchr(data + used, 0x1b, length) != NULL;
@@ -525,7 +524,7 @@ static PyObject *sift(const Found *found, const uint8_t *text, int64_t kept, int
     }
     void *texts[4] = {NULL, views, data, NULL}, *places[4] = {NULL, numbers, NULL, NULL};
     PyObject *lines = hand_out("vu", kept, 0, texts, 4, (int64_t)used), *where = hand_out("l", kept, 0, places, 2, 0);
-    return Py_BuildValue("(NNNNN)", lines, where, left, PyBool_FromLong(escapes), PyBool_FromLong(returns));
+    return Py_BuildValue("(NNNNNO)", lines, where, left, PyBool_FromLong(escapes), PyBool_FromLong(returns), repeats);
 }
 
 static PyObject *sieve_sift(Sieve *self, PyObject *args) {
@@ -534,7 +533,7 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*LLL", &data, &first, &from, &width)) return NULL;
     const uint8_t *text = data.buf;
     size_t size = (size_t)data.len;
-    Found found = {NULL, 0, 0};
+    Found found = {.stamp = 19 + (self->point != 0) + self->digits};
     PyObject *made = NULL;
     int odd = size > LARGEST || memchr(text, 0, size) || !is_utf8(text, text + size);
     if (odd) {
@@ -552,11 +551,23 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
             if (line->kind >= ALONE && odd && is_odd(p, end)) line->kind = line->kind == ALONE ? LOUD : APART;
         }
         if (!failed && self->until[128]) look_beside(self, &found, text);
-        if (!failed) made = sift(&found, text, keep_near(self, &found), first, width);
+        PyObject *repeats = failed ? NULL : odd || !self->until[128] ? Py_NewRef(Py_None) : find_repeats(self->repeats, (PyObject *)self, &found, text, first, from, self->at_ends);
+        if (repeats) made = sift(&found, text, keep_near(self, &found), first, width, repeats);
+        Py_XDECREF(repeats);
     }
     free(found.lines);
     PyBuffer_Release(&data);
     return made;
+}
+
+static PyObject *sieve_settle(Sieve *self, PyObject *args) {
+    int is_record, number, known;
+    if (!PyArg_ParseTuple(args, "pip", &is_record, &number, &known)) return NULL;
+    if (settle_repeat(self->repeats, is_record, number, known)) {
+        PyErr_SetString(PyExc_ValueError, "nothing of that number was asked for");
+        return NULL;
+    }
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *sieve_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -586,7 +597,8 @@ static PyObject *sieve_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->other_steps = malloc((size_t)other_step_size + 1);
     self->other_sets = malloc((size_t)other_set_size + 1);
     self->others = malloc(((size_t)other_size + 1) * 128);
-    if (!self->steps || !self->sets || !self->words || !self->endings || !self->other_steps || !self->other_sets || !self->others) {
+    self->repeats = new_repeats();
+    if (!self->steps || !self->sets || !self->words || !self->endings || !self->other_steps || !self->other_sets || !self->others || !self->repeats) {
         Py_DECREF((PyObject *)self);
         return PyErr_NoMemory();
     }
@@ -628,6 +640,7 @@ static void sieve_dealloc(Sieve *self) {
     free(self->other_steps);
     free(self->other_sets);
     free(self->others);
+    free_repeats(self->repeats);
     Py_XDECREF(self->ask);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -637,8 +650,12 @@ static PyMethodDef sieve_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))sieve_sift, METH_VARARGS,
      "sift(data, line, start, width): (lines that are kept, their numbers, what is left: ((levels, first times, last times, counts) of those that only count, "
      "a row for each level and stretch of `width` microseconds, (numbers, times) of the first and the last of those that stand together, how "
-     "many steps back in time there are between them), whether an ESC, a carriage return is in what is kept). Times are local, in "
-     "microseconds. Lines in front of number `start` are kept; `line` is the number of the first. None where it is no UTF-8 or has a NUL."},
+     "many steps back in time there are between them), whether an ESC, a carriage return is in what is kept, records that say the same as "
+     "one before them: (lines, times, numbers) of those that are left out, (lines, numbers) of those of which the lines below their "
+     "headers are, (line, lines, number of what is below the header, number of the record, text of the header) of some that are to be "
+     "settled; None where none are told apart). Times are local, in microseconds. Lines in front of number `start` are kept; `line` is the number of the first. None where it is no UTF-8 or has a NUL."},
+    {"settle", (PyCFunction)(void (*)(void))sieve_settle, METH_VARARGS,
+     "settle(is_record, number, known): whether it is known what becomes of the record, or of what stands below a header."},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot sieve_slots[] = {{Py_tp_new, sieve_new}, {Py_tp_dealloc, sieve_dealloc}, {Py_tp_methods, sieve_methods},

@@ -22,6 +22,7 @@ from triage.intake.formats import Format, anonymous
 from triage.intake.leads import Shape, ahead_of, behind_stamp, usual_shape
 from triage.intake.levels import read_levels
 from triage.intake.programs import NO_SCREEN, Program, Screen, begins_with, program_of, screen_of
+from triage.intake.repeats import Repeated, Repeats
 from triage.intake.rows import RAISED
 from triage.intake.textrows import Layers, starts_with_letters
 from triage.intake.times import Clock
@@ -67,18 +68,26 @@ class Calm:
     count), `ends` line and time of the first and the last of those that stand together, `disorder` how many of them are
     dated before the one in front of them, but for the last ones in `ends`; `unzoned` says that their stamps name no zone.
 
-    `requests` are those that they tell of."""
+    `requests` are those that they tell of, `repeated` are records among them that came before."""
 
     rows: pl.DataFrame
     ends: pl.DataFrame
     disorder: int
     unzoned: bool
     requests: Sums | None = None
+    repeated: Repeated | None = None
 
     @property
     def count(self) -> int:
-        """How many lines there were."""
-        return int(self.rows["count"].sum())
+        """How many stamps they had."""
+        return int(self.rows["count"].sum()) + (self.repeated.again.height if self.repeated is not None else 0)
+
+    @property
+    def stamps(self) -> pl.DataFrame:
+        """Between which times these are: `first` and `last`."""
+        rows = self.rows.select_seq("first", "last")
+        again = self.repeated.again if self.repeated is not None else None
+        return rows if again is None else pl.concat([rows, again.select_seq(first="at", last="at")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,27 +174,30 @@ class Sieve:
         self._unzoned = isinstance(header.ahead, str)
         self._ahead = header.ahead if isinstance(header.ahead, int) else 0
         self.width = RATE_US  # microseconds of a slice of time in which lines are told apart
-        self._made: CompiledSieve | None = None
+        self._made: tuple[CompiledSieve, Repeats] | None = None
 
     @property
-    def _sieve(self) -> CompiledSieve:
-        """The compiled one, made when it is first used: a short log never needs it."""
+    def _sieve(self) -> tuple[CompiledSieve, Repeats]:
+        """The compiled one and what it learns, made when it is first used: a short log never needs it."""
         if self._made is None:
             screen = screen_of(self._telling.parts) or NO_SCREEN
-            self._made = compiled_sieve(self._telling.words, self._header, screen)
+            sieve = compiled_sieve(self._telling.words, self._header, screen)
+            self._made = sieve, Repeats(sieve.settle)
         return self._made
 
     def sift(self, data: bytes, line: int, lines: int) -> Sifted | None:
         """So many lines, the first of which is number `line`; None where all are to be read as they are."""
         if line + lines <= FIRST_ROWS:
             return None
-        found = self._sieve.sift(data, line, FIRST_ROWS, self.width)
+        sieve, repeats = self._sieve
+        found = sieve.sift(data, line, FIRST_ROWS, self.width)
         if found is None:
             return None
-        texts, numbers, left, escapes, returns = found
+        texts, numbers, left, escapes, returns, again = found
         calm = calm_of(left, self._ahead, unzoned=self._unzoned)
         rows = calm.rows.with_columns_seq(pl.col("group").cast(pl.UInt8).cat.to(LEVEL).alias("level"))
-        calm = replace(calm, rows=rows.drop("group"))
+        repeated = Repeated.of(again, repeats, self._ahead) if again is not None else None
+        calm = replace(calm, rows=rows.drop("group"), repeated=repeated)
         return Sifted(pl.Series("message", texts), pl.Series("i", numbers), calm, not (escapes or returns))
 
 
@@ -201,9 +213,11 @@ def calm_of(left: Left, ahead: int = 0, *, unzoned: bool = False) -> Calm:
 
 
 def _quiet(word: str, entry: Format) -> int:
-    """The number of the level that a word stands for; -1 where that is not INFO or below."""
+    """The number of the level that a word stands for where that is INFO or below; -1 above WARNING, -3 for that, -4 for none."""
     level = read_levels(pl.Series([word]), entry.levels)[0]
-    return LEVELS.index(level) if level is not None and LEVELS.index(level) <= LEVELS.index("INFO") else -1
+    if level is None or level == "WARNING":
+        return -4 if level is None else -3
+    return LEVELS.index(level) if LEVELS.index(level) <= LEVELS.index("INFO") else -1
 
 
 @cache

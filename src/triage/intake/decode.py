@@ -21,6 +21,7 @@ from triage.intake.framing import Piece, pieces
 from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.plausible import Plausible
+from triage.intake.repeats import Repeated
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
@@ -74,7 +75,7 @@ class ReadOptions:
 class Batch:
     """ROWS of a part of a source, the CALM of its lines that only count, and the one INTAKE row that accounts for both.
 
-    `requests` are those that lines tell of which only count. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
+    `requests` are those that lines tell of which only count, `repeated` records that came before, whose lines are no rows. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
     `disorder` how many of those between them are dated before the one in front of them.
     """
 
@@ -84,6 +85,7 @@ class Batch:
     times: pl.DataFrame
     disorder: int = 0
     requests: Sums | None = None
+    repeated: tuple[Repeated, ...] = ()
 
 
 def decode(source: Source, catalog: Catalog, options: ReadOptions | None = None) -> Iterator[Batch]:
@@ -240,7 +242,7 @@ class Decoder:
         if self._sieve is None or not part.lines:
             return part
         sifted = self._sieve.sift(part.data, part.line, part.lines)
-        if sifted is None or not self._stamps.near(sifted.calm.rows):
+        if sifted is None or not self._stamps.near(sifted.calm.stamps):
             return part
         return replace(part, data=b"", sifted=sifted)
 
@@ -377,7 +379,7 @@ def _read(
         frames, tidy = [], True
         for part in parts:
             lines, numbers, plain = _lines_of(part)
-            if part.sifted is not None and part.sifted.calm.rows.height:
+            if part.sifted is not None and (part.sifted.calm.rows.height or part.sifted.calm.repeated is not None):
                 calm.append(part.sifted.calm)
                 tally.zone += part.sifted.calm.count if part.sifted.calm.unzoned else 0
             frames.append(_lines_frame(lines, numbers))
@@ -495,7 +497,8 @@ def _batch(
             classes = sieve.classes.with_columns_seq(source=pl.lit(source.name))
             requests = replace(Sums.together(found), classes=conform(classes, ASKED))
     times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
-    return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm), requests)
+    repeated = tuple(one.repeated for one in calm if one.repeated is not None)
+    return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm), requests, repeated)
 
 
 def _assumptions(tally: Tally, source: Source, options: ReadOptions) -> list[str]:
