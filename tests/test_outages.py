@@ -483,3 +483,79 @@ def test_a_start_that_says_twice_that_it_serves_came_up_once(folder: Path) -> No
     lines += [(at, "exited with code 137") for at in (400.0, 900.0)]
     exits = report_of(folder, pdf=lines, edge=[*served(400), *((s, request(502, s)) for s in range(401, 440, 3))]).exits
     assert exits.ready <= exits.starts == 2
+
+
+@pytest.mark.parametrize(("late", "linked"), [(0.03, True), (7.0, False)])
+def test_a_client_loses_the_connection_that_the_broker_says_it_closes(folder: Path, late: float, linked: bool) -> None:
+    taken = [(600.0 + 20 * n, "Client telemetry-ingest already connected, closing old connection.") for n in range(24)]
+    lost = [(at + late, "WARNING mqtt: connection lost: EOF") for at, _ in taken]
+    stale = [(700.0 + 2 * n, "ERROR board: telemetry is stale") for n in range(190)]
+    logs = {
+        "mosquitto": taken,
+        "telemetry-ingest": lost,
+        "board": stale,
+        "edge": [*served(690), *((s + 0.01, request(503, s)) for s, _ in stale)],
+    }
+    found = report_of(folder, **logs)
+    told = {(c, e) for c, e in links(found) if c.startswith("Client telemetry-ingest")}
+    assert any(e.startswith("connection lost") for _, e in told) == linked
+    if linked:
+        assert ("connection lost: EOF", "telemetry is stale") in links(found)
+        assert first_roots(found)[0].startswith("Client telemetry-ingest")
+        assert "use one identity" in found.headline
+
+
+def test_what_is_stale_follows_only_who_is_named_after_it(folder: Path) -> None:
+    lost = [(600.0 + 20 * n, "WARNING mqtt: connection lost: EOF") for n in range(24)]
+    stale = [(700.0 + 2 * n, "ERROR board: telemetry is stale") for n in range(190)]
+    assert links(report_of(folder, **{"telemetry-ingest": lost, "board": stale})) == {
+        ("connection lost: EOF", "telemetry is stale")
+    }
+    assert not links(report_of(folder, **{"invoices": lost, "board": stale}))
+    early = [(s - 590.0, text) for s, text in lost]  # over before
+    assert not links(report_of(folder, **{"telemetry-ingest": early, "board": stale}))
+
+
+@pytest.mark.parametrize(("code", "cause"), [(404, "Server catalog/catalog1 is D"), (503, "backend catalog has no s")])
+def test_a_check_that_asks_for_the_wrong_path_takes_servers_out(folder: Path, code: int, cause: str) -> None:
+    down = f'[WARNING]  (7) : Server catalog/catalog{{}} is DOWN, reason: Layer7 wrong status, code: {code}, info: "-", check duration: 1ms.'
+    proxy = [
+        (600.0, down.format(1)),
+        (690.0, down.format(2)),
+        (690.001, "[ALERT]    (7) : backend catalog has no server available!"),
+    ]
+    refused = [(691.0 + 2 * n, request(503, 691.0 + 2 * n)) for n in range(180)]
+    roots = first_roots(report_of(folder, haproxy=[*served(690), *proxy, *refused]))
+    assert any(root.startswith(cause) for root in roots)
+    assert code == 503 or not any(root.startswith("backend") for root in roots)
+
+
+def test_a_plain_message_that_quotes_another_services_error_follows_it(folder: Path) -> None:
+    limit = 'nextval: reached maximum value of sequence "events_id_seq" (2147483647)'
+    base = [
+        (600.0 + 9 * n, f"2026-03-02 10:{10 + (9 * n) // 60:02d}:{(9 * n) % 60:02d}.112 UTC [7] ERROR:  {limit}")
+        for n in range(60)
+    ]
+    quoted = [
+        (s + 0.003, f"ERROR app: DBD::Pg::st execute failed: ERROR:  {limit} at app.pl line 27.") for s, _ in base
+    ]
+    failed = [(s + 0.005, request(500, s)) for s, _ in base]
+    found = report_of(folder, postgres=base, tracker=quoted, nginx=[*served(600), *failed])
+    assert ("nextval: reached maximum", "DBD::Pg::st execute fail") in links(found)
+    assert first_roots(found) == [limit]
+    alone = report_of(
+        folder, postgres=base[:20], tracker=quoted, nginx=[*served(600), *failed]
+    )  # far more often without
+    assert ("nextval: reached maximum", "DBD::Pg::st execute fail") not in links(alone)
+
+
+def test_what_comes_right_behind_a_crash_is_no_early_sign_of_the_next(folder: Path) -> None:
+    crash = (
+        "mailer.rb:14:in `emails': PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'emails' (Bunny::PreconditionFailed)",
+        "\tfrom mailer.rb:36:in `<main>'",
+    )
+    mailer = [(600.0 + 90 * n + place / 1e4, text) for n in range(10) for place, text in enumerate(crash)]
+    closed = [(580.0, "WARNING rabbit: client unexpectedly closed TCP connection")]
+    closed += [(600.2 + 90 * n, "WARNING rabbit: client unexpectedly closed TCP connection") for n in range(10)]
+    found = report_of(folder, mailer=mailer, rabbitmq=closed)
+    assert not any(cause.startswith("client unexpectedly") for cause, _ in links(found))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triage.engine import Options, summarize
+from triage.engine import Options, read, summarize
 from triage.intake.records import LINE_CAP
 from triage.intake.stacks import parse_stack
 from triage.intake.traces import _RECORD, _starts, assemble
@@ -565,3 +565,30 @@ def test_a_folder_of_the_user_reaches_traces_masks_and_marks(tmp_path: Path) -> 
 def test_what_starts_a_record_whatever_was_not_looked_at(letters: str) -> None:
     found = _starts(pl.Series(list(letters), dtype=pl.String)).arg_true().to_list()
     assert found == [match.start() for match in _RECORD.finditer(letters)]
+
+
+RABBIT = "2026-03-02 10:00:{} [{}] <0.{}.0> {}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "records"),
+    [
+        (((("07.307885", "error", 7, "Channel error on connection:"), ("07.307885", "error", 7, "operation queue.declare failed"))), 1),
+        (((("07.307885", "error", 7, "Channel error on connection:"), ("07.307985", "error", 7, "operation queue.declare failed"))), 2),
+        (((("07.307885", "error", 7, "Channel error"), ("07.307885", "error", 8, "another process"))), 2),
+        (((("07.307885", "error", 7, "Channel error"), ("07.307885", "warning", 7, "another level"))), 2),
+        (((("07.307000", "error", 7, "stamps of milliseconds"), ("07.307000", "error", 7, "say nothing"))), 2),
+        (((("07.307885", "info", 7, "quiet"), ("07.307885", "info", 7, "ones"))), 2),
+        (((("07.307885", "error", 7, ""), ("07.307885", "error", 7, "BOOT FAILED"), ("07.307885", "error", 7, "==========="))), 1),
+    ],
+)  # fmt: skip
+def test_a_message_with_its_header_on_each_line_is_one_record(
+    tmp_path: Path, lines: Sequence[tuple[str, str, int, str]], records: int
+) -> None:
+    path = tmp_path / "rabbit.log"
+    around = [RABBIT.format(f"{n:02d}.000001", "info", n, "accepting AMQP connection") for n in range(6)]
+    said = [RABBIT.format(*line) for line in lines]
+    path.write_text("\n".join([*around, *said, RABBIT.format("09.5", "info", 9, "done")]) + "\n")
+    found = read(str(path)).collect()
+    assert found.height == len(around) + records + 1
+    assert found["lines"].sum() == len(around) + len(lines) + 1

@@ -13,6 +13,7 @@ from triage.diagnosis.outages import (
     link_answers,
     link_down_times,
     link_loops,
+    link_partings,
     link_resources,
     link_shutdowns,
     link_slow_statements,
@@ -80,6 +81,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_answers(drawing)
     link_shutdowns(drawing)
+    link_partings(drawing)
     link_loops(drawing, span)
     link_stale(drawing)
     link_slow_statements(drawing, span)

@@ -36,6 +36,15 @@ _OLD = re.compile(
     rf"|\b(?:older than|stale for|(?:not|n't) (?:been )?(?:updated|refreshed|synced|imported) (?:for|in|since)) (?P<more>\d+(?:\.\d+)?) ?(?P<of>{_UNIT})\b",
     re.IGNORECASE,
 )
+_STALE = re.compile(
+    r"\b(?P<what>[A-Za-z]{4,})(?: (?:data|feed|cache|snapshot))? (?:is|are) (?:stale|outdated|out of date)\b",
+    re.IGNORECASE,
+)
+_LOST = re.compile(
+    r"\bconnection (?:to \S+ )?(?:was )?(?:lost|closed|reset|terminated|dropped)\b|\blost connection\b|\bdisconnected\b|\bEOF\b|\bECONNRESET\b|\bconnection reset\b",
+    re.IGNORECASE,
+)
+_AT_ONCE_S = 2  # so soon behind what closed it the client tells of a connection
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SHARED = (
     r"(?:queue|topic|stream|subscription|exchange|bucket|consumer group|job|table|index|collection|volume|mailbox)"
@@ -86,6 +95,7 @@ def link_stale(drawing: Drawing) -> None:
     for b in by_time(drawing, lambda n: n.first is not None and _is_open(n, drawing)):
         age = _age_in(b.message)
         if age is None:
+            _link_stale_by_name(drawing, b)
             continue
         found = [a for a in ends if not set(a.services) & set(b.services) and b.id not in drawing.above(a.id)]
         found = [a for a in found if 0 <= _lag_s(a, b) <= age.total_seconds()]
@@ -96,6 +106,34 @@ def link_stale(drawing: Drawing) -> None:
         who = ", ".join(a.services) or "a process"
         why = f"it says that what it reads is {span_words(age.total_seconds())} old, and {who} has ended with an error since {span_words(lag)} before"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _link_stale_by_name(drawing: Drawing, b: Node) -> None:
+    """Where it says what is stale and not since when: a service with that in its name, which fails since before and goes on to."""
+    said = _STALE.search(b.message)
+    if said is None or b.count < MANY:
+        return
+    what = said["what"].lower()
+    found = [a for a in drawing.nodes.values() if _makes(a, what, b) and b.id not in drawing.above(a.id)]
+    if not found:
+        return
+    a = min(found, key=lambda n: (n.first, n.id))
+    lag = _lag_s(a, b)
+    why = f"it says that {what} is stale, and {', '.join(a.services)} has failed again and again since {span_words(lag)} before"
+    drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _makes(a: Node, what: str, b: Node) -> bool:
+    """Whether `a` fails again and again in a service that is named after what is stale, not long before that is said and then too."""
+    if a.first is None or b.first is None or a.last is None or a.count < LOOP or set(a.services) & set(b.services):
+        return False
+    named = a.services and all(what in re.split(r"[\W_]+", service.lower()) for service in a.services)
+    return (
+        bool(named)
+        and a.role in ("cause", "precursor", "exit", "timeout")
+        and 0 <= _lag_s(a, b) <= LATE.total_seconds()
+        and a.last > b.first
+    )
 
 
 def link_down_times(drawing: Drawing, summary: Summary, span: Window | None) -> None:
@@ -178,6 +216,23 @@ def _takes_down(a: Node, b: Node, drawing: Drawing) -> bool:
     return before <= EARLY * len(b.all_times) and -drawing.slack <= _lag_s(a, b) * 1e6 <= to_us(a.first + DOWN) - to_us(
         a.first
     )
+
+
+def link_partings(drawing: Drawing) -> None:
+    """Connections that a service loses right after a server tells that it closes one of a client of that name."""
+    tellers = [n for n in drawing.nodes.values() if "told" in n.marks and n.role == "cause" and n.first is not None]
+    for b in by_time(drawing, lambda n: _LOST.search(n.text) is not None and _is_open(n, drawing)):
+        for a in tellers:
+            named = [
+                service for service in b.services if re.search(rf"(?<![\w.-]){re.escape(service)}(?![\w-])", a.message)
+            ]
+            if not named or set(a.services) & set(b.services) or b.id in drawing.above(a.id):
+                continue
+            found = follow(a, b, drawing.slack)
+            if found is not None and found.share >= STAYS and found.lag_s <= _AT_ONCE_S:
+                why = f"it closes a connection of {named[0]} {lag_words(found)} before in {percent(found.share)} of {b.count:,} cases"
+                drawing.draw(Edge(a.id, b.id, "names", b.count, found.lag_s, 0.8, why))
+                break
 
 
 def link_slow_statements(drawing: Drawing, span: Window | None) -> None:

@@ -21,7 +21,7 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import Node, follow, in_every_cycle
+from triage.diagnosis.nodes import Follow, Node, follow, in_every_cycle
 from triage.diagnosis.places import SYSTEM
 from triage.diagnosis.wording import percent, span_words
 
@@ -375,7 +375,12 @@ def link_precursors(drawing: Drawing) -> None:
             if early.count < root.count:
                 continue
             found = follow(early, root, 0)
-            if found is None or in_every_cycle(early, root) < 0.8:
+            if found is None or in_every_cycle(early, root) < 0.8 or _is_tighter(follow(root, early, 0), found):
                 continue
             drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
             break
+
+
+def _is_tighter(back: Follow | None, found: Follow) -> bool:
+    """Whether the early one comes right behind the other most often, and long before the next: then it is what that leads to."""
+    return back is not None and back.share >= 0.8 and back.lag_s < 0.2 * found.lag_s

@@ -88,13 +88,15 @@ def link_embeddings(drawing: Drawing) -> None:
 
 
 def _same_text(drawing: Drawing) -> None:
-    """A server and its client log one error in the same words: the server's comes first."""
+    """A server and its client log one error in the same words: the server's comes first. So it does where the client's is a plain
+    message that quotes the server's."""
     servers = [n for n in drawing.nodes.values() if n.kind == "message" and n.severe and n.id not in drawing.labels]
-    for b in [n for n in drawing.nodes.values() if n.kind == "exception" and n.inner and n.id not in drawing.parents]:
+    for b in [n for n in drawing.nodes.values() if n.inner and n.id not in drawing.parents and _repeats(n)]:
         for a in sorted(servers, key=lambda n: n.id):
+            raised = b.kind == "exception" and (_same_words(a.template, b.template) or _same_failure(a, b))
             if (
                 not _apart(a, b)
-                or not (_same_words(a.template, b.template) or _is_quoted(a, b) or _same_failure(a, b))
+                or not (raised or (_is_quoted(a, b) and (b.kind == "exception" or _told_alike(a, b))))
                 or drawing.together(a, b) < ENOUGH
             ):
                 continue
@@ -102,6 +104,19 @@ def _same_text(drawing: Drawing) -> None:
             why = "the client's exception repeats the words of the server's error"
             drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
             break
+
+
+def _repeats(node: Node) -> bool:
+    """Whether it may repeat another service's words: an exception, or a message of an error that is no proxy's."""
+    return node.kind == "exception" or (
+        node.kind == "message" and node.severe and node.role in ("cause", "wrapper", "timeout")
+    )
+
+
+def _told_alike(a: Node, b: Node) -> bool:
+    """Whether two services that log it come about as often, and one says more than the other."""
+    often = min(a.count, b.count) >= 0.8 * max(a.count, b.count)
+    return often and bool(a.services) and len(b.template) > len(a.template.strip()) + len("x: ")
 
 
 def _apart(a: Node, b: Node) -> bool:

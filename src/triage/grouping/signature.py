@@ -24,7 +24,7 @@ NEAREST_LIBRARY = 3  # the same where no frame is in-app
 LONGEST = 1000  # characters of a message that are masked
 _EXAMPLE = 2000  # characters of a message that are kept as an example
 _FRAMES = 40  # frames that are kept to be shown
-_TOLD = ("exit", "worker_exit", "oom", "slow")  # marks of what is told of whatever its level
+_TOLD = ("exit", "worker_exit", "oom", "slow", "told")  # marks of what is told of whatever its level
 
 # Types that say nothing by themselves: of these the message counts too.
 GENERIC = frozenset(

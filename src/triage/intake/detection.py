@@ -173,7 +173,7 @@ def _shared_indentation(rows: pl.DataFrame, catalog: Catalog) -> tuple[Format, i
     if (
         entry is None
         or entry.kind != "text"
-        or entry.header == "own"
+        or entry.header in ("own", "each")
         or not filled["format"].eq_missing(entry.name).all()
     ):
         return None

@@ -102,7 +102,9 @@ class Format:
     unwraps: bool = False
     behind: bool = False  # its text stands behind a header that another format read
     generic: bool = False  # says no more than a time or a level: a header learned from the lines comes before it
-    header: str = "own"  # own: opens a record; plain: does unless the text looks like a continuation; no: never
+    # own: opens a record; each: so it does, but for that of further lines of one message (linewise.py); plain: does unless the text
+    # looks like a continuation; no: never
+    header: str = "own"
     transport_level: str | None = None
     latency: str = "ms"
     requests: bool = False  # an app row with a method, a route and a status is a request that the program logged itself

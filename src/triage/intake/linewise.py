@@ -18,6 +18,8 @@ _OPEN = r"[tT][fnk]+(?:[ey]b{0,9}sb{0,9}t[fnk]*)*(?:[ey]b{0,9}(?:sb{0,9})?)?"  #
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
 _LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end
 _TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|U{_LAST}")
+_PROCESS = r"^<\d+(?:\.\d+)+>$"  # of Erlang, as RabbitMQ names it in its header
+_AT_ONCE_US = 50  # between the lines of one message: what is said in two is further apart, or has no such fine stamps
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
 _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
 _ASKS = pl.col("message").str.ends_with(":").fill_null(False)
@@ -59,6 +61,30 @@ def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: 
         return rows
     lined = pl.Series([False]).new_from_index(0, rows.height).scatter(light["row"].gather(on), True)
     return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(lined), **{LINED: pl.col(LINED) | pl.lit(lined)})
+
+
+def repeated_headers(rows: pl.DataFrame, stream: str, complete: pl.Expr) -> pl.DataFrame:
+    """The rows, those without their header and marked in LINED that are further lines of what an Erlang process says at once: RabbitMQ
+    writes its header in front of each. `stream` and `complete` as in `joined`."""
+    if rows["logger"].null_count() == rows.height:
+        return rows
+    process = _LOUD & pl.col("logger").str.contains(_PROCESS) & ~complete
+    at = rows.select_seq(process.fill_null(False).arg_true()).to_series()
+    if at.len() < 2:
+        return rows
+    order = rows.select_seq(stream, row=pl.int_range(pl.len(), dtype=pl.Int64))
+    order = order.with_columns_seq(place=pl.col("row").rank("ordinal").over(stream))  # among the rows of its writer
+    told = rows.select_seq("at", "level", "logger", key=stream)[at].hstack(order.select_seq("row", "place")[at])
+    told = told.sort("key", "place")
+    alike = [pl.col(name) == pl.col(name).shift(1) for name in ("key", "level", "logger")]
+    near = (pl.col("at") - pl.col("at").shift(1)).dt.total_microseconds().abs() <= _AT_ONCE_US
+    fine = pl.col("at").to_physical() % 1_000 != 0
+    goes_on = pl.all_horizontal(*alike, near, fine, pl.col("place") == pl.col("place").shift(1) + 1).fill_null(False)
+    found = told.filter(goes_on)["row"].sort()
+    if not found.len():
+        return rows
+    on = pl.Series([False]).new_from_index(0, rows.height).scatter(found, True)
+    return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(on), **{LINED: pl.col(LINED) | pl.lit(on)})
 
 
 def _matching(rows: pl.DataFrame, asked: pl.Expr, pattern: str) -> pl.Series:

@@ -173,7 +173,7 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
 
 
 def _opens(entry: Format) -> pl.Expr:
-    if entry.header == "own":
+    if entry.header in ("own", "each"):
         return pl.lit(True)
     if entry.header == "plain":
         return ~pl.col("message").str.contains(CONTINUES)

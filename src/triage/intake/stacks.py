@@ -51,7 +51,7 @@ class Stack:
 
 LINE_CLASSES = ("traceback", "report", "crash", "chain", "cause", "frame", "more", "headline", "detail", "last")
 _PARSE = (
-    "frames bare folds functions places headline cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
+    "frames bare folds functions places headline says cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
 )
 _LIBRARY = ("library", "library_functions", "runtime", "runtime_functions")
 
@@ -615,6 +615,8 @@ def _extend(language: Language, draft: _Draft, line: str) -> None:
     if draft.type == "Unhandled exception" and not draft.message and (found := language.match("headline", line)):
         draft.type = found["type"]
         line = found["message"] or ""
+    if said := language.match("says", line):
+        line = said["message"]
     draft.message.append(line.strip() if not draft.message else line)
 
 

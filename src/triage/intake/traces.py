@@ -193,6 +193,7 @@ class Assembler:
         if self._held is not None and self._held.height:
             rows = pl.concat([rows, self._held] if self._newest_first else [self._held, rows])
         if not self._newest_first:  # read backwards a row would have to wait for a record that may never come
+            rows = linewise.repeated_headers(rows, STREAM, COMPLETE)
             rows = linewise.joined(rows, self._patterns, STREAM, COMPLETE)
         return self._advance(rows, intake, end=False)
 
