@@ -697,3 +697,12 @@ def test_requests_that_a_program_logs_as_fields_are_read_alike_by_both_decoders(
     assert typed.row(0, named=True)["route"] == "/items/7"
     assert typed["latency_ms"][0] == 7.5
     assert typed["message"].to_list()[2:] == ["job ended", '{"status":500,"reason":"odd"}']
+
+
+@pytest.mark.parametrize(
+    "inside", ['{"service.name":"shop"}', '{"service":{"name":"shop"}}', '{"app":"x","service.name":"shop"}']
+)
+def test_keys_with_dots_inside_an_object_are_found(inside: str) -> None:
+    line = f'{{"timestamp":1772446447112,"message":"a","logtype":"x","attributes":{inside}}}\n'
+    rows, _ = read(line * 3)
+    assert set(rows["service"]) == {"shop"}

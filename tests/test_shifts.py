@@ -211,6 +211,31 @@ def test_a_route_that_is_gone_after_a_deploy_is_an_incident(log: Log) -> None:
     assert "deploy" in incident.trigger
 
 
+def test_a_route_that_is_gone_for_some_minutes_follows_what_failed_to_start(log: Log) -> None:
+    lines = [
+        *_answers((0, 60), lambda m, _: 404 if 20 <= m < 36 else 200, each=4, path="/claims/api/7"),
+        *_answers((0, 60), lambda *_: 200, each=30),
+        *[_request(30 + 60 * n, 404, f"/wp-{n}.php") for n in range(60)],
+    ]
+    started = [(1199.0, "ERROR tomcat: Context [/claims] startup failed due to previous errors")]
+    trace = (
+        "ERROR tomcat: Error configuring application listener",
+        "java.lang.NoClassDefFoundError: javax/servlet/ServletContextListener",
+        "\tat java.base/java.lang.ClassLoader.defineClass1(Native Method)",
+        "Caused by: java.lang.ClassNotFoundException: javax.servlet.ServletContextListener",
+        "\tat org.apache.catalina.loader.WebappClassLoaderBase.loadClass(WebappClassLoaderBase.java:1372)",
+    )
+    raised = [(1198.9 + place / 1e4, text) for place, text in enumerate(trace)]
+    report = log(ingress=lines, claims=[*raised, *started])
+    (gone,) = _measured(report, "http")
+    assert (gone.message, gone.count >= 240) == ("HTTP 404", True)
+    incident = report.incidents[0]
+    assert "javax" in report.failure(incident.roots[0].failure).message
+    assert report.failure(incident.chains[0][-1]).message == "HTTP 404"
+    late = log(ingress=lines, claims=[(s + 300.0, text) for s, text in [*raised, *started]])
+    assert not any(report.failure(link.effect).message == "HTTP 404" for link in late.links)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

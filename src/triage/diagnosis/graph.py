@@ -13,6 +13,7 @@ from triage.diagnosis.outages import (
     link_answers,
     link_down_times,
     link_loops,
+    link_lost_routes,
     link_partings,
     link_resources,
     link_shutdowns,
@@ -83,6 +84,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_shutdowns(drawing)
     link_partings(drawing)
     link_loops(drawing, span)
+    link_lost_routes(drawing)
     link_stale(drawing)
     link_slow_statements(drawing, span)
     link_resources(drawing)

@@ -44,6 +44,11 @@ _LOST = re.compile(
     r"\bconnection (?:to \S+ )?(?:was )?(?:lost|closed|reset|terminated|dropped)\b|\blost connection\b|\bdisconnected\b|\bEOF\b|\bECONNRESET\b|\bconnection reset\b",
     re.IGNORECASE,
 )
+_NO_START = re.compile(
+    r"\b(?:start-?up|deployment|boot(?:strap)?|initiali[sz]ation) (?:has )?failed\b|\b(?:failed|unable) to (?:start|deploy|boot|bootstrap|initiali[sz]e)\b"
+    r"|\bcould not (?:start|deploy|boot|initiali[sz]e)\b|\b(?:start(?:ing)?|deploying) failed\b",
+    re.IGNORECASE,
+)
 _AT_ONCE_S = 2  # so soon behind what closed it the client tells of a connection
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SHARED = (
@@ -233,6 +238,27 @@ def link_partings(drawing: Drawing) -> None:
                 why = f"it closes a connection of {named[0]} {lag_words(found)} before in {percent(found.share)} of {b.count:,} cases"
                 drawing.draw(Edge(a.id, b.id, "names", b.count, found.lag_s, 0.8, why))
                 break
+
+
+def link_lost_routes(drawing: Drawing) -> None:
+    """Paths that are not known any more right after an application said that it, or a part of it, failed to start."""
+    starts = [
+        n for n in drawing.nodes.values() if _failed_to_start(n) and n.first is not None and n.id not in drawing.labels
+    ]
+    for b in by_time(
+        drawing, lambda n: n.shift is not None and n.shift.status in (404, 410) and n.id not in drawing.parents
+    ):
+        found = [a for a in starts if b.id not in drawing.above(a.id) and 0 <= _lag_s(a, b) <= DOWN.total_seconds()]
+        if not found:
+            continue
+        a = max(found, key=lambda n: (n.first, n.step, n.id))  # the last one stands at the end of its chain
+        lag = _lag_s(a, b)
+        why = f"paths that were answered are unknown from {span_words(lag)} after it failed to start"
+        drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.7, why))
+
+
+def _failed_to_start(node: Node) -> bool:
+    return node.severe and node.role in ("cause", "wrapper", "exit") and _NO_START.search(node.message) is not None
 
 
 def link_slow_statements(drawing: Drawing, span: Window | None) -> None:

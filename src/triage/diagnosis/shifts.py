@@ -30,6 +30,7 @@ HARM_MS = 1000.0  # answers that take so long are felt: then the step can be an 
 HARM_SHARE = 0.1  # if it is so much of what the service answers
 MOST_ROUTES = 24  # of a service, the most frequent ones
 REFUSED_SHARE = 0.05
+KNOWN_SHARE = 0.6  # of unknown paths, on routes that are known at other times
 INSTEAD = 0.75  # refusals instead of successes: so many successes at most are left
 _UNSAID = (
     404,
@@ -77,7 +78,10 @@ def shifts(summary: Summary, layer: Layer | None) -> list[Shift]:
     """All steps of a log, those of the layer that requests are counted at, and latencies of every service."""
     if layer is None:
         return []
-    return [*_latencies(summary), *_refusals(summary, layer), *_vanished(summary, layer)]
+    vanished = list(_vanished(summary, layer))
+    told = {(one.service, one.status) for one in vanished}
+    refused = [one for one in _refusals(summary, layer) if (one.service, one.status) not in told]
+    return [*_latencies(summary), *refused, *vanished]
 
 
 # -- a stretch that differs from the rest ----------------------------------------------------------------------------
@@ -325,7 +329,12 @@ def _refusals(summary: Summary, layer: Layer) -> Iterator[Shift]:
     width = max(summary.widths["refused"], summary.widths["traffic"])
     refused = layer.of(summary["refused"]).with_columns(pl.col("bucket") // width * width)
     traffic = layer.of(summary["traffic"]).with_columns(pl.col("bucket") // width * width)
-    seen = refused.filter(~pl.col("status").is_in(_UNSAID)).group_by("service", "status").agg(pl.col("count").sum())
+    lost = _lost_routes(summary, layer)
+    seen = refused.group_by("service", "status").agg(pl.col("count").sum())
+    seen = seen.join(lost, on=["service", "status"], how="left", nulls_equal=True)
+    seen = seen.filter(~pl.col("status").is_in(_UNSAID) | (pl.col("missed") >= KNOWN_SHARE * pl.col("count"))).drop(
+        "missed"
+    )
     for service, status, count in seen.sort("service", "status").iter_rows():
         if count < ENOUGH_INSIDE / 2:
             continue
@@ -341,7 +350,20 @@ def _refusals(summary: Summary, layer: Layer) -> Iterator[Shift]:
         if usual > CALM * stretch.inside or before[2] < ENOUGH_BEFORE:
             continue
         instead = inside[0] <= INSTEAD * before[0] and inside[1] >= 0.5 * before[1] and stretch.inside >= HARM_SHARE
-        yield _refusal(rows, service, status, stretch, usual, bears=instead)
+        if instead or status not in _UNSAID:
+            yield _refusal(rows, service, status, stretch, usual, bears=instead)
+
+
+def _lost_routes(summary: Summary, layer: Layer) -> pl.DataFrame:
+    """How many requests (`missed`) were answered with 404 or 410 on routes that are answered at other times: service, status, missed."""
+    keys = ["service", "method", "route"]
+    unknown = layer.of(summary["requests"]).filter(pl.col("status").is_in([404, 410]))
+    unknown = unknown.group_by(*keys, "status").agg(missed=pl.col("count").sum())
+    known = layer.of(summary["route_pace"]).group_by(keys).agg(pl.col("count").sum())
+    lost = unknown.join(known, on=keys, nulls_equal=True).filter(
+        pl.col("count") >= ENOUGH_BEFORE, pl.col("missed") >= ENOUGH_INSIDE
+    )
+    return lost.group_by("service", "status").agg(pl.col("missed").sum())
 
 
 def _by_bucket(rows: pl.DataFrame, column: str) -> dict[int, int]:

@@ -403,7 +403,7 @@ class Roles:
         return bytes(cell for part in cells for cell in part)
 
     def _at(self, place: Place) -> list[int]:
-        return [self._leaves[keys] for keys in {place.keys, (place.dotted,)} if keys in self._leaves]
+        return [self._leaves[keys] for keys in place.spellings if keys in self._leaves]
 
 
 _UNCLEAR = -1

@@ -54,6 +54,13 @@ class Place:
     def dotted(self) -> str:
         return ".".join(self.keys)
 
+    @property
+    def spellings(self) -> tuple[tuple[str, ...], ...]:
+        """The keys as loggers write them: one inside the other, all in one with dots, or so but for the outermost."""
+        return tuple(
+            dict.fromkeys((self.keys, (self.dotted,), (*self.keys[:1], *filter(None, (".".join(self.keys[1:]),)))))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class KindRule:

@@ -78,15 +78,15 @@ def _pick(objects: Sequence[Entry], path: Place) -> list[Any]:
     if len(path.keys) == 1:
         key = path.keys[0]
         return [o.get(key) for o in objects]
-    first, *more = path.keys
-    dotted = path.dotted
-    values = []
-    for entry in objects:
-        value = entry.get(first)
-        for key in more:
-            value = value.get(key) if isinstance(value, dict) else None
-        values.append(entry.get(dotted) if value is None else value)
-    return values
+    spellings = path.spellings
+    return [next((v for keys in spellings if (v := _inside(entry, keys)) is not None), None) for entry in objects]
+
+
+def _inside(entry: Entry, keys: Sequence[str]) -> Any:
+    value: Any = entry
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +109,12 @@ class CutRows:
 
     def has(self, path: Place) -> bool:
         """Whether one of them may have something at the path."""
-        return path.keys in self.found.columns or (path.dotted,) in self.found.columns
+        return any(keys in self.found.columns for keys in path.spellings)
 
     def values(self, path: Place, *, exception: bool = False, change: Change | None = None) -> pl.Series:
         """What stands at the path in each, as text (null: nothing), then changed, each by itself."""
         say, nothing = (as_exception, _NO_EXCEPTION) if exception else (as_text, ())
-        given = [
-            self.found.columns[keys].said(say, nothing)
-            for keys in dict.fromkeys((path.keys, (path.dotted,)))
-            if keys in self.found.columns
-        ]
+        given = [self.found.columns[keys].said(say, nothing) for keys in path.spellings if keys in self.found.columns]
         parts = [values for values in given if values is not None]
         if parts and isinstance(parts[0], str):  # the same in all of them: one is worked on
             one = pl.Series([parts[0]], dtype=pl.String)

@@ -327,7 +327,7 @@ def asked(formats: Sequence[Format]) -> Tree:
     paths = [path for _, _, path in fields]
     paths += [rule.path for entry in formats for rule in entry.kinds]
     paths += [Place(tuple(mark.split("."))) for entry in formats for mark in entry.structured if mark != "+"]
-    leaves = [keys for path in paths for keys in (path.keys, (path.dotted,))]
+    leaves = [keys for path in paths for keys in path.spellings]
     moments = {p.keys for entry, name, p in fields if name == "at" and not p.extract and ISO[0] in (entry.times or ISO)}
     others = {p.keys for entry, name, p in fields if name != "at" or p.extract or ISO[0] not in (entry.times or ISO)}
     others |= {path.keys for path in paths[len(fields) :]}
