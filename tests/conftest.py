@@ -76,3 +76,8 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that tests start: a job in the background of a shell ignores it, and so would they."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests wait for programs that they started."""
+    return min(os.cpu_count() or 1, 16) + 1

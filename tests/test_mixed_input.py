@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import triage
+from conftest import Program
 from triage.report import Report
 
 STACK = 'Traceback (most recent call last):\n  File "/app/shop/orders.py", line 7, in price\n    return rates[code]\nKeyError: 17\n'
@@ -82,26 +81,17 @@ def test_one_malformed_line_is_kept_and_counted(tmp_path: Path, broken: str) -> 
 
 @pytest.mark.parametrize("body", [APP, ENTRY, NGINX, JOURNAL])
 @pytest.mark.parametrize("front", ["", BANNER, STACK])
-def test_detection_says_the_same_of_a_pipe(tmp_path: Path, front: str, body: str) -> None:
+def test_detection_says_the_same_of_a_pipe(tmp_path: Path, triage: Program, front: str, body: str) -> None:
     text = front + "".join(body.format(s=s) for s in range(1, 31))
     path = tmp_path / "in.log"
     path.write_text(text)
-    told = [_detect([str(path)], ""), _detect(["-"], text), _detect([], text)]
+    detect = ("patterns", "detect")
+    runs = [triage(*detect, path), triage(*detect, "-", stdin=text.encode()), triage(*detect, stdin=text.encode())]
+    assert [run.code for run in runs] == [0, 0, 0]
+    told = [run.out.strip() for run in runs]
     assert len({t.split(": ", 1)[1] for t in told}) == 1
     assert told[1].startswith("-: ")
     assert "30 of the first" in told[0]
-
-
-def _detect(arguments: list[str], text: str) -> str:
-    program = "from triage.cli import main; main()"
-    ran = subprocess.run(
-        [sys.executable, "-c", program, "patterns", "detect", *arguments],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return ran.stdout.strip()
 
 
 def test_what_aws_logs_tail_prints_as_json_is_one_record_each(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_stream_is_recognised_and_its_failure_found_while_it_comes(name: str) 
     lines, at, chance = data.splitlines(keepends=True), 0, random.Random(name)
     growing = Growing(Source("-", None, datetime.now(UTC), BytesIO), catalog_of(None), Options())
     while at < len(lines):
-        part = lines[at : at + chance.choice((1, 5, 30))]
+        part = lines[at : at + chance.choice((1, 5, max(30, len(lines) // 6)))]
         growing.take([Block(b"".join(part), at + 1, len(part))])
         at += len(part)
         growing.summary()

@@ -303,8 +303,11 @@ def test_a_command_that_cannot_be_run_is_the_users_mistake() -> None:
 # ------------------------------------------------------------------------------------------------ the end
 
 
-@pytest.mark.parametrize("after", [0.0, 0.15, 0.4, 0.9, 1.6])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.15), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.9), (signal.SIGINT, 1.6)],
+    ids=str,
+)
 def test_a_signal_at_any_moment_gives_the_report(number: signal.Signals, after: float) -> None:
     """From the moment on when the program listens to signals, while it still imports, reads, looks or waits."""
     code = """

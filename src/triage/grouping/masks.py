@@ -131,6 +131,7 @@ def check_regex(pattern: str, what: str) -> None:
         ) from None
 
 
+_FEW = 500
 _TRIED, _MANY = 2_000, 200  # paths that are looked at, and how many different ones are many
 _ROUTE_PLAIN = 4  # after so many of them most paths that differ in a number are one
 # Slashes are doubled first, so that neighbouring segments do not share one: no pattern can look ahead.
@@ -167,16 +168,21 @@ def _mask_distinct(texts: pl.Series, steps: Sequence[Step]) -> pl.Series:
 
 
 def _run(texts: pl.Series, steps: Iterable[Step]) -> pl.Series:
-    out = texts
+    out, all_of_it = texts, ""  # of a few texts, put together: whether a literal is in any is asked once
+    few = len(texts) <= _FEW
     for step in steps:
         if not step.needs:
-            out = out.str.replace_all(step.pattern, step.replacement)
+            out, all_of_it = out.str.replace_all(step.pattern, step.replacement), ""
             continue
+        if few:
+            all_of_it = all_of_it or "\n".join(out)
+            if not any(need in all_of_it for need in step.needs):
+                continue
         if len(step.needs) == 1:
             hit = out.str.contains(step.needs[0], literal=True)
         else:
             hit = out.str.contains_any(list(step.needs))
-        at = hit.arg_true()
+        at, all_of_it = hit.arg_true(), ""
         if len(at) == len(out):
             out = out.str.replace_all(step.pattern, step.replacement)
         elif len(at):

@@ -191,7 +191,7 @@ def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tall
     vague = tuple(f for f in layers.first if f.generic) if depth else ()
     pieces, frame = _try(frame, tuple(f for f in layers.first if f not in vague), clock, tally)
     if vague and not frame.is_empty():
-        may = frame["message"].str.contains(layers.catalog.special)
+        may = _may_be(frame, layers.catalog.special)
         if may.any():
             special = tuple(f for f in layers.others if not f.generic)
             more, left = _try(frame.filter(may), special, clock, tally)
@@ -199,13 +199,21 @@ def _cascade(frame: pl.DataFrame, layers: Layers, depth: int, clock: Clock, tall
         more, frame = _try(frame, vague, clock, tally)
         pieces += more
     if not frame.is_empty():
-        may = frame["message"].str.contains(layers.catalog.opens)
+        may = _may_be(frame, layers.catalog.opens)
         if may.any():
             more, left = _try(frame.filter(may), layers.others, clock, tally)
             pieces += [*more, _close(left), _close(frame.filter(~may))]
         else:
             pieces.append(_close(frame))
     return pieces or [frame]
+
+
+def _may_be(frame: pl.DataFrame, formats: str) -> pl.Series:
+    """Which rows one of the formats may read, by a regex of all of them: of a few rows each, for that takes as long to compile as to try
+    hundreds, and `_that_may_fit` tells of those."""
+    if frame.height <= _FEW:
+        return pl.Series([True]).new_from_index(0, frame.height)
+    return frame["message"].str.contains(formats)
 
 
 def _read_behind(frame: pl.DataFrame, layers: Layers, clock: Clock, tally: Tally) -> list[pl.DataFrame]:
