@@ -766,3 +766,20 @@ def test_answers_that_took_less_than_can_be_told_took_none(log: Log) -> None:
     assert report.http is not None
     assert report.http.latency_ms is not None
     assert (report.http.latency_ms.p50, report.http.latency_ms.p99) == (0.0, 0.0)
+
+
+def test_an_exception_of_libraries_alone_is_at_the_frame_that_raised_it(tmp_path: Path) -> None:
+    trace = (
+        "ERROR tomcat: Error configuring application listener",
+        "java.lang.NoClassDefFoundError: javax/servlet/ServletContextListener",
+        "\tat org.apache.catalina.loader.WebappClassLoaderBase.findClassInternal(WebappClassLoaderBase.java:2475)",
+        "Caused by: java.lang.ClassNotFoundException: javax.servlet.ServletContextListener",
+        "\tat org.apache.catalina.loader.WebappClassLoaderBase.loadClass(WebappClassLoaderBase.java:1467)",
+    )
+    path = tmp_path / "app.log"
+    path.write_text(
+        "".join(f"2026-03-02 10:00:{n:02d},000 {trace[0]}\n" + "\n".join(trace[1:]) + "\n" for n in range(9))
+    )
+    report = analyze([str(path)])
+    assert "WebappClassLoaderBase.java:1467" in report.headline
+    assert "2475" not in report.headline

@@ -103,14 +103,19 @@ def _in_a_sentence(title: str) -> str:
 
 def place_of(node: Node, facts: Facts) -> str:
     """Where in the program it is raised: its own frame, or, raised inside a library, the program's frame nearest to it."""
-    if node.frames or not node.frame:
+    return _own_place(node, facts) or (short_place(node.frame) if node.frame else "")
+
+
+def _own_place(node: Node, facts: Facts) -> str:
+    """The nearest frame that is the program's own, of the exception or of those that it was raised on as; "" where all are of libraries."""
+    if node.frames:
         return short_place(node.frame) if node.frame else ""
     for edge in facts.graph.edges:
         if edge.cause == node.id and edge.kind in ("raised_from", "while_handling"):
-            outer = place_of(facts.node(edge.effect), facts)
-            if facts.node(edge.effect).frames or outer:
+            outer = _own_place(facts.node(edge.effect), facts)
+            if outer:
                 return outer
-    return short_place(node.frame)
+    return ""
 
 
 def _calm(facts: Facts) -> str:
