@@ -559,3 +559,56 @@ def test_what_comes_right_behind_a_crash_is_no_early_sign_of_the_next(folder: Pa
     closed += [(600.2 + 90 * n, "WARNING rabbit: client unexpectedly closed TCP connection") for n in range(10)]
     found = report_of(folder, mailer=mailer, rabbitmq=closed)
     assert not any(cause.startswith("client unexpectedly") for cause, _ in links(found))
+
+
+def test_statements_that_a_database_refuses_to_programs_that_answer_well_are_no_incident(folder: Path) -> None:
+    refused = [
+        (40.0 + 61.0 * n, 'ERROR:  duplicate key value violates unique constraint "transfer_pkey"') for n in range(40)
+    ]
+    assert report_of(folder, postgres=refused, ledger=served(2600)).healthy
+    once = [(900.0, "ERROR:  canceling statement due to statement timeout")]
+    assert report_of(folder, postgres=refused + once, ledger=served(2600)).healthy
+    failed = [(s + 0.01, request(500, s)) for s, _ in refused]
+    assert not report_of(folder, postgres=refused, ledger=[*served(2600), *failed]).healthy
+    late = [(s, text) for s, text in refused if s > 1500]
+    assert not report_of(folder, postgres=late, ledger=served(2600)).healthy
+    assert not report_of(folder, ledger=[*served(2600), *[(s, "ERROR app: " + text) for s, text in refused]]).healthy
+
+
+def test_an_ets_table_goes_with_the_process_that_failed_before(folder: Path) -> None:
+    def raised(at: float, what: str, place: str) -> Lines:
+        lines = (
+            "** (ArgumentError) errors were found at the given arguments:", "", f"  * 1st argument: {what}", "",
+            f"    (rates 1.9.2) lib/{place}: Rates.Store.fetch/1",
+        )  # fmt: skip
+        return [(at + n / 1e4, f"10:10:00.119 [error] {text}" if not n else text) for n, text in enumerate(lines)]
+
+    owner = raised(600.0, "not a textual representation of a float", "loader.ex:37")
+    lost = [
+        line
+        for n in range(100)
+        for line in raised(601.0 + 2 * n, "the table identifier does not refer to an existing ETS table", "store.ex:3")
+    ]
+    failed = [(601.5 + 2 * n, request(500, 601.5 + 2 * n)) for n in range(100)]
+    found = report_of(folder, rates=[*served(600), *owner, *lost, *failed])
+    assert "not a textual representation of a float" in first_roots(found)[0]
+    assert "loader.ex:37" in found.headline
+
+
+def test_two_servers_that_log_the_very_same_requests_count_them_once(folder: Path) -> None:
+    def asked(at: float, path: str, php: bool) -> str:
+        stamp = (START + timedelta(seconds=at)).strftime("%d/%b/%Y:%H:%M:%S +0000")
+        if php:
+            return f'127.0.0.1 -  {stamp} "GET {path}" 200'
+        return f'10.0.0.7 - - [{stamp}] "GET {path} HTTP/1.1" 200 12 "-" "curl/8" rt=0.003'
+
+    paths = [("/cart", "/products", "/ping")[n % 3] for n in range(300)]
+    one, other = (
+        [(2.0 * n + php / 100, asked(2.0 * n, path, php)) for n, path in enumerate(paths)] for php in (False, True)
+    )
+    report = report_of(folder, web=one, php=other)
+    assert report.http is not None
+    assert report.http.requests == 300
+    fewer = report_of(folder, web=one, php=other[:-9])
+    assert fewer.http is not None
+    assert fewer.http.requests == 591

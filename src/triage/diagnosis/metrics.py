@@ -15,6 +15,7 @@ from triage.summary import Summary
 from triage.sums import LATENCY_BASE, LATENCY_MIN_MS
 
 SLICES = 60
+EXACT, EXACT_ROUTES = 100, 3  # or so many in all, where every route was asked for exactly as often
 OFTEN, ROUTES = 20, 4  # requests of a route, and such routes, by which two servers can be told to log the same requests
 WALLS_S = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 100, 120, 180, 230, 240, 300, 600, 900, 1800, 3600)
 WALL_SLACK = 0.02  # a request that hits a limit ends at most so much behind it
@@ -127,7 +128,7 @@ def _outermost(services: Sequence[str | None], requests: pl.DataFrame) -> list[s
     """The services without those that log the very requests that another one of them logs too.
 
     Requests are taken for the same where two services saw every frequent route as often, within one in a hundred: what is
-    spread over equal servers is never that even. Of two such, the one that tells of more failures is in front: it adds its own.
+    spread over equal servers is never that even; or where all routes are, exactly. Of two such, the one that tells of more failures is in front: it adds its own.
     """
     seen: dict[str | None, dict[tuple[str | None, str | None], int]] = {service: {} for service in services}
     failed = dict.fromkeys(services, 0)
@@ -142,7 +143,8 @@ def _outermost(services: Sequence[str | None], requests: pl.DataFrame) -> list[s
         mine, theirs = seen[one], seen[other]
         often = [place for place in {*mine, *theirs} if max(mine.get(place, 0), theirs.get(place, 0)) >= OFTEN]
         near = all(abs(mine.get(p, 0) - theirs.get(p, 0)) <= max(1, 0.01 * mine.get(p, 0)) for p in often)
-        return len(often) >= ROUTES and near
+        exact = len(mine) >= EXACT_ROUTES and mine == theirs and sum(mine.values()) >= EXACT
+        return exact or (len(often) >= ROUTES and near)
 
     left: list[str | None] = []
     for service in sorted(services, key=lambda s: (-failed[s], -waited[s], s or "")):

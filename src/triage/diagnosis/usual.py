@@ -10,11 +10,15 @@ from statistics import mean, pstdev
 
 from triage.diagnosis.metrics import Layer, to_us
 from triage.diagnosis.nodes import MEASURED, Node
+from triage.diagnosis.places import is_data_server
 from triage.report import Window
 from triage.summary import Summary
 
 ENOUGH = 5  # moments, from which on it can be said how evenly they come
 RARE = 0.01  # of all records, and of the requests
+BORNE, ANSWERED = 0.1, 100  # the same where so many requests and more are answered well, all of them
+REFUSALS = {"data", "concurrency", "database_query"}  # what a database may refuse in a statement of its clients
+ODD_ONES = 2  # statements: so few are an incident only where somebody misses them
 EPISODE = timedelta(seconds=60)  # a call and its repeats are one moment
 CLOCKWORK = 0.4  # spread of the pauses over their mean: below it a timer sets the pace, and each of its runs fails
 # What callers and other parties bring about; a failure of the program's own is never taken for usual by its pace alone.
@@ -48,7 +52,22 @@ def is_usual(
     if span is None or any(n.role in ("exit", "proxy", "http", *MEASURED) or "oom" in n.marks for n in nodes):
         return False
     outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
-    return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
+    borne = _is_borne(nodes, summary, layer)
+    if borne and sum(n.count for n in nodes) <= ODD_ONES:
+        return True
+    few = borne or is_rare(nodes, summary, layer)
+    return outside and few and runs_all_along(nodes, span) and (borne or not _clockwork(nodes))
+
+
+def _is_borne(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
+    """Whether a database refuses statements of programs that answer all their requests well: they ask in order to be refused (an upsert, a
+    request that is repeated), or know what to do then."""
+    asked = layer.of(summary["requests"]) if layer is not None else None
+    if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
+        return False
+    refused = all(n.kind == "message" and n.rule is not None and n.rule.category in REFUSALS for n in nodes)
+    servers = all(n.services and all(is_data_server(service) for service in n.services) for n in nodes)
+    return refused and servers and sum(n.count for n in nodes) < BORNE * int(summary["sources"]["records"].sum())
 
 
 def _from_outside(node: Node) -> bool:

@@ -28,6 +28,8 @@ CONTINUES = (
     # the headline behind a trace's frames: a name that ends like an exception's, or that stands in a module of them
     r"|(?-u:(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Fault|Interrupt)(?:: |:?$))"
     r"|(?-u:(?:[A-Za-z_]\w*\.)+(?:errors?|exc|exceptions?)\.[A-Z]\w*(?:: |$))"
+    # what Elixir tells below an exception of its own: which argument, and of what state the process was
+    r"| ?\* [0-9]+(?:st|nd|rd|th) argument: |Last message(?: \(from [^)]*\))?: |State: [%\[{]"
     # lines of a trace that start at the margin: Go, Ruby, PHP, Dart and gdb, .NET, Rust, Elixir, sanitizers
     r"|goroutine [0-9]+ [^\n]*\[[^\]]+\]:?$|created by [^ ]+\.|\[signal SIG"
     r"|(?-u:(?:[\w.~%*-]+/)*[\w-]+(?:\.[\w.*()\[\]-]+)+\((?:0x[0-9a-f]+|\.\.\.|[{}?_, ]|[0-9])*\)$)"
