@@ -188,6 +188,19 @@ def test_entries_that_a_border_splits_are_read_again(tmp_path: Path) -> None:
         assert_same(read_in_parts(path, size), whole)
 
 
+def test_a_message_with_its_header_on_each_line_is_one_record_across_a_border(tmp_path: Path) -> None:
+    lines = []
+    for n in range(40):
+        stamp = f"2026-03-02 10:00:{n:02d}.307885+00:00"
+        lines += [f"{stamp} [info] <0.{n}.0> accepting AMQP connection", f"{stamp} [error] <0.{n}.0> Channel error on connection:"]
+        lines += [f"{stamp} [error] <0.{n}.0> operation queue.declare failed", f"{stamp} [error] <0.{n}.0> at once"]
+    path = write(tmp_path / "rabbit.log", lines)
+    whole = read_in_parts(path, 1 << 30)
+    assert whole["sources"]["records"].sum() == 80
+    for size in (170, 333):
+        assert_same(read_in_parts(path, size), whole)
+
+
 @mixed
 @given(listed(JSON), st.sampled_from((500, 1500, 4000)))
 def test_entries_give_the_same_wherever_they_are_cut(tmp_path: Path, kinds: list[tuple[str, int]], size: int) -> None:

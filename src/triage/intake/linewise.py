@@ -25,6 +25,7 @@ _LOUD = (pl.col("level") >= pl.lit("WARNING", dtype=LEVEL)).fill_null(False)
 _ASKS = pl.col("message").str.ends_with(":").fill_null(False)
 _SHORT = (pl.col("message").str.len_bytes() < 24).fill_null(False)
 _INDENTED = (pl.col("message") < "!").fill_null(False)
+_MAY_REPEAT = (_LOUD & pl.col("logger").str.contains(_PROCESS)).fill_null(False)
 
 
 def joined(rows: pl.DataFrame, patterns: dict[str, str], stream: str, complete: pl.Expr) -> pl.DataFrame:
@@ -68,8 +69,7 @@ def repeated_headers(rows: pl.DataFrame, stream: str, complete: pl.Expr) -> pl.D
     writes its header in front of each. `stream` and `complete` as in `joined`."""
     if rows["logger"].null_count() == rows.height:
         return rows
-    process = _LOUD & pl.col("logger").str.contains(_PROCESS) & ~complete
-    at = rows.select_seq(process.fill_null(False).arg_true()).to_series()
+    at = rows.select_seq((_MAY_REPEAT & ~complete).arg_true()).to_series()
     if at.len() < 2:
         return rows
     order = rows.select_seq(stream, row=pl.int_range(pl.len(), dtype=pl.Int64))
@@ -85,6 +85,11 @@ def repeated_headers(rows: pl.DataFrame, stream: str, complete: pl.Expr) -> pl.D
         return rows
     on = pl.Series([False]).new_from_index(0, rows.height).scatter(found, True)
     return rows.with_columns_seq(header=pl.col("header") & ~pl.lit(on), **{LINED: pl.col(LINED) | pl.lit(on)})
+
+
+def may_repeat(rows: pl.DataFrame) -> pl.Series:
+    """Which of these rows might be such further lines, if the first one were above them."""
+    return rows.select_seq(_MAY_REPEAT).to_series()
 
 
 def _matching(rows: pl.DataFrame, asked: pl.Expr, pattern: str) -> pl.Series:

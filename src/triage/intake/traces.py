@@ -366,7 +366,7 @@ class Assembler:
         letters = classify(linewise.first_lines(rows["message"].fill_null("")), self._patterns)
         odd = _QUIET & pl.lit(letters.is_in(["o", "p"]))
         sure = rows.select_seq(~BARE & ~COMPLETE & ~odd).to_series()
-        return sure & ~linewise.may_go_on(rows, letters)
+        return sure & ~linewise.may_go_on(rows, letters) & ~linewise.may_repeat(rows)
 
     def _note_headers(self, rows: pl.DataFrame, light: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows whose stream has shown a header before, and remember which streams did."""
