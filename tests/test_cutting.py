@@ -140,7 +140,7 @@ def rows_of(data: bytes, typed: Typed | None, *, cut: bool, pieces: int = 1) -> 
         lines() | st.sampled_from([b"plain text", b"[", b"]", b" ", b"{}", b"{", b"null"]), min_size=1, max_size=12
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @example([b'{"logName":"a","textPayload":"x"}', b'{"logName":"a","logName":"b","textPayload":"x"}'])
 @example(
     [b'{"logName":"a","textPayload":"\\ud83d\\ude00 \\u00e9\\u0000\\/"}', b'{"logName":"a","textPayload":"\\ud83d"}']

@@ -127,7 +127,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.lists(st.one_of(WORDS, st.just(" "), st.text(max_size=3)), max_size=14).map("".join), min_size=1, max_size=20

@@ -612,3 +612,31 @@ def test_two_servers_that_log_the_very_same_requests_count_them_once(folder: Pat
     fewer = report_of(folder, web=one, php=other[:-9])
     assert fewer.http is not None
     assert fewer.http.requests == 591
+
+
+@pytest.mark.parametrize(("server", "linked"), [("nats", True), ("billing", False)])
+def test_a_server_and_its_client_log_one_known_failure_in_words_of_their_own(
+    folder: Path, server: str, linked: bool
+) -> None:
+    told = [
+        (
+            600.0 + 4 * n,
+            f'ERROR 127.0.0.1:45546 - cid:15 - Publish Violation - User "orders", Subject "orders.placed"',
+        )
+        for n in range(90)
+    ]
+    met = [
+        (s - 0.002 + 0.004 * (n % 2), 'ERROR orders: nats: permissions violation for publish to "orders.placed"')
+        for n, (s, _) in enumerate(told)
+    ]
+    found = report_of(
+        folder, **{server: told, "orders": met, "edge": [*served(600), *((s + 0.9, request(504, s)) for s, _ in told)]}
+    )
+    assert (
+        any(
+            "Publish Violation" in found.failure(x.cause).message
+            and "permissions violation" in found.failure(x.effect).message
+            for x in found.links
+        )
+        == linked
+    )

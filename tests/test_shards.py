@@ -192,7 +192,10 @@ def test_a_message_with_its_header_on_each_line_is_one_record_across_a_border(tm
     lines = []
     for n in range(40):
         stamp = f"2026-03-02 10:00:{n:02d}.307885+00:00"
-        lines += [f"{stamp} [info] <0.{n}.0> accepting AMQP connection", f"{stamp} [error] <0.{n}.0> Channel error on connection:"]
+        lines += [
+            f"{stamp} [info] <0.{n}.0> accepting AMQP connection",
+            f"{stamp} [error] <0.{n}.0> Channel error on connection:",
+        ]
         lines += [f"{stamp} [error] <0.{n}.0> operation queue.declare failed", f"{stamp} [error] <0.{n}.0> at once"]
     path = write(tmp_path / "rabbit.log", lines)
     whole = read_in_parts(path, 1 << 30)

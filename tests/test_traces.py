@@ -464,7 +464,7 @@ ROW = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     lines=st.lists(st.tuples(ROW, st.sampled_from(["a", "b"]), st.sampled_from([0, 0, 0, 3])), min_size=1, max_size=30),
     size=st.integers(1, 9),

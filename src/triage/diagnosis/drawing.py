@@ -27,6 +27,7 @@ SATURATION = {
 }
 EARLY = 0.25  # of a failure's records, and of its effect's time: so much before it is not what sets the effect off
 GENERIC_RANK = 70  # rules of this rank and above name no cause exactly
+EXACT_RANK = 20  # rules below this rank name one thing exactly
 
 
 @dataclass(frozen=True, slots=True)

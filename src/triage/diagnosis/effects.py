@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from triage.diagnosis.drawing import (
     ENOUGH,
+    EXACT_RANK,
     SATURATION,
     Drawing,
     Edge,
@@ -65,7 +66,6 @@ def link_effects(drawing: Drawing, role: str) -> None:
                 drawing.draw(edge)
 
 
-EXACT_RANK = 20  # rules below this rank name one thing exactly
 REACHED = {"network", "database_connection", "redis_connection", "queue", "dependency", "rpc", "search", "proxy"}
 
 

@@ -30,11 +30,20 @@ SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak 
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
-_DATA_SERVERS = {kind for kinds in _SERVERS.values() for kind in kinds} | {"database", "db"}
+_DATA_SERVERS = {kind for kinds in _SERVERS.values() for kind in kinds} | {
+    "database",
+    "db",
+    "nats",
+    "mosquitto",
+    "emqx",
+    "etcd",
+    "pulsar",
+    "activemq",
+}
 
 
 def is_data_server(service: str) -> bool:
-    """Whether a service is a server that keeps data for others, by its name."""
+    """Whether a service is a server that keeps or carries data for others, by its name."""
     return any(kind in re.split(r"[\W_]+", service.lower()) for kind in _DATA_SERVERS)
 
 

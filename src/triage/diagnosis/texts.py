@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from triage.diagnosis.drawing import CRASHES, ENOUGH, MOSTLY_WITHOUT, Drawing, Edge, comes_before, shorten
+from triage.diagnosis.drawing import CRASHES, ENOUGH, EXACT_RANK, MOSTLY_WITHOUT, Drawing, Edge, comes_before, shorten
 from triage.diagnosis.nodes import LADDER, Node, follow
+from triage.diagnosis.places import is_data_server
 from triage.summary import Summary
 
 EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
@@ -96,12 +97,15 @@ def _same_text(drawing: Drawing) -> None:
             raised = b.kind == "exception" and (_same_words(a.template, b.template) or _same_failure(a, b))
             if (
                 not _apart(a, b)
-                or not (raised or (_is_quoted(a, b) and (b.kind == "exception" or _told_alike(a, b))))
+                or not (
+                    raised or (_is_quoted(a, b) and (b.kind == "exception" or _told_alike(a, b))) or _same_known(a, b)
+                )
                 or drawing.together(a, b) < ENOUGH
             ):
                 continue
             found = follow(a, b, drawing.slack)
-            why = "the client's exception repeats the words of the server's error"
+            told = "is the same failure as" if _same_known(a, b) else "repeats the words of"
+            why = f"the client's {'exception' if b.kind == 'exception' else 'error'} {told} the server's error"
             drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
             break
 
@@ -117,6 +121,13 @@ def _told_alike(a: Node, b: Node) -> bool:
     """Whether two services that log it come about as often, and one says more than the other."""
     often = min(a.count, b.count) >= 0.8 * max(a.count, b.count)
     return often and bool(a.services) and len(b.template) > len(a.template.strip()) + len("x: ")
+
+
+def _same_known(a: Node, b: Node) -> bool:
+    """Whether a server that others use and one of them log the same failure, one that a rule knows exactly, about as often."""
+    exact = a.rule is not None and b.rule is not None and a.rule.name == b.rule.name and a.rule.rank < EXACT_RANK
+    servers = bool(a.services) and all(map(is_data_server, a.services)) and not any(map(is_data_server, b.services))
+    return exact and servers and min(a.count, b.count) >= 0.9 * max(a.count, b.count)
 
 
 def _apart(a: Node, b: Node) -> bool:
