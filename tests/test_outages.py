@@ -621,7 +621,7 @@ def test_a_server_and_its_client_log_one_known_failure_in_words_of_their_own(
     told = [
         (
             600.0 + 4 * n,
-            f'ERROR 127.0.0.1:45546 - cid:15 - Publish Violation - User "orders", Subject "orders.placed"',
+            'ERROR 127.0.0.1:45546 - cid:15 - Publish Violation - User "orders", Subject "orders.placed"',
         )
         for n in range(90)
     ]

@@ -22,6 +22,7 @@ VERSION = "v1"
 NEAREST = 5  # in-app frames that count
 NEAREST_LIBRARY = 3  # the same where no frame is in-app
 LONGEST = 1000  # characters of a message that are masked
+_UNTIDY = r"^\s|\s$|\s\s|[^\S ]"  # white space that is more than one blank between two words
 _EXAMPLE = 2000  # characters of a message that are kept as an example
 _FRAMES = 40  # frames that are kept to be shown
 _TOLD = ("exit", "worker_exit", "oom", "slow", "told")  # marks of what is told of whatever its level
@@ -258,10 +259,14 @@ def _http() -> pl.Expr:
 
 def _template(texts: pl.Series, dirs: tuple[Path, ...] | None) -> pl.Series:
     """Masked texts on one line, from at most LONGEST characters; a text that was cut ends at a word and in an ellipsis."""
+    untidy = (texts.str.contains(_UNTIDY) | (texts.str.len_bytes() > LONGEST)).fill_null(False).arg_true()
+    if not len(untidy):
+        return mask(texts, dirs=dirs)
     line = pl.col("t").str.replace_all(r"\s+", " ").str.strip_chars()
     cut = line.str.head(LONGEST).str.replace(r"\s\S*$", "") + "…"
-    short = texts.rename("t").to_frame().select_seq(pl.when(line.str.len_chars() > LONGEST).then(cut).otherwise(line))
-    return mask(short.to_series(), dirs=dirs)
+    short = pl.when(line.str.len_chars() > LONGEST).then(cut).otherwise(line)
+    tidy = texts.gather(untidy).rename("t").to_frame().select_seq(short).to_series()
+    return mask(tidy if len(tidy) == len(texts) else texts.clone().scatter(untidy, tidy), dirs=dirs)
 
 
 def _sign_distinct(distinct: pl.DataFrame, dirs: tuple[Path, ...] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
