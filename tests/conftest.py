@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +79,11 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that tests start: a job in the background of a shell ignores it, and so would they."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    ):  # the many programs that tests start are not to be compiled each time
+        folder = os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="triage-bytecode-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:
