@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from test_calm import HEADERS, STACKS, Header, same
-from triage import counting, shards
-from triage.engine import read, summarize
+from test_calm import summaries as sifted
+from triage import counting
+from triage.engine import read
 from triage.intake import calm, compiled
 from triage.intake.repeats import Repeated, Repeats
 from triage.intake.sources import open_sources
-from triage.options import Options, reading_options
+from triage.options import Options
 from triage.shards import Reader, put_together
 from triage.summary import Summary, merge_all
 
@@ -37,9 +37,7 @@ OTHER = (
 
 def summaries(path: Path, patch: pytest.MonkeyPatch, text_bytes: int) -> tuple[Summary, Summary, int]:
     """What is made of a log with records that came before told apart, and without; and how many were."""
-    patch.setattr(calm, "FIRST_ROWS", 0)
     patch.setattr(counting, "FIRST_ROWS", 40)  # what the first rows say is waited for before anything is put together
-    patch.setattr(shards, "reading_options", lambda options: replace(reading_options(options), text_bytes=text_bytes))
     told = 0
     complete = Repeats.complete
 
@@ -49,9 +47,7 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, text_bytes: int) -> tuple[S
         return complete(self, events, repeated, **asked)  # type: ignore[arg-type]
 
     patch.setattr(Repeats, "complete", count)
-    with_them = summarize([str(path)], Options(jobs=1))
-    patch.setattr(shards, "Telling", lambda *_: None)
-    return with_them, summarize([str(path)], Options(jobs=1)), told
+    return *sifted(path, patch, text_bytes), told
 
 
 def write(path: Path, header: Header, rng: random.Random, odd: Sequence[str], length: int = 300) -> None:

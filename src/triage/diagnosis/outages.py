@@ -132,9 +132,9 @@ def _makes(a: Node, what: str, b: Node) -> bool:
     """Whether `a` fails again and again in a service that is named after what is stale, not long before that is said and then too."""
     if a.first is None or b.first is None or a.last is None or a.count < LOOP or set(a.services) & set(b.services):
         return False
-    named = a.services and all(what in re.split(r"[\W_]+", service.lower()) for service in a.services)
     return (
-        bool(named)
+        bool(a.services)
+        and all(what in re.split(r"[\W_]+", service.lower()) for service in a.services)
         and a.role in ("cause", "precursor", "exit", "timeout")
         and 0 <= _lag_s(a, b) <= LATE.total_seconds()
         and a.last > b.first

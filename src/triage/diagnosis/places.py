@@ -30,16 +30,8 @@ SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak 
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
-_DATA_SERVERS = {kind for kinds in _SERVERS.values() for kind in kinds} | {
-    "database",
-    "db",
-    "nats",
-    "mosquitto",
-    "emqx",
-    "etcd",
-    "pulsar",
-    "activemq",
-}
+_KINDS = {kind for kinds in _SERVERS.values() for kind in kinds}
+_DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd", "pulsar", "activemq"}
 
 
 def is_data_server(service: str) -> bool:
@@ -95,7 +87,7 @@ class Places:
 
     def _behind(self, proxy: Node) -> set[str]:
         """The one program that can stand behind a proxy, where only one other is in the log; none where there are several."""
-        kinds = {kind for kinds in _SERVERS.values() for kind in kinds} | SYSTEM
+        kinds = _KINDS | SYSTEM
         others = {s for s in self.services - set(proxy.services) if not any(kind in s.lower() for kind in kinds)}
         return others if len(others) == 1 else set()
 

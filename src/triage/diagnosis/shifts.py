@@ -329,7 +329,7 @@ def _refusals(summary: Summary, layer: Layer) -> Iterator[Shift]:
     width = max(summary.widths["refused"], summary.widths["traffic"])
     refused = layer.of(summary["refused"]).with_columns(pl.col("bucket") // width * width)
     traffic = layer.of(summary["traffic"]).with_columns(pl.col("bucket") // width * width)
-    lost = _lost_routes(summary, layer)
+    lost = _lost_routes(summary, layer).group_by("service", "status").agg(pl.col("missed").sum())
     seen = refused.group_by("service", "status").agg(pl.col("count").sum())
     seen = seen.join(lost, on=["service", "status"], how="left", nulls_equal=True)
     seen = seen.filter(~pl.col("status").is_in(_UNSAID) | (pl.col("missed") >= KNOWN_SHARE * pl.col("count"))).drop(
@@ -355,15 +355,15 @@ def _refusals(summary: Summary, layer: Layer) -> Iterator[Shift]:
 
 
 def _lost_routes(summary: Summary, layer: Layer) -> pl.DataFrame:
-    """How many requests (`missed`) were answered with 404 or 410 on routes that are answered at other times: service, status, missed."""
+    """Routes that were answered with 404 or 410 (`missed` times) and are answered at other times (`count`, from `first` to `last`)."""
     keys = ["service", "method", "route"]
     unknown = layer.of(summary["requests"]).filter(pl.col("status").is_in([404, 410]))
     unknown = unknown.group_by(*keys, "status").agg(missed=pl.col("count").sum())
-    known = layer.of(summary["route_pace"]).group_by(keys).agg(pl.col("count").sum())
-    lost = unknown.join(known, on=keys, nulls_equal=True).filter(
+    answered = layer.of(summary["route_pace"]).group_by(keys)
+    known = answered.agg(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max())
+    return unknown.join(known, on=keys, nulls_equal=True).filter(
         pl.col("count") >= ENOUGH_BEFORE, pl.col("missed") >= ENOUGH_INSIDE
     )
-    return lost.group_by("service", "status").agg(pl.col("missed").sum())
 
 
 def _by_bucket(rows: pl.DataFrame, column: str) -> dict[int, int]:
@@ -399,16 +399,7 @@ def _refusal(
 
 def _vanished(summary: Summary, layer: Layer) -> Iterator[Shift]:
     """Routes that were answered and from some time on are not known: what asks for paths that never were is noise."""
-    counts = layer.of(summary["requests"])
-    unknown = counts.filter(pl.col("status").is_in([404, 410])).group_by("service", "method", "route", "status").agg(missed=pl.col("count").sum())  # fmt: skip
-    known = (
-        layer.of(summary["route_pace"])
-        .group_by("service", "method", "route")
-        .agg(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max())
-    )
-    gone = unknown.join(known, on=["service", "method", "route"], nulls_equal=True).filter(
-        pl.col("count") >= ENOUGH_BEFORE, pl.col("missed") >= ENOUGH_INSIDE
-    )
+    gone = _lost_routes(summary, layer)
     refused = layer.of(summary["refused"])
     end = refused["last"].max()
     if not gone.height or end is None:

@@ -94,20 +94,23 @@ def _same_text(drawing: Drawing) -> None:
     servers = [n for n in drawing.nodes.values() if n.kind == "message" and n.severe and n.id not in drawing.labels]
     for b in [n for n in drawing.nodes.values() if n.inner and n.id not in drawing.parents and _repeats(n)]:
         for a in sorted(servers, key=lambda n: n.id):
-            raised = b.kind == "exception" and (_same_words(a.template, b.template) or _same_failure(a, b))
-            if (
-                not _apart(a, b)
-                or not (
-                    raised or (_is_quoted(a, b) and (b.kind == "exception" or _told_alike(a, b))) or _same_known(a, b)
-                )
-                or drawing.together(a, b) < ENOUGH
-            ):
+            told = _how_alike(a, b) if _apart(a, b) else ""
+            if not told or drawing.together(a, b) < ENOUGH:
                 continue
             found = follow(a, b, drawing.slack)
-            told = "is the same failure as" if _same_known(a, b) else "repeats the words of"
             why = f"the client's {'exception' if b.kind == 'exception' else 'error'} {told} the server's error"
             drawing.draw(Edge(a.id, b.id, "wraps", min(a.count, b.count), found.lag_s if found else None, 0.9, why))
             break
+
+
+def _how_alike(a: Node, b: Node) -> str:
+    """What a client's error is to the server's; "" where it is none of its."""
+    if _same_known(a, b):
+        return "is the same failure as"
+    raised = b.kind == "exception"
+    repeats = raised and (_same_words(a.template, b.template) or _same_failure(a, b))
+    quotes = _is_quoted(a, b) and (raised or _told_alike(a, b))
+    return "repeats the words of" if repeats or quotes else ""
 
 
 def _repeats(node: Node) -> bool:

@@ -56,6 +56,24 @@ static inline int hex(uint8_t c) {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* A hash that goes on with a number, with a text. */
+static inline uint64_t mix(uint64_t hash, uint64_t with) {
+    hash = (hash ^ with) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 29;
+}
+
+static inline uint64_t mix_text(uint64_t hash, const uint8_t *text, size_t size) {
+    uint64_t part = 0;
+    hash = mix(hash, size);
+    for (; size >= 8; size -= 8, text += 8) {
+        memcpy(&part, text, 8);
+        hash = mix(hash, part);
+    }
+    part = 0;
+    memcpy(&part, text, size);
+    return mix(hash, part);
+}
+
 /* The number that so many digits are; -1 where one of them is none. */
 int digits(const char *text, int count, int *value);
 
@@ -245,10 +263,10 @@ struct Repeats;
 struct Repeats *new_repeats(void);
 void free_repeats(struct Repeats *self);
 
-/* Mark the lines of records that say the same as one before them: ((lines, times, records), (lines, bodies), questions): those of which
+/* Mark the lines of records that say the same as one before them, and have so many clear lines on both sides: ((lines, times, records), (lines, bodies), questions): those of which
    nothing is left, those of which the header is kept, and (line, lines, body, record, what the header says) of some whose numbers
    are not known yet. NULL with an exception set. */
-PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, const uint8_t *text, int64_t first, int64_t from, int64_t at_ends);
+PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, const uint8_t *text, int64_t first, int64_t from, int64_t at_ends, int64_t beside);
 
 /* Say whether it is known from now on what becomes of a body or record; -1 where there is no such. */
 int settle_repeat(struct Repeats *self, int is_record, int number, int known);

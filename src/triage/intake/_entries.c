@@ -101,23 +101,6 @@ typedef struct {
     int64_t count, walls, waiting;
 } Sifting;
 
-static uint64_t mix(uint64_t hash, uint64_t with) {
-    hash = (hash ^ with) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t mix_text(uint64_t hash, const uint8_t *text, size_t size) {
-    uint64_t part = 0;
-    hash = mix(hash, size);
-    for (; size >= 8; size -= 8, text += 8) {
-        memcpy(&part, text, 8);
-        hash = mix(hash, part);
-    }
-    part = 0;
-    memcpy(&part, text, size);
-    return mix(hash, part);
-}
-
 /* The parts of entries of a shape; NULL where nothing is known of them, or with an exception set. */
 static const Part *parts_of(EntrySieve *self, int shape) {
     int leaves = self->cutter->leaf_count;

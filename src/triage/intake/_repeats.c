@@ -15,7 +15,6 @@
 #define LONGEST_BODY (64 << 10)
 #define LONGEST_HEAD 1024
 #define SEEN 65536 /* texts of which it is remembered that they came before, by their hash */
-#define BESIDE 4   /* lines in front of a record and behind it that must be clear */
 
 enum { UNKNOWN, KNOWN, REFUSED };
 enum { ANY_HEADER, WARNING_HEADER, NAMING_HEADER }; /* above what stands below: what becomes of it may depend on that */
@@ -82,23 +81,9 @@ int settle_repeat(struct Repeats *self, int is_record, int number, int known) {
     return 0;
 }
 
-static uint64_t hash_of(const uint8_t *p, size_t size, uint64_t hash) {
-    hash = (hash ^ size) * 0x9E3779B97F4A7C15u;
-    for (; size >= 8; p += 8, size -= 8) {
-        uint64_t eight;
-        memcpy(&eight, p, 8);
-        hash = (hash ^ eight) * 0x9E3779B97F4A7C15u;
-        hash ^= hash >> 29;
-    }
-    uint64_t rest = 0;
-    memcpy(&rest, p, size);
-    hash = (hash ^ rest) * 0xC2B2AE3D27D4EB4Fu;
-    return hash ^ hash >> 31;
-}
-
 /* The number of a text that came before, with the same body; 0 where it did not, or there are too many; -1 without memory. */
 static int32_t number_of(struct Repeats *self, Texts *texts, const uint8_t *p, size_t size, int32_t body) {
-    uint64_t hash = hash_of(p, size, (uint64_t)body + 1);
+    uint64_t hash = mix_text((uint64_t)body + 1, p, size);
     int32_t *place;
     for (uint64_t at = hash;; at++) {
         place = texts->places + at % (uint64_t)texts->cap;
@@ -190,18 +175,18 @@ static int ask_for(struct Repeats *self, const Found *found, const uint8_t *text
     return failed ? -1 : 0;
 }
 
-PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, const uint8_t *text, int64_t first, int64_t from, int64_t at_ends) {
-    int64_t count = 0, cap = 0, limit = found->count - at_ends;
+PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, const uint8_t *text, int64_t first, int64_t from, int64_t at_ends, int64_t beside) {
+    int64_t count = 0, cap = 0, limit = found->count - at_ends - beside;
     Numbers again[3] = {{0}}, bodies[2] = {{0}};
     Block *blocks = NULL;
     uint8_t *inside = calloc((size_t)found->count + 1, 1);
     PyObject *asked = PyList_New(0), *made = NULL;
     int failed = !inside || !asked;
     self->calls++;
-    for (int64_t n = at_ends > BESIDE ? at_ends : BESIDE; n < limit - BESIDE && !failed; n++) {
+    for (int64_t n = at_ends > beside ? at_ends : beside; n < limit && !failed; n++) {
         if (found->lines[n].kind != ALONE || found->lines[n].group == UNSURE || first + n < from) continue;
         Block block;
-        int told = block_at(self, found, text, n, limit - BESIDE, &block);
+        int told = block_at(self, found, text, n, limit, &block);
         if (told <= 0) {
             failed = told < 0;
             continue;
@@ -226,8 +211,8 @@ PyObject *find_repeats(struct Repeats *self, PyObject *sieve, Found *found, cons
         if (ask_for(self, found, text, block, first, asked)) failed = 1;
         int whole = is_known(&self->records, block->record);
         if (!whole && !is_known(&self->bodies, block->body)) continue;
-        if (!are_clear(sieve, found, text, inside, block->from - BESIDE, block->from)) continue;
-        if (!are_clear(sieve, found, text, inside, block->until, block->until + BESIDE)) continue;
+        if (!are_clear(sieve, found, text, inside, block->from - beside, block->from)) continue;
+        if (!are_clear(sieve, found, text, inside, block->until, block->until + beside)) continue;
         Line *head = found->lines + block->from;
         for (int64_t line = block->from + 1; line < block->until; line++) found->lines[line].kind = GONE;
         if (whole) {

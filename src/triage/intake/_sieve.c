@@ -242,9 +242,14 @@ static int may_fit(const Sieve *self, const uint8_t *p, const uint8_t *end) {
     return 0;
 }
 
+/* How many bytes the stamp of a header has. */
+static int stamp_size(const Sieve *self) {
+    return 19 + (self->point != 0) + self->digits;
+}
+
 /* What a line is, and of one that only counts its level and time; -1 with an exception set. `text`: where what it says begins. */
 static int look_at(Sieve *self, Line *line, const uint8_t *p, const uint8_t *end, const uint8_t **text) {
-    int part = 0, behind = 19 + (self->point != 0) + self->digits;
+    int part = 0, behind = stamp_size(self);
     const char *t = (const char *)p;
     line->kind = APART;
     if (end - p <= behind || end - p > LONGEST) return 0;
@@ -533,7 +538,7 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*LLL", &data, &first, &from, &width)) return NULL;
     const uint8_t *text = data.buf;
     size_t size = (size_t)data.len;
-    Found found = {.stamp = 19 + (self->point != 0) + self->digits};
+    Found found = {.stamp = stamp_size(self)};
     PyObject *made = NULL;
     int odd = size > LARGEST || memchr(text, 0, size) || !is_utf8(text, text + size);
     if (odd) {
@@ -551,7 +556,8 @@ static PyObject *sieve_sift(Sieve *self, PyObject *args) {
             if (line->kind >= ALONE && odd && is_odd(p, end)) line->kind = line->kind == ALONE ? LOUD : APART;
         }
         if (!failed && self->until[128]) look_beside(self, &found, text);
-        PyObject *repeats = failed ? NULL : odd || !self->until[128] ? Py_NewRef(Py_None) : find_repeats(self->repeats, (PyObject *)self, &found, text, first, from, self->at_ends);
+        int beside = self->before > self->behind ? self->before : self->behind;
+        PyObject *repeats = failed ? NULL : odd || !self->until[128] ? Py_NewRef(Py_None) : find_repeats(self->repeats, (PyObject *)self, &found, text, first, from, self->at_ends, beside);
         if (repeats) made = sift(&found, text, keep_near(self, &found), first, width, repeats);
         Py_XDECREF(repeats);
     }

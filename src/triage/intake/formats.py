@@ -57,9 +57,8 @@ class Place:
     @property
     def spellings(self) -> tuple[tuple[str, ...], ...]:
         """The keys as loggers write them: one inside the other, all in one with dots, or so but for the outermost."""
-        return tuple(
-            dict.fromkeys((self.keys, (self.dotted,), (*self.keys[:1], *filter(None, (".".join(self.keys[1:]),)))))
-        )
+        inside = ((self.keys[0], ".".join(self.keys[1:])),) if len(self.keys) > 2 else ()
+        return tuple(dict.fromkeys((self.keys, (self.dotted,), *inside)))
 
 
 @dataclass(frozen=True, slots=True)
