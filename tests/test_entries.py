@@ -11,7 +11,7 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from test_calm import STACKS, TEXTS, same
@@ -233,6 +233,7 @@ def summaries(path: Path, patch: pytest.MonkeyPatch, block_bytes: int) -> tuple[
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(st.integers(0, 1 << 32), st.sampled_from((60_000, 200_000)))
+@example(338, 60_000)  # frames that go on an entry over five that join nothing
 def test_a_log_gives_the_same_with_and_without_the_sieve(
     tmp_path_factory: pytest.TempPathFactory, seed: int, block_bytes: int
 ) -> None:

@@ -448,28 +448,32 @@ static void look_at_text(EntrySieve *self, Sifting *work, Line *line, Beside *be
    known. Of records by themselves the next one is enough: it says that nothing goes on over it. How many lines only count after
    that; -1 where memory is short. */
 static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *beside) {
-    int64_t calm = 0, *counts = malloc((size_t)(self->stream_count + 1) * 3 * sizeof(int64_t)), *until = counts + self->stream_count + 1,
-            *next = until + self->stream_count + 1;
+    size_t streams = (size_t)self->stream_count + 1;
+    int64_t calm = 0, *counts = malloc(streams * 4 * sizeof(int64_t)), *open = counts + streams, *until = open + streams, *next = until + streams;
     if (!counts) return -1;
     for (int turn = 0; turn < 2; turn++) { /* forth, and back */
         int near = turn ? self->before : self->behind;
-        for (int k = 0; k < self->stream_count; k++) counts[k] = 0, until[k] = self->ends, next[k] = 1;
+        for (int k = 0; k < self->stream_count; k++) counts[k] = open[k] = 0, until[k] = self->ends, next[k] = 1;
         for (int64_t n = 0; n < found->count; n++) {
             int64_t at = turn ? found->count - 1 - n : n;
             Line *line = found->lines + at;
             if (line->kind == WALL)
                 for (int k = 0; k < self->stream_count; k++) {
-                    if (until[k] < counts[k] + near) until[k] = counts[k] + near;
+                    if (until[k] < open[k] + near) until[k] = open[k] + near;
                     next[k] = counts[k] + 1;
                 }
             int32_t key = beside[at].stream;
             if (key < 0) continue;
-            int64_t place = counts[key]++;
+            /* what goes on another passes by records that join nothing, however many they are */
+            int closed = beside[at].closed;
+            int64_t place = counts[key]++, among_open = open[key];
+            open[key] += !closed;
             if (line->kind == APART) {
                 next[key] = place + 2;
-                if (until[key] < place + 1 + near) until[key] = place + 1 + near;
+                if (until[key] < among_open + 1 + near) until[key] = among_open + 1 + near;
             }
-            if (line->kind == CALM && (place < (beside[at].closed ? next : until)[key] || n < self->at_ends)) line->kind = KEPT;
+            int kept = closed ? place < next[key] : among_open < until[key];
+            if (line->kind == CALM && (kept || n < self->at_ends)) line->kind = KEPT;
         }
     }
     free(counts);
