@@ -10,7 +10,7 @@ from json.decoder import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from triage.intake.headed import headed_of, is_headed
-from triage.intake.sources import Stream
+from triage.intake.sources import Block, Stream
 from triage.intake.tables import find_table, is_journal, journal_of, rows_of
 
 if TYPE_CHECKING:
@@ -105,8 +105,11 @@ def pieces(stream: Stream, framing: Framing, size: int) -> Iterator[Piece]:
     elif framing.how == "pretty":
         yield from _pretty(stream, framing.indent, size)
     else:
-        for block in stream.blocks(size):
-            yield Piece(block.line, block.lines, len(block.data), block.data, None, 0, block.notices)
+        yield from map(_piece, stream.blocks(size))
+
+
+def _piece(block: Block) -> Piece:
+    return Piece(block.line, block.lines, len(block.data), block.data, None, 0, block.notices)
 
 
 def _pretty(stream: Stream, indent: bytes, size: int) -> Iterator[Piece]:

@@ -222,9 +222,10 @@ class Stream:
             data = b"".join((*pending, memoryview(chunk)[:cut]))
             pending = [chunk[cut:]] if cut < len(chunk) else []
             held = len(chunk) - cut
-            for block in _cut(data, line, size):
-                line = block.line + block.lines
-                yield replace(block, notices=self.take_notices())
+            blocks, data = _cut(data, line, size), b""
+            while blocks:  # none is held on to while the next is read
+                line = blocks[0].line + blocks[0].lines
+                yield replace(blocks.pop(0), notices=self.take_notices())
         if over:
             self.notices.append(f"{self.name}: the last line is too long: {over:,} bytes of it were dropped")
         data = b"".join(pending)
