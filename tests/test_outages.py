@@ -640,3 +640,81 @@ def test_a_server_and_its_client_log_one_known_failure_in_words_of_their_own(
         )
         == linked
     )
+
+
+def _waiting(pid: int, lock: str, *, table: int = 16386) -> str:
+    return f"LOG:  process {pid} still waiting for {lock} on relation {table} of database 16384 after 1000.{pid} ms"
+
+
+@pytest.mark.parametrize(
+    ("strong", "table", "root"),
+    [
+        ("AccessExclusiveLock", 16386, "AccessExclusiveLock"),
+        ("ShareLock", 16386, "ShareLock"),  # of an index that is made: it keeps out who writes
+        ("ShareUpdateExclusiveLock", 16386, "RowExclusiveLock"),  # and this one does not
+        ("AccessExclusiveLock", 20000, "RowExclusiveLock"),  # of another table
+    ],
+)
+def test_statements_queue_behind_who_asks_for_a_strong_lock(folder: Path, strong: str, table: int, root: str) -> None:
+    stamp = "2026-03-02 10:10:03 UTC [7] "
+    told = [(601.0, stamp + _waiting(71, strong, table=table))]
+    told += [(603.0 + 4 * n, stamp + _waiting(100 + n, "RowExclusiveLock")) for n in range(20)]
+    told += [(633.0 + 4 * n, f"{stamp}ERROR:  canceling statement due to statement timeout") for n in range(20)]
+    api = [(633.2 + 4 * n, request(500, 633.2 + 4 * n)) for n in range(20)]
+    short = "QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00"
+    api += [(633.1 + 4 * n, "ERROR api: canceling statement due to statement timeout") for n in range(20)]
+    api += [(640.3 + 4 * n, f"ERROR api: {short}") for n in range(20)]
+    found = report_of(folder, postgres=told, api=api + served(1800))
+    assert root in first_roots(found)[0]
+    assert any("canceling" in cause and "QueuePool" in effect for cause, effect in links(found))
+
+
+def test_waits_for_locks_that_end_well_are_no_incident(folder: Path) -> None:
+    told = [
+        (37.0 * n * n % 1800, f"2026-03-02 10:00:00 UTC [{n}] {_waiting(100 + n, 'RowExclusiveLock')}")
+        for n in range(20)
+    ]
+    assert report_of(folder, postgres=told, api=served(1800)).healthy
+
+
+@pytest.mark.parametrize(("late", "linked"), [(0.0, True), (700.0, False)])
+def test_who_is_refused_while_a_server_does_not_come_back_from_a_planned_stop_follows_its_end(
+    folder: Path, late: float, linked: bool
+) -> None:
+    stamp = "17286:M 02 Mar 2026 10:10:00.269"
+    store = [(1.0, f"{stamp} * Ready to accept connections"), (500.0, f"{stamp} # User requested shutdown...")]
+    damaged = f"{stamp} # Bad file format reading the append only file a.1.incr.aof: make a backup of your AOF file"
+    store += [(505.0 + 40 * n, damaged) for n in range(6)]
+    store += [(506.0 + 40 * n, "exited with code 1") for n in range(6)]
+    store += [(1100.0, f"{stamp} * Ready to accept connections")]
+    refused = "ERROR web: session lost: Redis::CannotConnectError"
+    web = [(502.0 + late + 5 * n, refused) for n in range(110)]
+    found = report_of(folder, redis=store, web=web + served(1800))
+    assert (("exited with code 1", "session lost: Redis::Can") in links(found)) == linked
+    if linked:
+        assert "Bad file format" in first_roots(found)[0]
+
+
+def test_a_probe_that_ends_a_container_before_it_serves_is_the_root_and_what_is_called_router_no_front(
+    folder: Path,
+) -> None:
+    probe = 'Liveness probe failed: Get "http://10.42.3.17:4000/healthz": dial tcp 10.42.3.17:4000: connect: connection refused'
+    ended = "Container router failed liveness probe, will be restarted"
+    back = "Back-off restarting failed container router in pod router-5b8f7d9c66-m4t9z_prod(6a1f9f0e)"
+    router: Lines = [(300.0 + 60 * n + 10 * k, f"WARNING {probe}") for n in range(7) for k in range(3)]
+    router += [(321.0 + 60 * n, ended) for n in range(7)] + [(330.0 + 60 * n, f"WARNING {back}") for n in range(7)]
+    router += [(s, request(200, s)) for s in range(0, 250, 5)]
+    front: Lines = [
+        (s, f"{request(200, s)} 126 0.026 [prod-router-80] [] 10.42.3.17:4000 512 0.026 200 {'a' * 32}")
+        for s in range(0, 250, 2)
+    ]
+    bad = "126 0.000 [prod-router-80] [] 10.42.3.17:4000 512 0.000 502"
+    front += [(s, f"{request(502, s)} {bad} {'b' * 32}") for s in range(290, 720, 2)]
+    found = report_of(folder, router=router, controller=front)
+    assert first_roots(found) == [probe]
+    assert found.http is not None
+    assert found.http.layer == "controller"
+    drawn = links(found)
+    assert any("Liveness probe" in cause and "router failed" in effect for cause, effect in drawn)
+    assert any("router failed" in cause and "Back-off" in effect for cause, effect in drawn)
+    assert not any("Back-off" in cause and "Liveness" in effect for cause, effect in drawn)

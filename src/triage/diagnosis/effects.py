@@ -44,9 +44,9 @@ def link_retold(drawing: Drawing, retold: Mapping[str, str]) -> None:
 
 def link_effects(drawing: Drawing, role: str) -> None:
     """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
-    platform_exits = any("exit" in n.marks for n in drawing.nodes.values() if n.role == "exit")
+    platform_exits = any(_is_an_end(n) for n in drawing.nodes.values() if n.role == "exit")
     for b in by_time(drawing, lambda n: n.role == role and n.id not in drawing.labels):
-        if role == "exit" and "exit" not in b.marks and platform_exits:
+        if role == "exit" and platform_exits and not _is_an_end(b):
             _note_exit(drawing, b)
             continue
         ranked = sorted(
@@ -115,7 +115,7 @@ def _nearest(drawing: Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]
 
 def _note_exit(drawing: Drawing, b: Node) -> None:
     """Another line on an end that the platform states itself: what comes behind it is its effect, all else only a note."""
-    for a in by_time(drawing, lambda n: "exit" in n.marks):
+    for a in by_time(drawing, _is_an_end):
         found = follow(a, b, 0)
         if (
             "worker_exit" not in b.marks
@@ -128,6 +128,11 @@ def _note_exit(drawing: Drawing, b: Node) -> None:
             drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.8, why))
             return
     drawing.labels.add(b.id)
+
+
+def _is_an_end(node: Node) -> bool:
+    """Whether the platform tells of the very end of a process, or why it ends it."""
+    return "exit" in node.marks or (node.role == "exit" and _PROBED in node.message)
 
 
 def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
@@ -158,7 +163,7 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if b.role == "exit" and _is_probe(a):
         return _PROBED in b.message
-    if a.role == "exit" and ((_PROBED in a.message and _is_probe(b)) or _READING in b.message):
+    if a.role == "exit" and ((_is_probe(b) and _is_ended_by(b, drawing)) or _READING in b.message):
         return False  # its probe failed before, and what is waited for an answer from was there to take the request
     if _is_probe(a) and b.role in ("http", "client"):
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
@@ -190,6 +195,11 @@ def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:
     place = bisect_left(theirs, mine[0] - drawing.slack)
     late = place > 0.1 * len(theirs)
     return late or theirs[place] - mine[0] > max(ONSET_US, 3 * usual)
+
+
+def _is_ended_by(probe: Node, drawing: Drawing) -> bool:
+    """Whether the platform ends the process because this probe fails."""
+    return any(_PROBED in n.message and shares_service(n, probe) for n in drawing.nodes.values() if n.role == "exit")
 
 
 def _is_probe(node: Node) -> bool:

@@ -19,7 +19,10 @@ EXACT, EXACT_ROUTES = 100, 3  # or so many in all, where every route was asked f
 OFTEN, ROUTES = 20, 4  # requests of a route, and such routes, by which two servers can be told to log the same requests
 WALLS_S = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 100, 120, 180, 230, 240, 300, 600, 900, 1800, 3600)
 WALL_SLACK = 0.02  # a request that hits a limit ends at most so much behind it
-PROXIES = ("nginx", "apache", "haproxy", "envoy", "traefik", "caddy", "alb", "elb")
+PROXIES = ("nginx", "ingress-nginx", "apache", "haproxy", "envoy", "traefik", "caddy", "alb", "elb", "gorouter")
+FRONT_SHARE = (
+    0.25  # of the requests of the busiest server: who has seen fewer stands in front of nobody, whatever it is called
+)
 FRONT = (
     "gateway",
     "ingress",
@@ -114,7 +117,8 @@ def layer(summary: Summary) -> Layer | None:
         return Layer("request", tuple(edge["service"].sort()), "edge")
     rows = seen.sort("count", "service", descending=[True, False]).iter_rows(named=True)
     servers = list(rows)
-    fronts = [s for s in servers if is_front(s["service"], s["format"])]
+    called = [s for s in servers if is_front(s["service"]) and s["count"] >= FRONT_SHARE * servers[0]["count"]]
+    fronts = [s for s in servers if is_front(None, s["format"])] or called
     if fronts and len(servers) > len(fronts):
         best = fronts[0]
         return Layer(best["kind"], (best["service"],), best["service"] or "proxy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -13,6 +13,7 @@ from triage.diagnosis.drawing import EARLY, Drawing, Edge, by_time, calls_anothe
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow, waited
+from triage.diagnosis.places import is_client_of, speaks_of
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
 from triage.summary import Summary
@@ -22,6 +23,7 @@ LATE = timedelta(minutes=10)  # so long callers may wait, and watchdogs may look
 LATE_SHARE = 0.2  # and no longer than this share of the time in which they do, but for what has to pile up first
 _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldest)\b", re.IGNORECASE)
 DOWN_SHARE = 0.3  # of the log's time: who is down for longer is down whatever fails
+DOWN_LONG = 0.8  # the same where what fails has the name of such a server
 DOWN = timedelta(minutes=1)  # so soon after a server goes down its clients tell
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
@@ -142,43 +144,66 @@ def _makes(a: Node, what: str, b: Node) -> bool:
 
 
 def link_down_times(drawing: Drawing, summary: Summary, span: Window | None) -> None:
-    """Connections that fail only while the one other service that had ended was not up again: between its end and its next start."""
+    """Connections that fail only while the one other service that had ended was not up again: from when it ended, or was asked to
+    stop, to when it served again."""
     if span is None:
         return
-    down = {}
-    for service in sorted({n.services[0] for n in drawing.nodes.values() if n.role == "exit" and len(n.services) == 1}):
-        ends = [
-            n
-            for n in drawing.nodes.values()
-            if n.role == "exit" and n.services == (service,) and n.id not in drawing.labels
-        ]
-        spells = _down_spells([t for n in ends for t in n.all_times], _starts_of(service, summary), to_us(span.end))
-        if ends and sum(until - since for since, until in spells) <= DOWN_SHARE * (to_us(span.end) - to_us(span.start)):
-            down[service] = max(ends, key=lambda n: (n.count, n.id)), spells
+    down: dict[str, tuple[Node, list[tuple[int, int]], float]] = {}
+    ends: dict[str, list[Node]] = {}
+    for n in by_time(drawing, lambda n: n.role == "exit" and len(n.services) == 1 and n.id not in drawing.labels):
+        ends.setdefault(speaks_of(n.services[0], n.message) or "", []).append(n)
+    for service, found in ends.items():
+        starts, stops = _starts_of(service, summary), _stops_of(service, summary)
+        spells = _down_spells([*stops, *(t for n in found for t in n.all_times)], starts, to_us(span.end))
+        share = sum(until - since for since, until in _joined(spells)) / max(1, to_us(span.end) - to_us(span.start))
+        most = max(n.count for n in found)  # several lines may tell of each end: the first one does
+        down[service] = next(n for n in found if 2 * n.count >= most), spells, share
     for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.count >= 2):
         if b.rule is None or b.rule.category not in REACHED or b.id in drawing.parents or b.id in drawing.labels:
             continue
-        found = [
+        during = [
             (a, service)
-            for service, (a, spells) in down.items()
+            for service, (a, spells, share) in down.items()
             if service not in b.services
             and drawing.names[b.id] <= {service}
+            and share <= (DOWN_LONG if is_client_of(b.text, service) else DOWN_SHARE)
             and _share_inside(b, spells, drawing.slack) >= 0.9
         ]
-        if len(found) == 1 and b.id not in drawing.above(found[0][0].id):
-            a, service = found[0]
+        if len(during) == 1 and b.id not in drawing.above(during[0][0].id):
+            a, service = during[0]
             why = f"only while {service} was down: between its end and its next start"
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, None, 0.75, why))
 
 
 def _starts_of(service: str, summary: Summary) -> list[int]:
     """When a service was up again, in microseconds since 1970: where it says so, else where it started."""
-    marks = summary["marks"].filter((pl.col("service") == service) & pl.col("at").is_not_null())
     for mark in ("ready", "start"):
-        times = marks.filter(pl.col("mark") == mark)["at"].sort().to_list()
-        if times:
-            return [to_us(at) for at in times]
+        if times := _marked(mark, service, summary):
+            return times
     return []
+
+
+def _stops_of(service: str, summary: Summary) -> list[int]:
+    """When a service was asked to stop, where it also says when it is up: else it may have been back for long."""
+    return _marked("stop", service, summary) if _marked("ready", service, summary) else []
+
+
+def _marked(mark: str, service: str, summary: Summary) -> list[int]:
+    rows = (
+        summary["marks"].filter((pl.col("mark") == mark) & pl.col("at").is_not_null()).select("service", "text", "at")
+    )
+    return sorted(to_us(at) for of, text, at in rows.iter_rows() if speaks_of(of, text or "") == service)
+
+
+def _joined(spells: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spells in order, those that overlap as one."""
+    made: list[tuple[int, int]] = []
+    for since, until in sorted(spells):
+        if made and since <= made[-1][1]:
+            made[-1] = made[-1][0], max(until, made[-1][1])
+        else:
+            made.append((since, until))
+    return made
 
 
 def _down_spells(ends: Sequence[int], starts: Sequence[int], last: int) -> list[tuple[int, int]]:

@@ -30,6 +30,12 @@ SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak 
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
+_CLIENTS = {
+    "rabbitmq": ("amqp", "pika", "bunny"),
+    "postgres": ("psycopg", "pgx", "sqlstate"),
+    "mysql": ("mariadb",),
+}  # other words for it
+_UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
 _KINDS = {kind for kinds in _SERVERS.values() for kind in kinds}
 _DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd", "pulsar", "activemq"}
 
@@ -37,6 +43,18 @@ _DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd",
 def is_data_server(service: str) -> bool:
     """Whether a service is a server that keeps or carries data for others, by its name."""
     return any(kind in re.split(r"[\W_]+", service.lower()) for kind in _DATA_SERVERS)
+
+
+def speaks_of(service: str | None, text: str) -> str | None:
+    """The service whose process a line is about: that of the line, but of systemd's the one whose unit it names."""
+    found = _UNIT.match(text) if service == "systemd" else None
+    return found["unit"] if found is not None else service
+
+
+def is_client_of(text: str, service: str) -> bool:
+    """Whether a text has the name of the kind of data server that the service is, by its name."""
+    kinds = [kind for kind in _KINDS if kind in service.lower()]
+    return any(word in text.lower() for kind in kinds for word in (kind, *_CLIENTS.get(kind, ())))
 
 
 def addresses(text: str) -> tuple[tuple[str, str | None], ...]:

@@ -21,10 +21,11 @@ def find_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> t
 
 
 def last_roots(members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
-    """Where none of the gravest incidents has a root: the ends of processes that others missed, and the errors of proxies that cannot get
-    through to what stands behind them."""
+    """Where none of the gravest incidents has a root: the ends of processes that others missed, probes by which they are ended, and the
+    errors of proxies that cannot get through to what stands behind them."""
     nodes = [graph.nodes[m] for m in members]
-    return _ranked([n for n in nodes if _is_missed(n, graph) or _finds_no_backend(n, graph)], members, graph, span)
+    heads = [n for n in nodes if _is_missed(n, graph) or _ends_a_process(n, graph) or _finds_no_backend(n, graph)]
+    return _ranked(heads, members, graph, span)
 
 
 def _ranked(heads: Sequence[Node], members: tuple[str, ...], graph: Graph, span: Window | None) -> tuple[Root, ...]:
@@ -77,6 +78,13 @@ def _is_missed(node: Node, graph: Graph) -> bool:
         return False
     met = [graph.nodes[e.effect] for e in graph.children(node.id) if e.kind in ("precedes", "names")]
     return bool(node.services) and any(n.services and not set(n.services) & set(node.services) for n in met)
+
+
+def _ends_a_process(node: Node, graph: Graph) -> bool:
+    """Whether a probe fails, nothing says why, and the process is ended for it."""
+    probe = node.rule is not None and node.rule.category == "health_check" and node.id not in graph.labels
+    ends = any(graph.nodes[e.effect].role == "exit" for e in graph.children(node.id))
+    return probe and ends and not graph.parents.get(node.id)
 
 
 def _finds_no_backend(node: Node, graph: Graph) -> bool:

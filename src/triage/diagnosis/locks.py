@@ -1,0 +1,86 @@
+"""Links between those who wait for locks of a database, and what their waits end in."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from triage.diagnosis.drawing import Drawing, Edge, by_time, comes_before, is_raised_on
+from triage.diagnosis.nodes import Node, waited
+from triage.diagnosis.wording import percent
+
+MOSTLY = 0.8  # of what waits end in, behind a wait for a lock
+BEHIND_US = 120_000_000  # by no more than this
+# PostgreSQL's locks on tables from the weakest on, and from which on each of the strong ones keeps others out
+_LOCKS = (
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
+_STRENGTH = {name: n for n, name in enumerate(_LOCKS)}
+_KEEPS_OUT = {"ShareLock": 2, "ShareRowExclusiveLock": 2, "ExclusiveLock": 1, "AccessExclusiveLock": 0}
+_WAITS = re.compile(r"\bstill waiting for (?P<lock>\w+Lock) on (?P<table>relation \d+ of database \d+)")
+
+
+def link_lock_queues(drawing: Drawing) -> None:
+    """Who asks for a strong lock waits for those who have one, and everybody who comes later queues behind it."""
+    waits = [(n, found) for n in by_time(drawing, _waits) if (found := _WAITS.search(n.message)) is not None]
+    for b, of_b in waits:
+        for a, of_a in waits:
+            weakest = _KEEPS_OUT.get(of_a["lock"])
+            fits = weakest is not None and weakest <= _STRENGTH.get(of_b["lock"], -1) < _STRENGTH[of_a["lock"]]
+            if not fits or of_a["table"] != of_b["table"] or not set(a.services) & set(b.services):
+                continue
+            if comes_before(a, b, 0) and b.id not in drawing.above(a.id):
+                why = f"who waits for {of_a['lock']} on the same table keeps out all who ask for a lock after it"
+                drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.85, why))
+                break
+
+
+def link_lock_timeouts(drawing: Drawing) -> None:
+    """What waits for locks end in: statements that are cancelled, and callers that find no free connection meanwhile."""
+    for b in by_time(drawing, lambda n: n.severe and (_is_cancelled(n) or waited(n))):
+        if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b):
+            continue
+        ends = [n for n in drawing.nodes.values() if _is_cancelled(n) and n.id != b.id]
+        met = [n for n in ends if set(n.services) & set(b.services)]
+        queues = [n for n in drawing.nodes.values() if _waits(n) and b.id not in drawing.above(n.id)]
+        mine = [n for n in queues if set(n.services) & {s for o in (b, *met) for s in o.services}]
+        share = _share_behind(b, sorted(t for n in mine for t in n.all_times))
+        if share < MOSTLY or (not _is_cancelled(b) and not met and not _is_short(b)):
+            continue
+        above = {i for n in mine for i in drawing.above(n.id)}
+        last = [n for n in mine if n.id not in above and comes_before(n, b, 0)]
+        for a in last if _is_cancelled(b) or not met else [n for n in met if comes_before(n, b, 0)]:
+            what = (
+                "statements wait for locks"
+                if _waits(a)
+                else "statements are cancelled that hold a connection until then"
+            )
+            why = f"{what} in the two minutes before {percent(share)} of them"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.75, why))
+
+
+def _waits(node: Node) -> bool:
+    return node.role == "cause" and _WAITS.search(node.message) is not None
+
+
+def _is_cancelled(node: Node) -> bool:
+    return node.severe and node.role == "cause" and node.rule is not None and node.rule.category == "database_query"
+
+
+def _is_short(node: Node) -> bool:
+    return node.rule is not None and node.rule.category == "db_pool_exhaustion"
+
+
+def _share_behind(b: Node, waits: Sequence[int]) -> float:
+    """Share of its moments that have a wait for a lock not long before."""
+    times = b.all_times
+    met = sum(bisect_left(waits, t - BEHIND_US) < bisect_right(waits, t) for t in times)
+    return met / len(times) if times else 0.0
