@@ -569,6 +569,22 @@ def test_stacks_in_fields_follow_the_message() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "read_as"),
+    [
+        (
+            'Traceback (most recent call last):\\n  File \\"/a.py\\", line 1, in f\\n    open(\\"C:\\\\new\\")\\nKeyError: 7',
+            'Traceback (most recent call last):\n  File "/a.py", line 1, in f\n    open("C:\\new")\nKeyError: 7',
+        ),
+        ("Error: no\\n    at f (/srv/a.js:1:2)", "Error: no\n    at f (/srv/a.js:1:2)"),
+        ("cannot open C:\\new\\name", "cannot open C:\\new\\name"),
+    ],
+)
+def test_stacks_that_an_export_encoded_twice_are_read(given: str, read_as: str) -> None:
+    entry = {"level": "error", "message": "failed", "timestamp": "2026-03-02T10:14:07.112938Z", "exc_info": given}
+    assert one(json.dumps(entry))["message"].split("failed", 1)[1].lstrip(":\n ") == read_as
+
+
 def test_telemetry_batches_are_taken_apart() -> None:
     record = {
         "timeUnixNano": "1772446447112938000",

@@ -718,3 +718,40 @@ def test_a_probe_that_ends_a_container_before_it_serves_is_the_root_and_what_is_
     assert any("Liveness probe" in cause and "router failed" in effect for cause, effect in drawn)
     assert any("router failed" in cause and "Back-off" in effect for cause, effect in drawn)
     assert not any("Back-off" in cause and "Liveness" in effect for cause, effect in drawn)
+
+
+def test_what_usually_follows_from_a_known_failure_and_comes_right_behind_it_is_its_effect(folder: Path) -> None:
+    refused = [(600.0 + 7 * n, "ERROR shop: ReplyError: WRONGPASS invalid username-password pair") for n in range(40)]
+    flushed = "ERROR shop: MaxRetriesPerRequestError: Reached the max retries per request limit (which is 1)."
+    shop = [*refused, (614.1, flushed), (670.1, flushed), (740.1, flushed)]
+    shop += [(s + 0.01, request(500, s)) for s, _ in refused]
+    found = report_of(folder, shop=shop + served(1800))
+    assert len(found.incidents) == 1
+    assert any("WRONGPASS" in cause and "max retries" in effect for cause, effect in links(found))
+
+
+def test_a_call_that_names_who_answered_badly_follows_what_failed_there(folder: Path) -> None:
+    full = [
+        (600.0 + 9 * n, "ERROR cart: OutOfMemoryError: command not allowed when used memory > 'maxmemory'")
+        for n in range(30)
+    ]
+    given = "ERROR giving up on POST /carts/13/items after 4 attempts: upstream cart returned 500"
+    gateway = [(s + 0.02, given) for s, _ in full] + [(s + 0.03, request(502, s)) for s, _ in full]
+    found = report_of(folder, cart=full, gateway=gateway + served(1800))
+    assert any("command not" in cause and "giving up" in effect for cause, effect in links(found))
+    assert "maxmemory" in first_roots(found)[0]
+
+
+@pytest.mark.parametrize(("often", "healthy"), [(2, True), (40, False)])
+def test_a_job_that_fails_and_is_tried_again_by_its_queue_is_no_incident_while_it_is_rare(
+    folder: Path, often: int, healthy: bool
+) -> None:
+    stamp = "2026-03-02T10:14:07.112Z pid=7 tid=o75"
+    job = '{"context":"Job raised exception","job":{"retry":5,"queue":"default","class":"NotifyJob"}}'
+    lines: Lines = []
+    for n in range(often):
+        at = 300.0 + 29.0 * n
+        lines += [(at, f"{stamp} WARN: {job}"), (at + 0.001, f"{stamp} WARN: RuntimeError: chat answered 429")]
+        lines += [(at + 0.002, f"{stamp} WARN: /app/jobs/notify_job.rb:11:in `perform'")]
+        lines += [(at + 0.003, "/usr/gems/sidekiq-6.4.1/lib/sidekiq/processor.rb:196:in `execute_job'")]
+    assert report_of(folder, jobs=lines, web=served(1800)).healthy == healthy

@@ -29,6 +29,7 @@ from triage.diagnosis.sequences import (
     link_devices,
     link_echoes,
     link_full_workers,
+    link_known_effects,
     link_limits,
     link_precursors,
     link_sequences,
@@ -81,6 +82,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_breakdowns(drawing)
     link_shortages(drawing)
+    link_known_effects(drawing)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
     link_answers(drawing)

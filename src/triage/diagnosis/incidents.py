@@ -14,7 +14,7 @@ import polars as pl
 
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.metrics import Layer, retold, to_us
-from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node
+from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
 from triage.diagnosis.texts import RETRY
 from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
@@ -245,9 +245,21 @@ def _usual(
 
 def _tried_again(case: Case, graph: Graph) -> bool:
     """Whether all that is told of the case are remarks that something is tried again, none of them an error."""
+    if any(graph.nodes[m].level >= ERROR for m in case.members):
+        return False
     remarks = [graph.nodes[m] for m in case.members if m in graph.labels]
-    calm = all(graph.nodes[m].level < ERROR for m in case.members)
-    return calm and bool(remarks) and all(RETRY.search(n.message) for n in remarks)
+    if remarks:
+        return all(RETRY.search(n.message) for n in remarks)
+    around = [
+        n for n in graph.nodes.values() if n.id not in case.members and n.level < ERROR and RETRY.search(n.message)
+    ]
+    return all(any(_is_beside(n, remark) for remark in around) for n in _severe(case.members, graph))
+
+
+def _is_beside(node: Node, remark: Node) -> bool:
+    """Whether the remark is made right before each of the failures, in a record of its own, by the same service."""
+    found = follow(remark, node, 0)
+    return found is not None and found.share >= 0.9 and found.lag_s <= 1.0 and node.services == remark.services
 
 
 def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:

@@ -88,7 +88,7 @@ class Places:
         return Places(frozenset(services), {k: frozenset(v) for k, v in listening.items()})
 
     def named(self, node: Node) -> frozenset[str]:
-        """Other services that the failure's text names: by host name, or by the address that they listen at."""
+        """Other services that the failure's text names: by host name, by the address that they listen at, or as what was called."""
         found: set[str] = set()
         for host, port in addresses(node.message):
             name = host.split(".")[0]
@@ -99,6 +99,8 @@ class Places:
                 )
         if not found:
             found = {s for _, port in addresses(node.message) for s in self._customary(port)}
+        if not found and node.rule is not None and node.rule.category == "dependency":
+            found = {s for s in self.services if re.search(rf"(?<![\w./-]){re.escape(s)}(?![\w/-])", node.message)}
         if not found and node.role == "proxy" and node.services and addresses(node.message):
             found = self._behind(node)
         return frozenset(found - set(node.services))

@@ -29,6 +29,7 @@ WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"} 
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
 LIMITS = {"resource_limit", "disk", "quota"}  # what one operation uses up, all others miss
+AT_ONCE_S = 1.0  # what follows at once does so within this time
 ECHO_S = 10.0  # a single line echoes another one within this time
 
 
@@ -267,6 +268,47 @@ def link_shortages(drawing: Drawing) -> None:
             together, a = max(ranked, key=lambda x: (x[0], x[1].count, x[1].id))
             why = f"it runs out while that fails: both in {percent(together)} of the time"
             drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.7, why))
+
+
+def link_known_effects(drawing: Drawing) -> None:
+    """A failure that usually follows from a known one of the same service, and is only seen while that goes on, less often."""
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and not _is_short(n)):
+        if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b) or b.rule is None:
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            known = a.rule is not None and b.rule.category in a.rule.explains and a.rule.category != b.rule.category
+            if (
+                not known
+                or a.role != "cause"
+                or not a.severe
+                or a.id in drawing.labels
+                or a.count < max(3, 2 * b.count)
+            ):
+                continue
+            fits = bool(a.services) and set(a.services) >= set(b.services) and _goes_on_meanwhile(a, b)
+            if not fits or b.id in drawing.above(a.id) or is_raised_on(drawing, a) or is_vague(a):
+                continue
+            found = follow(a, b, drawing.slack)
+            at_once = found is not None and found.share >= 0.9 and found.lag_s <= AT_ONCE_S
+            if at_once or drawing.together(b, a) >= 0.8:
+                ranked.append((at_once, a.count, a.id, found))
+        if ranked:
+            at_once, _, cause, found = max(ranked, key=lambda x: x[:3])
+            lag = found.lag_s if found is not None and at_once else None
+            when = (
+                f"comes {lag_words(found)} behind it"
+                if found is not None and at_once
+                else "is seen only while that goes on"
+            )
+            drawing.draw(Edge(cause, b.id, "rule", b.count, lag, 0.7, f"it usually follows from that, and {when}"))
+
+
+def _goes_on_meanwhile(a: Node, b: Node) -> bool:
+    """Whether all of `b` lies between the first and the last of `a`."""
+    if a.first is None or a.last is None or b.first is None or b.last is None:
+        return False
+    return a.first <= b.first and b.last <= a.last
 
 
 def link_full_workers(drawing: Drawing) -> None:

@@ -58,7 +58,7 @@ GENERIC = frozenset(
 
 # A message that opens like the last line of a traceback. A bare "Error:" is any program's word, so it is no type here.
 _LEAD = (
-    r"^(?:\[ERROR\] |Uncaught |Unhandled (?:exception|rejection|promise rejection)[.:]? |Unhandled Rejection: |Caused by: "
+    r"^(?:\[ERROR\] |⨯ |Uncaught |Unhandled (?:exception|rejection|promise rejection)[.:]? |Unhandled Rejection: |Caused by: "
     r'|Exception in thread "[^"\n]*" |(?:PHP )?(?:Recoverable )?[Ff]atal error: +Uncaught )*'
 )
 _TYPE = (

@@ -200,7 +200,7 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
         text = _with_reason(text, have)
     if "g_exception" not in have:
         return text
-    exception = _unquoted("g_exception") if entry.kind == "text" else pl.col("g_exception").str.strip_chars_end("\n")
+    exception = _unquoted("g_exception") if entry.kind == "text" else _decoded("g_exception").str.strip_chars_end("\n")
     text = pl.when(text.str.len_bytes() > 0).then(text)
     joint = pl.when(exception.str.contains("\n", literal=True)).then(pl.lit("\n")).otherwise(pl.lit(": "))
     return (
@@ -262,6 +262,19 @@ def _unquoted(name: str) -> pl.Expr:
         .str.replace_all(r"\t", "\t", literal=True)
     )
     return pl.when(column.str.starts_with('"')).then(plain).otherwise(column)
+
+
+_ENCODED = r"\\n(?:\s|\\t)*(?:at |File |from )|\(most recent call last\):\\n"
+
+
+def _decoded(name: str) -> pl.Expr:
+    """Stacks as they were: where an export encoded them twice, line ends are two characters, a backslash and an n."""
+    column = pl.col(name)
+    twice = ~column.str.contains("\n", literal=True) & column.str.contains(_ENCODED)
+    plain = column.str.replace_all("\\\\", "\0", literal=True)
+    for sign, stands_for in (("n", "\n"), ("t", "\t"), ('"', '"')):
+        plain = plain.str.replace_all("\\" + sign, stands_for, literal=True)
+    return pl.when(twice).then(plain.str.replace_all("\0", "\\", literal=True)).otherwise(column)
 
 
 def _paths(urls: pl.Series) -> pl.Series:
