@@ -722,3 +722,41 @@ def test_keys_with_dots_inside_an_object_are_found(inside: str) -> None:
     line = f'{{"timestamp":1772446447112,"message":"a","logtype":"x","attributes":{inside}}}\n'
     rows, _ = read(line * 3)
     assert set(rows["service"]) == {"shop"}
+
+
+def _vercel(n: int, request: str, message: str, status: int = 500) -> str:
+    proxy = {"method": "GET", "path": f"/blog/{n}", "statusCode": status}
+    entry = {
+        "id": str(n),
+        "deploymentId": "dpl_1",
+        "source": "lambda",
+        "host": "x.example",
+        "projectId": "prj_1",
+        "level": "info",
+    }
+    return json.dumps(
+        {
+            **entry,
+            "timestamp": 1791273870000 + n,
+            "message": message,
+            "requestId": request,
+            "statusCode": status,
+            "proxy": proxy,
+        }
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(200, 5_000))
+def test_a_request_of_which_several_entries_tell_counts_once_wherever_they_are_cut(asked: list[int], size: int) -> None:
+    lines = "".join(_vercel(n, f"fra1::{which}", f"step {n}") + "\n" for n, which in enumerate(asked))
+    rows, _ = read(lines, ReadOptions(block_bytes=size, batch_bytes=size))
+    first = [asked.index(which) == n for n, which in enumerate(asked)]
+    assert rows["status"].is_not_null().to_list() == first
+    assert rows["message"].to_list() == [f"step {n}" for n in range(len(asked))]
+
+
+def test_a_request_id_that_comes_again_far_away_is_another_request() -> None:
+    far = [_vercel(n, f"fra1::{n}", "", 200) for n in range(1, 4_200)]
+    rows, _ = read("\n".join([_vercel(0, "fra1::x", ""), *far, _vercel(9_999, "fra1::x", "")]) + "\n")
+    assert rows["status"].null_count() == 0

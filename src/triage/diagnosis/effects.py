@@ -237,7 +237,13 @@ def _names_status(a: Node, b: Node) -> bool:
 
 def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
     """Whether `a` accounts for HTTP failures that the main cause does not: as severe, of the same kind, at the same moments."""
-    if not a.severe or a.role not in ("cause", "timeout", "wrapper") or a.count > 1.5 * b.count:
+    blames = a.role == "proxy" and calls_another(a)  # a program that says who answered badly
+    if not a.severe or not (blames or a.role in ("cause", "timeout", "wrapper")) or a.count > 1.5 * b.count:
+        return False
+    mine, theirs = (drawing.traces.get(n.id, frozenset()) for n in (a, b))
+    if len(mine & theirs) >= max(SAME_REQUESTS, 0.8 * a.count):
+        return not drawing.traces.get(main.id, frozenset()) & mine & theirs
+    if blames:
         return False
     if drawing.together(b, a) < 0.8:
         return False

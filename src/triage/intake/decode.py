@@ -22,6 +22,7 @@ from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
 from triage.intake.levels import read_level
 from triage.intake.plausible import Plausible
 from triage.intake.repeats import Repeated
+from triage.intake.retold import Retold
 from triage.intake.rows import Tally, blank_rows
 from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
@@ -149,6 +150,8 @@ class Decoder:
         self._clock = Clock(options.tz, source.modified, options.year, day_first=reading.day_first)
         self._tally, self._stamps, self._cuts = Tally(), Plausible(reading.usual), Cuts()
         self._long = Long()
+        spoken = [one for one in reading.json if one.name in reading.detection.formats]
+        self._retold = Retold() if any(one.retells for one in spoken) else None
         self._sieve: Sieve | None = None
         self._entries: EntrySieve | None = None
         if options.telling is not None and not options.with_fields:
@@ -164,6 +167,7 @@ class Decoder:
         other = copy(self)
         other._tally, other._stamps, other._cuts = replace(self._tally), replace(self._stamps), replace(self._cuts)
         other._long, other._notices = replace(self._long), list(self._notices)
+        other._retold = copy(self._retold)
         return other
 
     @property
@@ -220,6 +224,7 @@ class Decoder:
             self._cuts.see_flags(taken.suspects)
         ends = pl.concat([calm.ends for calm in taken.calm]) if taken.calm else None
         rows = self._long.shorten(self._stamps.believed(taken.rows, ends))
+        rows = rows if self._retold is None else self._retold.once(rows)
         uncounted = taken.rejected, taken.blank
         return _batch(rows, parts, uncounted, self._source, self._reading.detection, said, taken.calm, self._entries)
 

@@ -383,7 +383,7 @@ class Roles:
 
     def _roles(self, entry: Format) -> bytes | None:
         # of one that may be whole only with the next (`Format.whole`) the text is longer than that of any that only counts
-        if entry.flatten or "part" in entry.fields or "inner" in entry.fields:
+        if entry.flatten or entry.retells or "part" in entry.fields or "inner" in entry.fields:
             return None
         roles: dict[int, int] = {}
         ranks: dict[int, int] = {}

@@ -113,6 +113,7 @@ class Format:
     header: str = "own"
     transport_level: str | None = None
     latency: str = "ms"
+    retells: bool = False  # several entries of one trace tell of the same request: the first of them counts
     requests: bool = False  # an app row with a method, a route and a status is a request that the program logged itself
     whole: int = 0  # a message that is this long and has no newline at its end goes on in the next entry
     typed: bool = False
@@ -322,6 +323,7 @@ def _format(path: Path, content: dict[str, Any]) -> Format:
         header=content.get("header", "no" if content.get("unwraps") else "own"),
         transport_level=content.get("transport_level"),
         latency=content.get("latency", "ms"),
+        retells=bool(content.get("retells", False)),
         requests=bool(content.get("requests", False)),
         whole=int(content.get("whole", 0)),
         typed=bool(content.get("typed", False)),
@@ -363,6 +365,7 @@ class _Shape(TypedDict, total=False):
     header: str
     transport_level: str
     latency: str
+    retells: bool
     requests: bool
     order: int
     whole: int
