@@ -755,3 +755,16 @@ def test_a_job_that_fails_and_is_tried_again_by_its_queue_is_no_incident_while_i
         lines += [(at + 0.002, f"{stamp} WARN: /app/jobs/notify_job.rb:11:in `perform'")]
         lines += [(at + 0.003, "/usr/gems/sidekiq-6.4.1/lib/sidekiq/processor.rb:196:in `execute_job'")]
     assert report_of(folder, jobs=lines, web=served(1800)).healthy == healthy
+
+
+def test_nothing_listens_because_the_process_ended_right_before(folder: Path) -> None:
+    trace = ["Traceback (most recent call last):", '  File "/app/main.py", line 7, in <module>', "    load()"]
+    probe = 'Default STARTUP TCP probe failed 1 time consecutively for container "web-1" on port 8080. The instance was not started.'
+    web: Lines = []
+    for n in range(5):
+        at = 600.0 + 120 * n
+        web += [(at + k / 1000, text) for k, text in enumerate([*trace, "KeyError: 'SESSION_TTL'"])]
+        web += [(at + 6.0, "Container called exit(1)."), (at + 6.001, f"ERROR {probe}")]
+    found = report_of(folder, web=web, edge=served(1800))
+    assert ("Container called exit(1)", probe[:24]) in links(found)
+    assert "SESSION_TTL" in first_roots(found)[0]

@@ -35,6 +35,7 @@ from triage.diagnosis.sequences import (
     link_sequences,
     link_shortages,
     link_stages,
+    link_unready,
 )
 from triage.diagnosis.spells import link_spells
 from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
@@ -75,6 +76,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_full_workers(drawing)
     link_down_times(drawing, summary, span)
     link_aftermath(drawing)
+    link_unready(drawing)
     link_lock_queues(drawing)
     link_lock_timeouts(drawing)
     link_sequences(drawing)

@@ -73,6 +73,23 @@ def link_sequences(drawing: Drawing) -> None:
             drawing.draw(best[1])
 
 
+def link_unready(drawing: Drawing) -> None:
+    """The platform finds that nothing listens right behind each end of the process: then that is why."""
+    ends = [n for n in drawing.nodes.values() if n.role == "exit" and n.id not in drawing.labels]
+    for b in by_time(drawing, lambda n: n.role == "wrapper" and n.rule is not None and n.rule.category == "port"):
+        for a in ends if b.id not in drawing.parents and b.id not in drawing.labels else ():
+            found = follow(a, b, 0) if set(a.services) & set(b.services) else None
+            if (
+                found is not None
+                and found.share >= 0.9
+                and found.lag_s <= AT_ONCE_S
+                and b.id not in drawing.above(a.id)
+            ):
+                why = f"nothing listens once the process has ended, {lag_words(found)} before in {percent(found.share)} of cases"
+                drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.85, why))
+                break
+
+
 def _tells_of_an_end(node: Node) -> bool:
     """Whether the failure is a runtime's word that all of a process ended: what each of its lives met before is the cause."""
     return node.role == "wrapper" and node.rule is not None and node.rule.category == "crash"
