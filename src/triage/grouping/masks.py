@@ -131,7 +131,7 @@ def check_regex(pattern: str, what: str) -> None:
         ) from None
 
 
-_FEW = 500
+_FEW, _SHORT = 6, 1 << 20  # literals, and characters to look at for all of them: more are sooner searched for at once
 _TRIED, _MANY = 2_000, 200  # paths that are looked at, and how many different ones are many
 _ROUTE_PLAIN = 4  # after so many of them most paths that differ in a number are one
 # Slashes are doubled first, so that neighbouring segments do not share one: no pattern can look ahead.
@@ -168,26 +168,31 @@ def _mask_distinct(texts: pl.Series, steps: Sequence[Step]) -> pl.Series:
 
 
 def _run(texts: pl.Series, steps: Iterable[Step]) -> pl.Series:
-    out, all_of_it = texts, ""  # of a few texts, put together: whether a literal is in any is asked once
-    few = len(texts) <= _FEW
+    out, all_of_it = texts, ""  # the texts put together: whether a literal is in any is asked of all at once
     for step in steps:
         if not step.needs:
             out, all_of_it = out.str.replace_all(step.pattern, step.replacement), ""
             continue
-        if few:
-            all_of_it = all_of_it or "\n".join(out)
-            if not any(need in all_of_it for need in step.needs):
-                continue
+        all_of_it = all_of_it or out.str.join("\n").item()
+        if not _holds_any(all_of_it, step.needs):
+            continue
         if len(step.needs) == 1:
             hit = out.str.contains(step.needs[0], literal=True)
         else:
             hit = out.str.contains_any(list(step.needs))
-        at, all_of_it = hit.arg_true(), ""
+        at = hit.arg_true()
+        all_of_it = "" if len(at) else all_of_it
         if len(at) == len(out):
             out = out.str.replace_all(step.pattern, step.replacement)
         elif len(at):
             out = out.clone().scatter(at, out.gather(at).str.replace_all(step.pattern, step.replacement))
     return out
+
+
+def _holds_any(text: str, literals: Sequence[str]) -> bool:
+    if len(literals) * len(text) <= _SHORT or len(literals) <= _FEW:
+        return any(one in text for one in literals)
+    return bool(pl.Series([text]).str.contains_any(list(literals))[0])
 
 
 def _look_up(texts: pl.Series, distinct: pl.Series, masked: pl.Series) -> pl.Series:
