@@ -768,3 +768,41 @@ def test_nothing_listens_because_the_process_ended_right_before(folder: Path) ->
     found = report_of(folder, web=web, edge=served(1800))
     assert ("Container called exit(1)", probe[:24]) in links(found)
     assert "SESSION_TTL" in first_roots(found)[0]
+
+
+def test_attempts_that_fail_for_one_reason_come_before_the_error_that_gives_up(folder: Path) -> None:
+    reason = "remote error: tls: bad certificate"
+    url = "https://tokens.internal:8443/v1/token?sub=u9"
+    server, gateway = [], []
+    for n in range(60):
+        at = 600.0 + 11 * n
+        server += [
+            (
+                at + k / 10,
+                f"http: TLS handshake error from 10.0.0.7:{40000 + n}: tls: client didn't provide a certificate",
+            )
+            for k in range(2)
+        ]
+        gateway += [(at + 0.01 + k / 10, f"WARN token attempt={k + 1}: Get {url}: {reason}") for k in range(2)]
+        gateway += [(at + 0.15, f"ERROR no token after 2 attempts: Get {url}: {reason}"), (at + 0.16, request(502, at))]
+    found = report_of(folder, tokens=server, gateway=gateway + served(1800))
+    drawn = links(found)
+    assert any("TLS handshake" in cause and "token attempt" in effect for cause, effect in drawn)
+    assert any("token attempt" in cause and "no token after" in effect for cause, effect in drawn)
+    assert "TLS handshake" in first_roots(found)[0]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_work_that_piles_up_follows_the_only_error_of_another_service_by_then(folder: Path, others: int) -> None:
+    worker = [(600.0, "INFO jobs: order 7 sent"), (620.0, "ERROR jobs: KeyError: 'BGN'")]
+    if others:
+        worker.append((700.0, "ERROR jobs: ValueError: no such rate"))
+    web = [(900.0 + 20 * n, "ERROR web: receipt queue is full: 120 waiting") for n in range(30)]
+    web += [(s + 0.01, request(503, s)) for s, _ in web]
+    found = report_of(folder, worker=worker, web=web + served(1800))
+    linked = any("BGN" in cause and "queue is full" in effect for cause, effect in links(found))
+    assert linked == (not others)
+    if linked:
+        root = found.incidents[0].roots[0]
+        assert root.confidence <= 0.5
+        assert "order alone" in root.against

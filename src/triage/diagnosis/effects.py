@@ -86,9 +86,9 @@ def link_breakdowns(drawing: Drawing) -> None:
             if not other or b.id in drawing.above(a.id) or not comes_before(a, b, drawing.slack):
                 continue
             found = follow(a, b, 0)
-            if found is None or found.share < 0.9:
+            if found is None or found.share < 0.75:
                 continue
-            if found.pace < 0.3 and in_every_cycle(b, a) >= 0.5:
+            if found.share >= 0.9 and found.pace < 0.3 and in_every_cycle(b, a) >= 0.5:
                 ranked.append((found.lag_s, a, found))
             elif drawing.names[b.id] & set(a.services) and drawing.together(a, b) >= 0.8:
                 named.append(("exit" not in a.marks, -a.count, a))

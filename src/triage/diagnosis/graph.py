@@ -14,6 +14,7 @@ from triage.diagnosis.outages import (
     link_answers,
     link_down_times,
     link_loops,
+    link_lost_consumers,
     link_lost_routes,
     link_partings,
     link_resources,
@@ -38,7 +39,7 @@ from triage.diagnosis.sequences import (
     link_unready,
 )
 from triage.diagnosis.spells import link_spells
-from triage.diagnosis.texts import inherit_names, link_embeddings, link_within_records, record_links
+from triage.diagnosis.texts import inherit_names, link_attempts, link_embeddings, link_within_records, record_links
 from triage.summary import Summary
 
 
@@ -68,6 +69,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_retold(drawing, retold(summary))
     inherit_names(drawing)
     link_embeddings(drawing)
+    link_attempts(drawing)
     link_echoes(drawing)
     link_stages(drawing)
     link_devices(drawing)
@@ -91,6 +93,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_shutdowns(drawing)
     link_partings(drawing)
     link_loops(drawing, span)
+    link_lost_consumers(drawing, span)
     link_lost_routes(drawing)
     link_stale(drawing)
     link_slow_statements(drawing, span)

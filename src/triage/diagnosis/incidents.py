@@ -236,7 +236,8 @@ def _usual(
 ) -> bool:
     """Whether the case is the noise of every day."""
     severe = _severe(case.members, graph)
-    again = _tried_again(case, graph) and is_rare(severe, summary, layer)
+    told = [n for n in severe if not RETRY.search(n.message)] or severe  # a remark on each of them counts none twice
+    again = _tried_again(case, graph) and is_rare(told, summary, None)  # what is tried again fails no request
     if case.impact.failed or not (again or is_usual(severe, summary, layer, span, retried=_retried(severe, graph))):
         return False
     quiet += case.members
@@ -247,13 +248,15 @@ def _tried_again(case: Case, graph: Graph) -> bool:
     """Whether all that is told of the case are remarks that something is tried again, none of them an error."""
     if any(graph.nodes[m].level >= ERROR for m in case.members):
         return False
-    remarks = [graph.nodes[m] for m in case.members if m in graph.labels]
-    if remarks:
-        return all(RETRY.search(n.message) for n in remarks)
-    around = [
-        n for n in graph.nodes.values() if n.id not in case.members and n.level < ERROR and RETRY.search(n.message)
-    ]
-    return all(any(_is_beside(n, remark) for remark in around) for n in _severe(case.members, graph))
+    labels = [graph.nodes[m] for m in case.members if m in graph.labels]
+    if any(not RETRY.search(n.message) for n in labels):
+        return False
+    severe = _severe(case.members, graph)
+    around = [n for n in graph.nodes.values() if n.level < ERROR and RETRY.search(n.message)]
+    told = _retried(severe, graph)
+    return all(
+        RETRY.search(n.message) or n.id in told or any(_is_beside(n, remark) for remark in around) for n in severe
+    )
 
 
 def _is_beside(node: Node, remark: Node) -> bool:

@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from triage.diagnosis.drawing import EARLY, Drawing, Edge, by_time, calls_another, is_raised_on, is_vague, lag_words
+from triage.diagnosis.drawing import (
+    EARLY,
+    ENOUGH,
+    Drawing,
+    Edge,
+    by_time,
+    calls_another,
+    is_raised_on,
+    is_vague,
+    lag_words,
+)
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow, waited
@@ -29,6 +39,8 @@ STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
 _SLOW = 5  # statements: fewer are slow at any time
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
+FEW = 3  # records of an error that ends a consumer: who goes on raising it goes on working
+LONG_S = 3_600  # so long work may pile up before anybody tells
 MANY = 10  # records that set in: fewer set in by chance
 _REFUSED = re.compile(r"\bECONNREFUSED\b|\bconnection refused\b", re.IGNORECASE)
 _UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
@@ -92,6 +104,37 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
         lag = _lag_s(a, b)
         why = f"sets in {span_words(lag)} after {', '.join(a.services)} began to end again and again, and stays with it"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.55, why))
+
+
+def link_lost_consumers(drawing: Drawing, span: Window | None) -> None:
+    """Work that piles up from some time after the one error that another service logged by then: who did that work may have gone with it."""
+    piled = [n for n in by_time(drawing, _piles_up) if n.id not in drawing.parents and n.id not in drawing.labels]
+    if span is None or not piled or piled[0].first is None:
+        return
+    b = piled[0]
+    before = [a for a in drawing.nodes.values() if _raises_before(a, b) and a.id not in drawing.labels]
+    alone = [a for a in before if a.id not in drawing.parents and not is_raised_on(drawing, a)]
+    if len(alone) == 1 and len(before) == 1 and alone[0].count <= FEW and _lag_s(alone[0], b) <= LONG_S:
+        lag = _lag_s(alone[0], b)
+        why = f"it is the only error of another service before work piles up, {span_words(lag)} later"
+        drawing.draw(Edge(alone[0].id, b.id, "precedes", b.count, lag, ENOUGH, why))
+    for c in piled[1:]:
+        if c.services == b.services and c.id not in drawing.parents:
+            lag = _lag_s(b, c)
+            why = f"the same work piles up, {span_words(lag)} later"
+            drawing.draw(Edge(b.id, c.id, "precedes", c.count, lag, 0.7, why))
+
+
+def _piles_up(node: Node) -> bool:
+    queue = node.rule is not None and node.rule.category == "queue"
+    return queue and node.first is not None and node.count >= MANY and _PILED.search(node.message) is not None
+
+
+def _raises_before(a: Node, b: Node) -> bool:
+    """Whether another service raised an error before that."""
+    if a.first is None or b.first is None or not a.severe or a.kind != "exception" or not a.services:
+        return False
+    return a.first < b.first and not set(a.services) & set(b.services)
 
 
 def link_stale(drawing: Drawing) -> None:

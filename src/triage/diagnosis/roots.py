@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from triage.diagnosis.drawing import Graph
+from triage.diagnosis.drawing import ENOUGH, Graph
 from triage.diagnosis.nodes import ERROR, MEASURED, Node, waited
 from triage.diagnosis.wording import percent
 from triage.report import Root, Window
@@ -168,6 +168,9 @@ def _root(node: Node, explains: float, graph: Graph, span: Window | None, *, riv
         against.append("another service answered with an error; its log is not among the inputs or shows nothing")
     if not effects:
         confidence -= 0.08
+    elif max(e.confidence for e in graph.children(node.id)) <= ENOUGH:
+        confidence = min(confidence, 0.5)
+        against.append("that it leads to the others is told by their order alone")
     if (
         span is not None
         and node.first is not None

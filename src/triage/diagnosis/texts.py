@@ -8,14 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from triage.diagnosis.drawing import CRASHES, ENOUGH, EXACT_RANK, MOSTLY_WITHOUT, Drawing, Edge, comes_before, shorten
-from triage.diagnosis.nodes import LADDER, Node, follow
+from triage.diagnosis.nodes import LADDER, Node, follow, in_every_cycle
 from triage.diagnosis.places import is_data_server
+from triage.diagnosis.wording import percent
 from triage.summary import Summary
 
 EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
 RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
 
 
+_HANDSHAKE = re.compile(
+    r"\bTLS handshake (?:error|failed)\b|\bSSL_do_handshake\(\) failed\b|\bhandshake (?:failure|failed)\b",
+    re.IGNORECASE,
+)
+_ALERT = re.compile(
+    r"\bremote error: tls\b|\b(?:ssl|tls)v?\d* ?alert\b|\balert (?:bad|unknown|certificate|handshake)\b", re.IGNORECASE
+)
 _SAYING = 24  # characters of a text that two programs would hardly say by chance
 
 
@@ -91,10 +99,14 @@ def link_embeddings(drawing: Drawing) -> None:
 def _same_text(drawing: Drawing) -> None:
     """A server and its client log one error in the same words: the server's comes first. So it does where the client's is a plain
     message that quotes the server's."""
-    servers = [n for n in drawing.nodes.values() if n.kind == "message" and n.severe and n.id not in drawing.labels]
+    servers = [
+        n
+        for n in drawing.nodes.values()
+        if n.kind == "message" and (n.severe or _is_handshake(n)) and n.id not in drawing.labels
+    ]
     for b in [n for n in drawing.nodes.values() if n.inner and n.id not in drawing.parents and _repeats(n)]:
         for a in sorted(servers, key=lambda n: n.id):
-            told = _how_alike(a, b) if _apart(a, b) else ""
+            told = _how_alike(a, b, drawing) if _apart(a, b) else ""
             if not told or drawing.together(a, b) < ENOUGH:
                 continue
             found = follow(a, b, drawing.slack)
@@ -103,9 +115,9 @@ def _same_text(drawing: Drawing) -> None:
             break
 
 
-def _how_alike(a: Node, b: Node) -> str:
+def _how_alike(a: Node, b: Node, drawing: Drawing) -> str:
     """What a client's error is to the server's; "" where it is none of its."""
-    if _same_known(a, b):
+    if _same_known(a, b) or (_is_handshake(a) and _is_refused_by(b, a, drawing)):
         return "is the same failure as"
     raised = b.kind == "exception"
     repeats = raised and (_same_words(a.template, b.template) or _same_failure(a, b))
@@ -115,9 +127,46 @@ def _how_alike(a: Node, b: Node) -> str:
 
 def _repeats(node: Node) -> bool:
     """Whether it may repeat another service's words: an exception, or a message of an error that is no proxy's."""
+    alert = _ALERT.search(node.message) is not None
     return node.kind == "exception" or (
-        node.kind == "message" and node.severe and node.role in ("cause", "wrapper", "timeout")
+        node.kind == "message" and (node.severe or alert) and node.role in ("cause", "wrapper", "timeout")
     )
+
+
+def _is_handshake(node: Node) -> bool:
+    """Whether a server tells of a handshake that it refused, at whatever level."""
+    return node.rule is not None and node.rule.category == "tls" and _HANDSHAKE.search(node.message) is not None
+
+
+def _is_refused_by(client: Node, server: Node, drawing: Drawing) -> bool:
+    """Whether a client was sent the alert by which that server refuses a handshake: it names the server, or there were as many."""
+    if client.rule is None or client.rule.category != "tls" or not _ALERT.search(client.message):
+        return False
+    named = bool(drawing.names[client.id] & set(server.services))
+    return named or min(client.count, server.count) >= 0.9 * max(client.count, server.count)
+
+
+def link_attempts(drawing: Drawing) -> None:
+    """Remarks on attempts that failed, and the error with the same reason that says that they were the last."""
+    for b in drawing.nodes.values():
+        reason = _reason(b)
+        if b.kind != "message" or not b.severe or not reason or b.id in drawing.labels:
+            continue
+        for a in sorted(drawing.nodes.values(), key=lambda n: n.id):
+            remark = a.kind == "message" and not a.severe and RETRY.search(a.message) and a.count >= b.count
+            if not remark or a.services != b.services or _reason(a) != reason or b.id in drawing.above(a.id):
+                continue
+            found = follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:
+                why = f"attempts that failed for the same reason come before it in {percent(found.share)} of {b.count:,} cases"
+                drawing.draw(Edge(a.id, b.id, "precedes", b.count, found.lag_s, 0.8, why))
+                break
+
+
+def _reason(node: Node) -> str:
+    """What a message says behind its last colon, masked: why something failed; "" where it says too little."""
+    reason = node.template.rpartition(": ")[2].strip()
+    return reason if len(reason) >= EMBEDDED else ""
 
 
 def _told_alike(a: Node, b: Node) -> bool:
