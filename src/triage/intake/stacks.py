@@ -128,12 +128,19 @@ def parse_stack(text: str, *, traces: Traces | None = None) -> Stack:
     for language in known.languages:
         if language.marks.search(plain):
             if language.name == "python":
-                stack = _parse_python(language, unboxed(lines))
+                stack = _parse_python(language, unboxed(_outdented(lines)))
             else:
                 stack = _parse_lines(language, _CLEANED.get(language.name, list)(lines))
             if stack.exceptions:
                 return stack
     return _parse_headline(lines)
+
+
+def _outdented(lines: Sequence[str]) -> Sequence[str]:
+    """The lines of a Python traceback that its logger moved to the right, line by line, where they belong."""
+    first = next((n for n, line in enumerate(lines) if line.lstrip(" ").startswith("Traceback (most recent call last):")), None)
+    indent = "" if first is None else lines[first][: len(lines[first]) - len(lines[first].lstrip(" "))]
+    return [line.removeprefix(indent) for line in lines] if indent else lines
 
 
 def _unescaped(lines: Sequence[str]) -> list[str]:
