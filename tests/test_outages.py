@@ -806,3 +806,53 @@ def test_work_that_piles_up_follows_the_only_error_of_another_service_by_then(fo
         root = found.incidents[0].roots[0]
         assert root.confidence <= 0.5
         assert "order alone" in root.against
+
+
+@pytest.mark.parametrize(
+    ("level", "writer", "status", "healthy"),
+    [
+        ("WARN", "web", 200, True),
+        ("ERROR", "web", 200, False),
+        ("WARN", "jobs", 200, False),
+        ("WARN", "web", 500, False),
+    ],
+)
+def test_what_a_program_that_answers_all_requests_calls_no_error_is_no_incident(
+    folder: Path, level: str, writer: str, status: int, healthy: bool
+) -> None:
+    trace = [
+        f"{level} {writer}: rate not fetched",
+        "Traceback (most recent call last):",
+        '  File "/app/rates.py", line 7, in get',
+    ]
+    trace += ["    return ask(url)", "TimeoutError: no answer"]
+    handled = [(300.0 + 40 * n + k / 1000, text) for n in range(12) for k, text in enumerate(trace)]
+    logs = {"web": served(1800) + [(s + 0.01, request(status, s)) for s in range(301, 700, 40)]}
+    logs[writer] = logs.get(writer, []) + handled
+    assert report_of(folder, **logs).healthy == healthy
+
+
+def test_what_a_database_refuses_to_programs_that_answer_all_requests_well_is_no_incident(folder: Path) -> None:
+    stamp = "2026-03-02 10:10:03 UTC [7] "
+    texts = ["ERROR:  canceling statement due to statement timeout", 'FATAL:  role "admin" does not exist']
+    texts += ["FATAL:  terminating connection due to administrator command"]
+    refused = [(20.0 + 85 * n, stamp + texts[n % 3]) for n in range(21)]
+    assert report_of(folder, postgresql=refused, web=served(1800)).healthy
+    full = [
+        (200.0 + 31 * n, f'{stamp}PANIC:  could not write to file "pg_wal/xlogtemp.7": No space left on device')
+        for n in range(3)
+    ]
+    assert not report_of(folder, postgresql=refused + full, web=served(1800)).healthy
+
+
+@pytest.mark.parametrize(("failed", "severity"), [(3, "P3"), (9, "P0")])
+def test_a_few_requests_that_fail_within_seconds_of_a_long_log_weigh_little(
+    folder: Path, failed: int, severity: str
+) -> None:
+    refused = (
+        "[error] 7#7: *415 connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.7"
+    )
+    blip = [(600.1 + 0.1 * n, f"2026/03/02 10:10:00 {refused}") for n in range(failed)]
+    blip += [(s + 0.01, request(502, s)) for s, _ in blip]
+    found = report_of(folder, edge=blip + served(2400))
+    assert [i.severity for i in found.incidents] == [severity]

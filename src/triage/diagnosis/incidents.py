@@ -27,6 +27,11 @@ _CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
+BLIP, BLIP_LASTS = (
+    5,
+    timedelta(seconds=10),
+)  # requests that fail, and how long at most, where the log is so many times as long
+BLIP_PART = 100
 STRAYS = 5  # records: so few before and after another incident are none of their own
 RISE = 2.0  # times as often as in the baseline: less is no news
 
@@ -398,11 +403,27 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
     impact = _impact([graph.nodes[m] for m in members], summary, layer, onset, end)
     recovered = _recovered(core, summary, layer, span, end)
     severity, why = _severity([graph.nodes[m] for m in members], impact, layer)
+    if (
+        severity in ("P0", "P1", "P2")
+        and impact.failed
+        and not impact.exits
+        and _is_blip(core, impact, recovered, span)
+    ):
+        severity = "P3"
     seed = "\n".join([*(r.failure for r in roots), *sorted(members)])
     return Case(
         id="i" + hashlib.blake2b(seed.encode(), digest_size=4).hexdigest(), members=members, roots=roots, chains=chains, symptoms=symptoms,
         start=start, end=end, ongoing=recovered is None, recovered=recovered, impact=impact, severity=severity, severity_why=why,
     )  # fmt: skip
+
+
+def _is_blip(core: Sequence[Node], impact: Impact, recovered: datetime | None, span: Window | None) -> bool:
+    """Whether a few requests failed within seconds, in a log that goes on for long, and then were answered again."""
+    times = [t for n in core for t in n.all_times]
+    if span is None or recovered is None or not times or impact.failed > BLIP:
+        return False
+    lasted = timedelta(microseconds=max(times) - min(times))
+    return lasted <= BLIP_LASTS and lasted * BLIP_PART <= span.end - span.start
 
 
 def _begins(node: Node, lead: Node | None) -> datetime | None:

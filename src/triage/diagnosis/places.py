@@ -42,7 +42,8 @@ _DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd",
 
 def is_data_server(service: str) -> bool:
     """Whether a service is a server that keeps or carries data for others, by its name."""
-    return any(kind in re.split(r"[\W_]+", service.lower()) for kind in _DATA_SERVERS)
+    words = re.split(r"[\W_]+", service.lower())
+    return any(word == kind or (word.startswith(kind) and kind in _KINDS) for word in words for kind in _DATA_SERVERS)
 
 
 def speaks_of(service: str | None, text: str) -> str | None:

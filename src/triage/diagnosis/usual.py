@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from statistics import mean, pstdev
 
 from triage.diagnosis.metrics import Layer, to_us
-from triage.diagnosis.nodes import MEASURED, Node
+from triage.diagnosis.nodes import ERROR, MEASURED, Node
 from triage.diagnosis.places import is_data_server
 from triage.report import Window
 from triage.summary import Summary
 
+ODD_ONES = 5  # statements: where more of them set in, something has changed
+STARTS = 10  # probes that fail: more are no start
 ENOUGH = 5  # moments, from which on it can be said how evenly they come
 RARE = 0.01  # of all records, and of the requests
 BORNE, ANSWERED = 0.1, 100  # the same where so many requests and more are answered well, all of them
-REFUSALS = {"data", "concurrency", "database_query"}  # what a database may refuse in a statement of its clients
-ODD_ONES = 2  # statements: so few are an incident only where somebody misses them
+REFUSALS = {
+    "data",
+    "concurrency",
+    "database_query",
+    "database_connection",
+    "database_auth",
+    "migration",
+}  # what a database may refuse its clients
 EPISODE = timedelta(seconds=60)  # a call and its repeats are one moment
 CLOCKWORK = 0.4  # spread of the pauses over their mean: below it a timer sets the pace, and each of its runs fails
 # What callers and other parties bring about; a failure of the program's own is never taken for usual by its pace alone.
@@ -49,25 +58,46 @@ def is_usual(
     nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None, *, retried: Collection[str] = ()
 ) -> bool:
     """Whether these failures are the noise of every day: from outside or tried again, rare, all along, by no timer, and without an effect."""
-    if span is None or any(n.role in ("exit", "proxy", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+    if span is None or any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+        return False
+    refusals = [n for n in nodes if _is_refusal(n)]
+    alone = len(refusals) == len(nodes)  # no program says what it makes of them
+    news = alone and sum(n.count for n in refusals) > ODD_ONES and not runs_all_along(refusals, span)
+    if not news and _is_borne(nodes, summary, layer):
+        return True
+    if any(n.role == "proxy" for n in nodes):
         return False
     outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
-    borne = _is_borne(nodes, summary, layer)
-    if borne and sum(n.count for n in nodes) <= ODD_ONES:
-        return True
-    few = borne or is_rare(nodes, summary, layer)
-    return outside and few and runs_all_along(nodes, span) and (borne or not _clockwork(nodes))
+    return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
 
 
 def _is_borne(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
-    """Whether a database refuses statements of programs that answer all their requests well: they ask in order to be refused (an upsert, a
-    request that is repeated), or know what to do then."""
+    """Whether programs that answer all their requests well know what to do then: what they tell of themselves is no error to them, and what
+    a database refuses them they ask in order to be refused (an upsert, a request that is repeated), or do without."""
     asked = layer.of(summary["requests"]) if layer is not None else None
     if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
         return False
-    refused = all(n.kind == "message" and n.rule is not None and n.rule.category in REFUSALS for n in nodes)
-    servers = all(n.services and all(is_data_server(service) for service in n.services) for n in nodes)
-    return refused and servers and sum(n.count for n in nodes) < BORNE * int(summary["sources"]["records"].sum())
+    answering = set(summary["requests"]["service"].drop_nulls())
+    known = all(_is_refusal(n) or _is_handled(n, answering) or _is_start(n) for n in nodes)
+    innermost = sum(n.count for n in nodes if n.inner)  # what wraps a failure counts it twice
+    return known and innermost < BORNE * int(summary["sources"]["records"].sum())
+
+
+def _is_refusal(node: Node) -> bool:
+    """Whether a data server refuses something: no end of its own, and nothing that it lacks."""
+    told = node.kind == "message" and node.rule is not None and node.rule.category in REFUSALS
+    return told and bool(node.services) and all(is_data_server(service) for service in node.services)
+
+
+def _is_start(node: Node) -> bool:
+    """Whether a probe finds a few times that a program is not up yet."""
+    probe = node.rule is not None and node.rule.category == "health_check" and node.count <= STARTS
+    return probe and re.search(r"\b(?:startup|readiness)\b", node.message, re.IGNORECASE) is not None
+
+
+def _is_handled(node: Node, answering: Collection[str]) -> bool:
+    """Whether a program that answers requests logs it, always with a level below an error."""
+    return 0 <= node.level < ERROR and bool(node.services) and set(node.services) <= set(answering)
 
 
 def _from_outside(node: Node) -> bool:

@@ -138,7 +138,9 @@ def parse_stack(text: str, *, traces: Traces | None = None) -> Stack:
 
 def _outdented(lines: Sequence[str]) -> Sequence[str]:
     """The lines of a Python traceback that its logger moved to the right, line by line, where they belong."""
-    first = next((n for n, line in enumerate(lines) if line.lstrip(" ").startswith("Traceback (most recent call last):")), None)
+    first = next(
+        (n for n, line in enumerate(lines) if line.lstrip(" ").startswith("Traceback (most recent call last):")), None
+    )
     indent = "" if first is None else lines[first][: len(lines[first]) - len(lines[first].lstrip(" "))]
     return [line.removeprefix(indent) for line in lines] if indent else lines
 
