@@ -808,6 +808,12 @@ def test_work_that_piles_up_follows_the_only_error_of_another_service_by_then(fo
         assert "order alone" in root.against
 
 
+def test_a_process_that_ends_after_its_last_attempt_is_an_incident(folder: Path) -> None:
+    worker = [(600.0 + 200 * n, "WARN sync failed, attempt 3 of 3, no retry left") for n in range(2)]
+    worker += [(600.2 + 200 * n, "exited with code 1") for n in range(2)]
+    assert not report_of(folder, worker=worker, web=served(1800)).healthy
+
+
 @pytest.mark.parametrize(
     ("level", "writer", "status", "healthy"),
     [

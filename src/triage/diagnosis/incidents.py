@@ -257,6 +257,8 @@ def _tried_again(case: Case, graph: Graph) -> bool:
     if any(not RETRY.search(n.message) for n in labels):
         return False
     severe = _severe(case.members, graph)
+    if _visible(severe) or any("oom" in n.marks for n in severe):
+        return False
     around = [n for n in graph.nodes.values() if n.level < ERROR and RETRY.search(n.message)]
     told = _retried(severe, graph)
     return all(
