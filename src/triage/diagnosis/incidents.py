@@ -27,11 +27,8 @@ _CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
-BLIP, BLIP_LASTS = (
-    5,
-    timedelta(seconds=10),
-)  # requests that fail, and how long at most, where the log is so many times as long
-BLIP_PART = 100
+BLIP = 5  # requests: so few that fail within seconds of a long log weigh little
+BLIP_LASTS, BLIP_PART = timedelta(seconds=10), 100  # for how long at most, and how many times as long the log is
 STRAYS = 5  # records: so few before and after another incident are none of their own
 RISE = 2.0  # times as often as in the baseline: less is no news
 
@@ -242,21 +239,20 @@ def _usual(
     """Whether the case is the noise of every day."""
     severe = _severe(case.members, graph)
     told = [n for n in severe if not RETRY.search(n.message)] or severe  # a remark on each of them counts none twice
-    again = _tried_again(case, graph) and is_rare(told, summary, None)  # what is tried again fails no request
+    again = _tried_again(case, severe, graph) and is_rare(told, summary, None)  # what is tried again fails no request
     if case.impact.failed or not (again or is_usual(severe, summary, layer, span, retried=_retried(severe, graph))):
         return False
     quiet += case.members
     return True
 
 
-def _tried_again(case: Case, graph: Graph) -> bool:
+def _tried_again(case: Case, severe: Sequence[Node], graph: Graph) -> bool:
     """Whether all that is told of the case are remarks that something is tried again, none of them an error."""
     if any(graph.nodes[m].level >= ERROR for m in case.members):
         return False
     labels = [graph.nodes[m] for m in case.members if m in graph.labels]
     if any(not RETRY.search(n.message) for n in labels):
         return False
-    severe = _severe(case.members, graph)
     if _visible(severe) or any("oom" in n.marks for n in severe):
         return False
     around = [n for n in graph.nodes.values() if n.level < ERROR and RETRY.search(n.message)]

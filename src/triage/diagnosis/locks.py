@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from triage.diagnosis.drawing import Drawing, Edge, by_time, comes_before, is_raised_on
-from triage.diagnosis.nodes import Node, waited
+from triage.diagnosis.nodes import Node, is_short, waited
 from triage.diagnosis.wording import percent
 
 MOSTLY = 0.8  # of what waits end in, behind a wait for a lock
@@ -53,7 +53,7 @@ def link_lock_timeouts(drawing: Drawing) -> None:
         queues = [n for n in drawing.nodes.values() if _waits(n) and b.id not in drawing.above(n.id)]
         mine = [n for n in queues if set(n.services) & {s for o in (b, *met) for s in o.services}]
         share = _share_behind(b, sorted(t for n in mine for t in n.all_times))
-        if share < MOSTLY or (not _is_cancelled(b) and not met and not _is_short(b)):
+        if share < MOSTLY or (not _is_cancelled(b) and not met and not is_short(b)):
             continue
         above = {i for n in mine for i in drawing.above(n.id)}
         last = [n for n in mine if n.id not in above and comes_before(n, b, 0)]
@@ -73,10 +73,6 @@ def _waits(node: Node) -> bool:
 
 def _is_cancelled(node: Node) -> bool:
     return node.severe and node.role == "cause" and node.rule is not None and node.rule.category == "database_query"
-
-
-def _is_short(node: Node) -> bool:
-    return node.rule is not None and node.rule.category == "db_pool_exhaustion"
 
 
 def _share_behind(b: Node, waits: Sequence[int]) -> float:

@@ -20,9 +20,8 @@ OFTEN, ROUTES = 20, 4  # requests of a route, and such routes, by which two serv
 WALLS_S = (1, 2, 3, 5, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 100, 120, 180, 230, 240, 300, 600, 900, 1800, 3600)
 WALL_SLACK = 0.02  # a request that hits a limit ends at most so much behind it
 PROXIES = ("nginx", "ingress-nginx", "apache", "haproxy", "envoy", "traefik", "caddy", "alb", "elb", "gorouter")
-FRONT_SHARE = (
-    0.25  # of the requests of the busiest server: who has seen fewer stands in front of nobody, whatever it is called
-)
+# of the requests of the busiest server: who has seen fewer stands in front of nobody, whatever it is called
+FRONT_SHARE = 0.25
 FRONT = (
     "gateway",
     "ingress",

@@ -298,8 +298,12 @@ def _role(
 
 def waited(node: Node) -> bool:
     """Whether it is a matter of time: a caller gave up, connections were held for too long, or answers take long or do not come."""
-    held = node.rule is not None and node.rule.category == "db_pool_exhaustion" and node.role == "cause"
-    return held or node.role in ("timeout", *MEASURED)
+    return (is_short(node) and node.role == "cause") or node.role in ("timeout", *MEASURED)
+
+
+def is_short(node: Node) -> bool:
+    """Whether a pool has no connection left to give."""
+    return node.rule is not None and node.rule.category == "db_pool_exhaustion"
 
 
 @dataclass(frozen=True, slots=True)

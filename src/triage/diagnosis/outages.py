@@ -113,11 +113,12 @@ def link_lost_consumers(drawing: Drawing, span: Window | None) -> None:
         return
     b = piled[0]
     before = [a for a in drawing.nodes.values() if _raises_before(a, b) and a.id not in drawing.labels]
-    alone = [a for a in before if a.id not in drawing.parents and not is_raised_on(drawing, a)]
-    if len(alone) == 1 and len(before) == 1 and alone[0].count <= FEW and _lag_s(alone[0], b) <= LONG_S:
-        lag = _lag_s(alone[0], b)
-        why = f"it is the only error of another service before work piles up, {span_words(lag)} later"
-        drawing.draw(Edge(alone[0].id, b.id, "precedes", b.count, lag, ENOUGH, why))
+    if len(before) == 1 and before[0].id not in drawing.parents and not is_raised_on(drawing, before[0]):
+        a = before[0]
+        lag = _lag_s(a, b)
+        if a.count <= FEW and lag <= LONG_S:
+            why = f"it is the only error of another service before work piles up, {span_words(lag)} later"
+            drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, ENOUGH, why))
     for c in piled[1:]:
         if c.services == b.services and c.id not in drawing.parents:
             lag = _lag_s(b, c)

@@ -30,11 +30,12 @@ SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak 
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
+# other words for it
 _CLIENTS = {
     "rabbitmq": ("amqp", "pika", "bunny"),
     "postgres": ("psycopg", "pgx", "sqlstate"),
     "mysql": ("mariadb",),
-}  # other words for it
+}
 _UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
 _KINDS = {kind for kinds in _SERVERS.values() for kind in kinds}
 _DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd", "pulsar", "activemq"}

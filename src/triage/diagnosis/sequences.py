@@ -21,7 +21,7 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import Follow, Node, follow, in_every_cycle
+from triage.diagnosis.nodes import Follow, Node, follow, in_every_cycle, is_short
 from triage.diagnosis.places import SYSTEM
 from triage.diagnosis.wording import percent, span_words
 
@@ -268,13 +268,13 @@ def link_aftermath(drawing: Drawing) -> None:
 
 def link_shortages(drawing: Drawing) -> None:
     """What runs out, because what fills it fails: a pool without connections while none can be made."""
-    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and _is_short(n)):
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and is_short(n)):
         if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b):
             continue
         ranked = []
         for a in drawing.nodes.values():
             known = a.rule is not None and b.rule is not None and not is_vague(a) and b.rule.category in a.rule.explains
-            if not known or a.role != "cause" or not a.severe or a.id in drawing.labels or a.id == b.id or _is_short(a):
+            if not known or a.role != "cause" or not a.severe or a.id in drawing.labels or a.id == b.id or is_short(a):
                 continue
             fits = bool(set(a.services) & set(b.services)) and comes_before(a, b, drawing.slack) and a.count >= 3
             if fits and b.id not in drawing.above(a.id) and not is_raised_on(drawing, a):
@@ -289,7 +289,7 @@ def link_shortages(drawing: Drawing) -> None:
 
 def link_known_effects(drawing: Drawing) -> None:
     """A failure that usually follows from a known one of the same service, and is only seen while that goes on, less often."""
-    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and not _is_short(n)):
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and not is_short(n)):
         if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b) or b.rule is None:
             continue
         ranked = []
@@ -350,10 +350,6 @@ def link_full_workers(drawing: Drawing) -> None:
             together, _, cause = max(ranked)
             why = f"its workers wait for answers that do not come: both in {percent(together)} of the time"
             drawing.draw(Edge(cause, b.id, "rule", b.count, None, 0.6, why))
-
-
-def _is_short(node: Node) -> bool:
-    return node.rule is not None and node.rule.category == "db_pool_exhaustion"
 
 
 def link_consequences(drawing: Drawing) -> None:

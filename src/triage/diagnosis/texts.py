@@ -148,13 +148,12 @@ def _is_refused_by(client: Node, server: Node, drawing: Drawing) -> bool:
 
 def link_attempts(drawing: Drawing) -> None:
     """Remarks on attempts that failed, and the error with the same reason that says that they were the last."""
-    for b in drawing.nodes.values():
-        reason = _reason(b)
-        if b.kind != "message" or not b.severe or not reason or b.id in drawing.labels:
-            continue
-        for a in sorted(drawing.nodes.values(), key=lambda n: n.id):
-            remark = a.kind == "message" and not a.severe and RETRY.search(a.message) and a.count >= b.count
-            if not remark or a.services != b.services or _reason(a) != reason or b.id in drawing.above(a.id):
+    said = sorted((n for n in drawing.nodes.values() if n.kind == "message" and _reason(n)), key=lambda n: n.id)
+    remarks = [n for n in said if not n.severe and RETRY.search(n.message)]
+    for b in [n for n in said if n.severe and n.id not in drawing.labels] if remarks else ():
+        for a in remarks:
+            alike = a.services == b.services and a.count >= b.count and _reason(a) == _reason(b)
+            if not alike or b.id in drawing.above(a.id):
                 continue
             found = follow(a, b, 0)
             if found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:

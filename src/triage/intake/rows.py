@@ -139,6 +139,8 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
         new["exit_code"] = pl.coalesce(pl.col("g_exit_code").cast(pl.Int64, strict=False), "exit_code")
     if "g_fields" in have:
         new["fields"] = pl.coalesce("g_fields", "fields")
+    if entry.kind == "json" and "g_exception" in have:
+        frame = frame.with_columns_seq(changed(frame["g_exception"], _decoded))
     new["message"] = _message(entry, have)
     if entry.kind == "text" and entry.message == "rest" and "g_logger" in have:
         # "ERROR [main] java.lang.IllegalStateException: no pool" names no logger
@@ -200,7 +202,7 @@ def _message(entry: Format, have: set[str]) -> pl.Expr:
         text = _with_reason(text, have)
     if "g_exception" not in have:
         return text
-    exception = _unquoted("g_exception") if entry.kind == "text" else _decoded("g_exception").str.strip_chars_end("\n")
+    exception = _unquoted("g_exception") if entry.kind == "text" else pl.col("g_exception").str.strip_chars_end("\n")
     text = pl.when(text.str.len_bytes() > 0).then(text)
     joint = pl.when(exception.str.contains("\n", literal=True)).then(pl.lit("\n")).otherwise(pl.lit(": "))
     return (
@@ -267,14 +269,16 @@ def _unquoted(name: str) -> pl.Expr:
 _ENCODED = r"\\n(?:\s|\\t)*(?:at |File |from )|\(most recent call last\):\\n"
 
 
-def _decoded(name: str) -> pl.Expr:
+def _decoded(stacks: pl.Series) -> pl.Series:
     """Stacks as they were: where an export encoded them twice, line ends are two characters, a backslash and an n."""
-    column = pl.col(name)
-    twice = ~column.str.contains("\n", literal=True) & column.str.contains(_ENCODED)
-    plain = column.str.replace_all("\\\\", "\0", literal=True)
-    for sign, stands_for in (("n", "\n"), ("t", "\t"), ('"', '"')):
-        plain = plain.str.replace_all("\\" + sign, stands_for, literal=True)
-    return pl.when(twice).then(plain.str.replace_all("\0", "\\", literal=True)).otherwise(column)
+    at = (stacks.str.contains("\\n", literal=True) & ~stacks.str.contains("\n", literal=True)).arg_true()
+    at = at.filter(stacks.gather(at).str.contains(_ENCODED))
+    if not len(at):
+        return stacks
+    plain = stacks.gather(at).str.replace_all("\\\\", "\0", literal=True)
+    for written, stands_for in (("\\n", "\n"), ("\\t", "\t"), ('\\"', '"'), ("\0", "\\")):
+        plain = plain.str.replace_all(written, stands_for, literal=True)
+    return stacks.clone().scatter(at, plain)
 
 
 def _paths(urls: pl.Series) -> pl.Series:
