@@ -32,6 +32,7 @@ MOST_EXCERPT_LINES = 60
 MOST_EXCERPT_CHARACTERS = MOST_TEXT
 
 _CLIENT = re.compile(r'^\S{1,80} \S{1,80} \S{1,80} \[\d\d/\w{3}/\d{4}:[\d: +-]+\] (?=")')
+_SHARE = re.compile(r"(\S{1,20} of \S{1,20} requests) failed \([^()]{1,20}\)")
 _LINKS = {
     # a kind of link, read along the arrow from cause to effect
     "raised_from": "raised again as",
@@ -291,10 +292,17 @@ def _lead(report: Report) -> tuple[str, ...]:
             incident.impact,
             f"Trigger, as far as the log shows: {incident.trigger}" if incident.trigger else "",
         ]
-    if report.severity_why:
-        sentences.append(f"{report.severity}: {report.severity_why}" if report.severity else report.severity_why)
+    severity = f"{report.severity}: {report.severity_why}" if report.severity else report.severity_why
+    sentences.append(severity if report.severity_why else "")
     known = report.headline.casefold()
-    return tuple(stopped(s) for s in sentences if s.strip() and s.strip().rstrip(".").casefold() not in known)
+    new = (s for s in sentences if s.strip() and s.strip().rstrip(".").casefold() not in known)
+    return tuple(stopped(s) for s in new if s != severity or not _is_told(report.severity_why, known))
+
+
+def _is_told(why: str, known: str) -> bool:
+    """Whether the headline says how many requests it is, and that is all the reason there is."""
+    only = _SHARE.fullmatch(why)
+    return only is not None and only[1] in known
 
 
 def stopped(text: str) -> str:
