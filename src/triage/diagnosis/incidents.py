@@ -13,11 +13,12 @@ from statistics import median
 import polars as pl
 
 from triage.diagnosis.drawing import Graph
+from triage.diagnosis.listening import told_by_listeners
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
 from triage.diagnosis.texts import RETRY
-from triage.diagnosis.usual import is_rare, is_usual, runs_all_along
+from triage.diagnosis.usual import BROKER, are_jobs_tried_again, came_and_went, is_rare, is_short, is_usual, runs_all_along
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
@@ -75,14 +76,15 @@ class Case:
 
 def cases(
     graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, usual: Mapping[str, float] | None = None
-) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """Incidents, worst first, and the ids of failures that were there but deserve none.
+) -> tuple[tuple[Case, ...], tuple[str, ...], tuple[str, ...]]:
+    """Incidents, worst first, and the ids of failures that were there but deserve none: the noise, and what came and went.
 
     `usual` holds how often an hour each failure was seen in a good time, where one is known.
     """
     groups = _components(graph)
     found: list[Case] = []
     quiet: list[str] = []
+    passed: list[str] = []
     loose: list[tuple[str, ...]] = []
     for members in groups:
         nodes = [graph.nodes[m] for m in members]
@@ -104,14 +106,16 @@ def cases(
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
     found = [c for c in found if not _refused_as_asked(c, graph, summary, quiet)]
+    found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     found = _with_kin(found, graph)
     if usual is not None:
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     gravest = min((c.severity for c in found), default="")
     if not any(c.roots for c in found if c.severity == gravest):
-        found = [c if c.roots else replace(c, roots=last_roots(c.members, graph, span)) for c in found]
+        told = {c.id: told_by_listeners(last_roots(c.members, graph, span), graph, summary) for c in found if not c.roots}
+        found = [c if c.roots else replace(c, roots=told[c.id]) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
-    return tuple(found), tuple(sorted(quiet))
+    return tuple(found), tuple(sorted(quiet)), tuple(sorted(passed))
 
 
 def _components(graph: Graph) -> list[tuple[str, ...]]:
@@ -239,10 +243,23 @@ def _usual(
     """Whether the case is the noise of every day."""
     severe = _severe(case.members, graph)
     told = [n for n in severe if not RETRY.search(n.message)] or severe  # a remark on each of them counts none twice
-    again = _tried_again(case, severe, graph) and is_rare(told, summary, None)  # what is tried again fails no request
+    again = _tried_again(case, severe, graph) or are_jobs_tried_again(severe, summary)
+    again = again and is_rare(told, summary, None)  # what is tried again fails no request
     if case.impact.failed or not (again or is_usual(severe, summary, layer, span, retried=_retried(severe, graph))):
         return False
     quiet += case.members
+    return True
+
+
+def _passing(
+    case: Case, graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, passed: list[str]
+) -> bool:
+    """Whether the case came and went, and the log shows nobody whom it harmed."""
+    if case.recovered is None or case.impact.failed or case.severity != "P3":
+        return False
+    if not came_and_went(_severe(case.members, graph), summary, layer, span):
+        return False
+    passed += case.members
     return True
 
 
@@ -400,7 +417,8 @@ def _case(members: tuple[str, ...], graph: Graph, summary: Summary, layer: Layer
     onset = min((b for n in severe if n.id not in minor and (b := _begins(n, lead)) is not None), default=start)
     impact = _impact([graph.nodes[m] for m in members], summary, layer, onset, end)
     recovered = _recovered(core, summary, layer, span, end)
-    severity, why = _severity([graph.nodes[m] for m in members], impact, layer)
+    stands = recovered is None or span is None or not is_short(core, span)
+    severity, why = _severity([graph.nodes[m] for m in members], impact, layer, stands=stands)
     if (
         severity in ("P0", "P1", "P2")
         and impact.failed
@@ -568,7 +586,7 @@ def _recovered(
     return end
 
 
-def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tuple[str, str]:
+def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None, *, stands: bool) -> tuple[str, str]:
     """P0..P3 with the figures that it rests on."""
     share = (
         f"{impact.failed:,} of {impact.requests:,} requests failed ({percent(impact.share)})" if impact.requests else ""
@@ -586,7 +604,8 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None) -> tup
         return "P1", share
     if impact.exits >= 3:
         return "P1", f"instances keep dying: {impact.exits:,} exits" + (f"; {share}" if share else "")
-    if any(n.rule is not None and n.rule.category == "queue" and n.severe for n in nodes):
+    queues = [n.rule for n in nodes if n.severe and n.rule is not None and n.rule.category == "queue"]
+    if any(stands or rule.name != BROKER for rule in queues):
         return "P1", "a consumer of a queue stands still"
     if impact.failed:
         return "P2", share

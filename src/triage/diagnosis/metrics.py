@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -89,17 +89,27 @@ def counts(summary: Summary) -> Counts:
     return Counts(records, errors, warnings, errors / records if records else 0.0)
 
 
+EDGE = "request"  # the kind of entries by which a platform tells of requests
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Whose requests count: of several servers that log the same request, the outermost."""
+    """Whose requests count: of several servers that log the same request, the outermost.
+
+    `instead` are those that tell of the requests only that they answered in the place of these.
+    """
 
     kind: str
     services: tuple[str | None, ...]
     name: str
+    instead: tuple[str | None, ...] = ()
 
     def of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows of a table with kind and service that belong to the layer."""
-        return rows.filter((pl.col("kind") == self.kind) & pl.col("service").is_in(self.services, nulls_equal=True))
+        mine = (pl.col("kind") == self.kind) & pl.col("service").is_in(self.services, nulls_equal=True)
+        if not self.instead:
+            return rows.filter(mine)
+        return rows.filter(mine | (pl.col("kind") == EDGE) & pl.col("service").is_in(self.instead, nulls_equal=True))
 
 
 def layer(summary: Summary) -> Layer | None:
@@ -111,9 +121,17 @@ def layer(summary: Summary) -> Layer | None:
     )
     if len(seen) == 0:
         return None
-    edge = seen.filter(pl.col("kind") == "request")
+    edge, behind = seen.filter(kind=EDGE), seen.filter(pl.col("kind") != EDGE)
     if len(edge):
-        return Layer("request", tuple(edge["service"].sort()), "edge")
+        services = tuple(edge["service"].sort())
+        if not len(behind) or (summary["requests"].filter(kind=EDGE)["status"] < 500).any():
+            return Layer(EDGE, services, "edge")
+        return replace(_servers(summary, behind), instead=services)  # it tells of its failures only
+    return _servers(summary, seen)
+
+
+def _servers(summary: Summary, seen: pl.DataFrame) -> Layer:
+    """The layer among proxies and applications."""
     rows = seen.sort("count", "service", descending=[True, False]).iter_rows(named=True)
     servers = list(rows)
     called = [s for s in servers if is_front(s["service"]) and s["count"] >= FRONT_SHARE * servers[0]["count"]]
@@ -123,7 +141,7 @@ def layer(summary: Summary) -> Layer | None:
         return Layer(best["kind"], (best["service"],), best["service"] or "proxy")
     kind = servers[0]["kind"]
     named = [s["service"] for s in servers if s["kind"] == kind]
-    services = tuple(sorted(_outermost(named, summary["requests"].filter(kind=kind)), key=lambda s: s or ""))
+    services: tuple[str | None, ...] = tuple(sorted(_outermost(named, summary["requests"].filter(kind=kind)), key=lambda s: s or ""))
     return Layer(kind, services, (services[0] or "access log") if len(services) == 1 else "access logs")
 
 

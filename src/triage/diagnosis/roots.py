@@ -89,7 +89,7 @@ def _ends_a_process(node: Node, graph: Graph) -> bool:
 
 def _finds_no_backend(node: Node, graph: Graph) -> bool:
     """Whether a proxy tells in an error of its own that it cannot get through to what stands behind it, and nothing explains that."""
-    refused = node.role == "proxy" and node.rule is not None and node.rule.category == "proxy"  # no time-out
+    refused = node.role == "proxy" and node.rule is not None and node.rule.category in ("proxy", "port")  # no time-out
     told = refused and node.kind == "message" and node.level >= ERROR and not node.stacks
     return told and node.id not in graph.labels and not graph.parents.get(node.id) and bool(graph.children(node.id))
 

@@ -32,6 +32,11 @@ EPISODE = timedelta(seconds=60)  # a call and its repeats are one moment
 CLOCKWORK = 0.4  # spread of the pauses over their mean: below it a timer sets the pace, and each of its runs fails
 # What callers and other parties bring about; a failure of the program's own is never taken for usual by its pace alone.
 OUTSIDE = {"auth", "oauth", "jwt", "client", "cors", "rate_limit", "data", "timeout", "database_auth"}
+# And what befalls a connection to another program.
+ELSEWHERE = {"network", "dns", "dependency", "upstream_timeout", "redis_connection", "database_connection", "rpc"}
+BROKER = "broker-unreachable"
+PASSING = 0.25  # of the log's time: what lasts no longer, and is over, came and went
+FEW = 10  # records
 
 
 def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
@@ -69,6 +74,61 @@ def is_usual(
         return False
     outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
     return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
+
+
+def is_short(nodes: Sequence[Node], span: Window) -> bool:
+    """Whether the failures lasted a small part of the log's time; between moments that are far apart things were well."""
+    times = sorted(t for n in nodes for t in n.all_times)
+    apart = EPISODE // timedelta(microseconds=1)
+    lasted = sum(y - x for x, y in itertools.pairwise(times) if y - x <= apart)
+    return timedelta(microseconds=lasted) <= PASSING * (span.end - span.start)
+
+
+def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
+    """Whether failures that are over, and lasted a part of the log, did no harm that it shows, though they were told as errors:
+    the programs answered all their requests well; or there are few, of what is outside the program, or texts that no rule knows."""
+    inner = [n for n in nodes if n.inner]
+    if span is None or not inner or not is_short(nodes, span):
+        return False
+    if any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+        return False
+    if any(n.stacks and n.level >= ERROR and not _from_elsewhere(n) for n in inner):
+        return False  # a bug that a program lives with is a bug
+    records = int(summary["sources"]["records"].sum())
+    many = sum(n.count for n in inner)
+    if _answers_all(nodes, summary, layer):
+        return many < BORNE * records
+    return many < FEW and many < RARE * records and all(_from_elsewhere(n) or _is_vague(n) for n in inner)
+
+
+def _answers_all(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
+    """Whether the programs that the failures are of answer requests, a hundred and more, and none of them failed."""
+    asked = layer.of(summary["requests"]) if layer is not None else None
+    if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
+        return False
+    answering = set(summary["requests"]["service"].drop_nulls())
+    return all(set(n.services) <= answering for n in nodes)
+
+
+def _from_elsewhere(node: Node) -> bool:
+    """Whether the failure is of what is outside the program, or of the way there."""
+    known = node.rule is not None and (node.rule.category in ELSEWHERE or node.rule.name == BROKER)
+    return known or _from_outside(node)
+
+
+def are_jobs_tried_again(nodes: Sequence[Node], summary: Summary) -> bool:
+    """Whether what failed is of what is outside the program, and a runner of jobs says as often that it tries one again."""
+    inner = [n for n in nodes if n.inner]
+    if not inner or any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+        return False
+    services = sorted({s for n in inner for s in n.services})
+    marks = summary["marks"]
+    told = marks.filter((marks["mark"] == "retry") & marks["service"].is_in(services))
+    return all(map(_from_elsewhere, inner)) and int(told["count"].sum()) >= sum(n.count for n in inner)
+
+
+def _is_vague(node: Node) -> bool:
+    return node.kind == "message" and node.rule is None and not node.stacks
 
 
 def _is_borne(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:

@@ -212,6 +212,7 @@ def _explain_stack(stack: Stack, template: str) -> list[Part]:
 
 
 # Words by which a line without a level of its own, or a line of the platform, tells of a failure: then it is looked at more closely.
+_SENTENCE = r"(?:^|\s)[a-z]+ [a-z]+ [a-z]+(?:\s|[.,:?!]|$)"
 _FAILING = [
     "error", "exception", "fail", "refused", "timed out", "timeout", "denied", "blocked by", "unable to", "could not", "cannot ",
     "fatal", "panic", "killed", "crash", "back-off", "backoff", "unhealthy", "unavailable", "rejected", "exceeded", "exhausted",
@@ -245,7 +246,8 @@ def find_failing(
 def _http() -> pl.Expr:
     """Status of a row that is a request and nothing else.
 
-    A program's line on a request may tell why it failed ("request failed: no such table"): then that counts, beside the status.
+    A program's line on a request may tell why it failed ("request failed: no such table"), and so may a platform that answers
+    in its stead ("instance refused connection"): then that counts, beside the status.
     """
     request = pl.col("kind").is_in(["access", "request"]) & pl.col("stack").is_null()
     why = (
@@ -253,7 +255,13 @@ def _http() -> pl.Expr:
         & (pl.col("level") >= "WARNING")
         & pl.col("message").str.contains(": ", literal=True)
     )
-    told = why & pl.col("message").str.contains_any(_FAILING, ascii_case_insensitive=True)
+    said = (
+        (pl.col("kind") == "request")
+        & (pl.col("level") >= "WARNING")
+        & pl.col("message").str.contains(_SENTENCE)
+        & ~pl.col("message").str.contains("=", literal=True)
+    )
+    told = (why | said) & pl.col("message").str.contains_any(_FAILING, ascii_case_insensitive=True)
     return pl.when(request & ~told.fill_null(False)).then(pl.col("status"))
 
 

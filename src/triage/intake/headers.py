@@ -19,6 +19,7 @@ _FILE = re.compile(r".*\.log\b.*|.*\.\w{1,5}:[0-9]+")
 _HOST = re.compile(
     r"(?:[A-Za-z][\w-]*[0-9][\w-]*(?:\.[\w-]+)*|[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[\w-]+(?:\.[\w-]+){2,})(?:[:/@].*)?"
 )
+_METHOD = re.compile("GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS")
 _JOB = re.compile(
     r"(?i)(?:main|(?:[\w.-]*(?:thread|pool|worker|exec|handler|dispatcher|req|tid|pid|nio)[\w.-]*[-_# =:/0-9].*)|[0-9a-fx#:/ -]*)"
 )
@@ -91,7 +92,7 @@ def _learn(lines: list[str], words: frozenset[str]) -> Iterator[tuple[Format, st
             found = columns_of([lines[n] for n in left], [tokens[n] for n in left], words)
             if found is None:
                 break
-            header = _roles(found)
+            header = _roles(_before_requests(found))
             yield from _formats(header, [lines[n] for n in left])
             matches = re.compile(_regex(header))
             rest = [n for n in left if not matches.match(lines[n])]
@@ -121,6 +122,12 @@ def _anchor(row: Sequence[Token]) -> tuple[object, ...] | None:
         if token.kind in ("stamp", "level") and token.shape != "letter":
             return n, token.kind, token.opener
     return None
+
+
+def _before_requests(columns: Sequence[Column]) -> Sequence[Column]:
+    """The columns up to one that names the method of a request: there the message begins."""
+    asked = (n for n, c in enumerate(columns) if n and c.role == "name" and _many(c, _METHOD) > 0.5)
+    return columns[: next(asked, len(columns))]
 
 
 def _roles(columns: Sequence[Column]) -> list[Column]:

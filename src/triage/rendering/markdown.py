@@ -50,6 +50,7 @@ def environment(*, html: bool) -> jinja2.Environment:
         name_of=story.name_of,
         short_place=story.short_place,
         cluster_name=story.cluster_name,
+        lasted=story.lasted,
         excerpt=story.excerpt,
         ledger=story.ledger,
         loop_words=story.loop_words,

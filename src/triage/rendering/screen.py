@@ -96,7 +96,7 @@ def turn(view: View, key: str, report: Report) -> View:
 
 def listed(report: Report) -> tuple[Cluster, ...]:
     """The groups that can be chosen, in the order in which they are shown."""
-    noisy = set(report.noise)
+    noisy = {*report.noise, *report.passed}
     loud = sorted((c for c in report.clusters if c.id not in noisy), key=lambda c: -c.count)
     return tuple(loud[: story.MOST_CLUSTERS])
 

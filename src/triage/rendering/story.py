@@ -150,6 +150,7 @@ class Story:
     routes: tuple[Route, ...]
     more_routes: int
     noise: tuple[Cluster, ...]
+    passed: tuple[Cluster, ...]
     ruled_out: tuple[tuple[int, tuple[str, ...]], ...]
     trends: tuple[tuple[str, tuple[int, ...], int], ...]
     trend_slice: str
@@ -168,7 +169,7 @@ def tell(report: Report) -> Story:
     """The story of a report; pure, and the same for the same report."""
     clusters = {c.id: c for c in report.clusters}
     failures = {f.id: f for f in report.failures}
-    noisy = set(report.noise)
+    noisy = {*report.noise, *report.passed}
     loud = sorted((c for c in report.clusters if c.id not in noisy), key=lambda c: -c.count)
     exhibits = _exhibits(report, clusters, failures, loud[:MOST_CLUSTERS])
     numbers = {(x.evidence.source, x.evidence.line): x.ref for x in exhibits}
@@ -189,7 +190,8 @@ def tell(report: Report) -> Story:
         more_clusters=len(loud) - len(loud[:MOST_CLUSTERS]),
         routes=tuple(routes[:MOST_ROUTES]),
         more_routes=len(routes) - len(routes[:MOST_ROUTES]),
-        noise=tuple(c for c in sorted(report.clusters, key=lambda c: -c.count) if c.id in noisy),
+        noise=tuple(c for c in sorted(report.clusters, key=lambda c: -c.count) if c.id in report.noise),
+        passed=tuple(c for c in sorted(report.clusters, key=lambda c: -c.count) if c.id in report.passed),
         ruled_out=_ruled_out(report),
         trends=_trends(report),
         trend_slice=figures.seconds(report.slice_s) if report.slice_s else "",
@@ -216,6 +218,15 @@ def cluster_name(cluster: Cluster, width: int = 120) -> str:
     return shorten(_CLIENT.sub("", cluster.message, count=1), width) or shorten(
         cluster.exception or cluster.template, width
     )
+
+
+def lasted(cluster: Cluster) -> str:
+    """How often its records were seen, and from when to when."""
+    often = f"{figures.amount(cluster.count)}×"
+    if cluster.first_seen is None or cluster.last_seen is None:
+        return often
+    first, last = figures.clock(cluster.first_seen), figures.clock(cluster.last_seen)
+    return f"{often} at {first}" if first == last else f"{often}, {first}–{last}"
 
 
 def short_place(where: str) -> str:

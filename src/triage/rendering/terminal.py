@@ -332,6 +332,11 @@ def _closing(told: Story, columns: int) -> list[Text]:
     from rich.text import Text
 
     report, lines = told.report, []
+    if told.passed:
+        shown = " · ".join(f"{story.cluster_name(c, 60)} {story.lasted(c)}" for c in told.passed[:3])
+        rest = f" · and {len(told.passed) - 3} more" if len(told.passed) > 3 else ""
+        words = f"Came and went, and harmed nobody as far as these logs show: {shown}{rest}."
+        lines.append(hang(Text(words), columns, 0, most=4))
     if told.noise:
         groups = figures.plural(len(told.noise), "group")
         words = f"Noise, there all along: {groups}, e.g. {story.cluster_name(told.noise[0], 60)}."
