@@ -56,6 +56,11 @@ def link_effects(drawing: Drawing, role: str) -> None:
         ranked = [x for x in ranked if x[0][0] >= (ENOUGH_SEEN if role in ("http", "client") else ENOUGH)]
         if not ranked:
             continue
+        if role == "proxy" and (answer := _answer_of(drawing, b)) is not None:
+            why = "the record of the request says it in words"
+            drawing.draw(Edge(answer.id, b.id, "wraps", b.count, 0.0, 0.95, why), main=False)
+            drawing.labels.add(b.id)
+            continue
         (_, edge), main = _nearest(drawing, ranked)
         drawing.draw(edge)
         if role == "http":
@@ -64,6 +69,15 @@ def link_effects(drawing: Drawing, role: str) -> None:
                 if a.id == main.id or a.id in above or not _own_share(drawing, a, b, main):
                     continue
                 drawing.draw(edge)
+
+
+def _answer_of(drawing: Drawing, said: Node) -> Node | None:
+    """The failed answer of whose records the text is."""
+    if said.kind != "message":
+        return None
+    times = set(said.all_times)
+    answers = (n for n in drawing.nodes.values() if n.kind == "http" and n.shift is None and n.services == said.services)
+    return next((n for n in answers if said.count <= n.count and times <= set(n.all_times)), None)
 
 
 REACHED = {"network", "database_connection", "redis_connection", "queue", "dependency", "rpc", "search", "proxy"}

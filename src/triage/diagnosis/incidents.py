@@ -24,6 +24,7 @@ from triage.report import Root, Window
 from triage.summary import Summary
 
 MOST_CHAINS = 6
+_BACKLOG = "queue-backlog"
 _CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
@@ -31,6 +32,7 @@ AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before it
 BLIP = 5  # requests: so few that fail within seconds of a long log weigh little
 BLIP_LASTS, BLIP_PART = timedelta(seconds=10), 100  # for how long at most, and how many times as long the log is
 STRAYS = 5  # records: so few before and after another incident are none of their own
+PILES = 10  # records that say so, before work is taken to pile up
 RISE = 2.0  # times as often as in the baseline: less is no news
 
 
@@ -49,6 +51,7 @@ class Impact:
     unseen: bool = False  # it befell services that serve no requests, while others did: jobs, consumers
     records: int = 0  # that carry one of its failures, each counted once however many it carries
     errors: int = 0  # of these at ERROR or above
+    piled: str = ""  # what tells that work piles up
 
     @property
     def share(self) -> float:
@@ -533,6 +536,7 @@ def _impact(
     refused = sum(n.count for n in nodes if n.kind == "http" and n.shift is not None)
     slow = next((n.message for n in nodes if n.kind == "latency"), "")
     silent = next((n.message for n in nodes if n.kind == "gap"), "")
+    piled = next((n.message for n in nodes if n.rule is not None and n.rule.name == _BACKLOG and n.count >= PILES), "")
     records, errors = _records(nodes, summary)
     served = set(layer.of(summary["requests"])["service"].drop_nulls()) if layer is not None else set()
     homes = {s for n in nodes if n.severe for s in n.services}
@@ -554,7 +558,7 @@ def _impact(
         marks = marks.filter(pl.col("service").is_in(raising))
     return Impact(
         requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent,
-        unseen, records, errors,
+        unseen, records, errors, piled,
     )  # fmt: skip
 
 
@@ -607,6 +611,8 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None, *, sta
     queues = [n.rule for n in nodes if n.severe and n.rule is not None and n.rule.category == "queue"]
     if any(stands or rule.name != BROKER for rule in queues):
         return "P1", "a consumer of a queue stands still"
+    if stands and impact.piled:
+        return "P1", "work piles up in a queue"
     if impact.failed:
         return "P2", share
     if impact.exits:

@@ -107,17 +107,21 @@ def link_loops(drawing: Drawing, span: Window | None) -> None:
 
 
 def link_lost_consumers(drawing: Drawing, span: Window | None) -> None:
-    """Work that piles up from some time after the one error that another service logged by then: who did that work may have gone with it."""
+    """Work that piles up from some time after the one error that another service, else the same, logged by then: who did that work may
+    have gone with it."""
     piled = [n for n in by_time(drawing, _piles_up) if n.id not in drawing.parents and n.id not in drawing.labels]
     if span is None or not piled or piled[0].first is None:
         return
     b = piled[0]
-    before = [a for a in drawing.nodes.values() if _raises_before(a, b) and a.id not in drawing.labels]
+    raised = [a for a in drawing.nodes.values() if _raises_before(a, b) and a.id not in drawing.labels]
+    others = [a for a in raised if not set(a.services) & set(b.services)]
+    before = others or raised
     if len(before) == 1 and before[0].id not in drawing.parents and not is_raised_on(drawing, before[0]):
         a = before[0]
         lag = _lag_s(a, b)
         if a.count <= FEW and lag <= LONG_S:
-            why = f"it is the only error of another service before work piles up, {span_words(lag)} later"
+            who = "another service" if others else "the service"
+            why = f"it is the only error of {who} before work piles up, {span_words(lag)} later"
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, ENOUGH, why))
     for c in piled[1:]:
         if c.services == b.services and c.id not in drawing.parents:
@@ -132,10 +136,10 @@ def _piles_up(node: Node) -> bool:
 
 
 def _raises_before(a: Node, b: Node) -> bool:
-    """Whether another service raised an error before that."""
+    """Whether a service raised an error before that."""
     if a.first is None or b.first is None or not a.severe or a.kind != "exception" or not a.services:
         return False
-    return a.first < b.first and not set(a.services) & set(b.services)
+    return a.first < b.first
 
 
 def link_stale(drawing: Drawing) -> None:

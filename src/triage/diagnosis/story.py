@@ -148,6 +148,8 @@ def _effect(case: Case) -> str:
         return f"answers late (`{gone.slow}`)"
     if gone.silent:
         return "falls silent"
+    if gone.piled:
+        return f"does not get its work done (`{gone.piled}`)"
     return "reports failures"
 
 

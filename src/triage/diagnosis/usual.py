@@ -35,7 +35,8 @@ OUTSIDE = {"auth", "oauth", "jwt", "client", "cors", "rate_limit", "data", "time
 # And what befalls a connection to another program.
 ELSEWHERE = {"network", "dns", "dependency", "upstream_timeout", "redis_connection", "database_connection", "rpc"}
 BROKER = "broker-unreachable"
-PASSING = 0.25  # of the log's time: what lasts no longer, and is over, came and went
+PASSING = 0.2  # of the log's time: what lasts no longer, and is over, came and went
+APART = 0.05  # of the log's time: so far from each other two moments are not of one episode
 FEW = 10  # records
 
 
@@ -79,9 +80,10 @@ def is_usual(
 def is_short(nodes: Sequence[Node], span: Window) -> bool:
     """Whether the failures lasted a small part of the log's time; between moments that are far apart things were well."""
     times = sorted(t for n in nodes for t in n.all_times)
-    apart = EPISODE // timedelta(microseconds=1)
+    length = span.end - span.start
+    apart = min(EPISODE, APART * length) // timedelta(microseconds=1)
     lasted = sum(y - x for x, y in itertools.pairwise(times) if y - x <= apart)
-    return timedelta(microseconds=lasted) <= PASSING * (span.end - span.start)
+    return timedelta(microseconds=lasted) <= PASSING * length
 
 
 def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
