@@ -384,3 +384,13 @@ def test_blanks_that_fill_a_column_up_are_no_part_of_the_message(tmp_path: Path)
         )
     )
     assert {cluster.template for cluster in analyze(log).clusters} == {"item <num> was lost", "item <num> was sold"}
+
+
+def test_the_method_of_a_request_is_no_part_of_a_header() -> None:
+    lines = [f"2026-09-15T21:58:{n % 60:02}.678Z INFO GET /courts/c{n} status=200 duration=9.8ms" for n in range(200)]
+    lines += [f"2026-09-15T21:59:{n % 60:02}.678Z INFO POST /bookings status=201 duration=1.{n}ms" for n in range(100)]
+    (entry, *_), _ = (found := infer([Sample(lines)])).formats, found.why
+    match = re.match(entry.pattern, lines[0])
+    assert match is not None
+    assert lines[0][match.end() :].startswith("GET /courts/c0")
+    assert "logger" not in match.groupdict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -862,3 +863,137 @@ def test_a_few_requests_that_fail_within_seconds_of_a_long_log_weigh_little(
     blip += [(s + 0.01, request(502, s)) for s, _ in blip]
     found = report_of(folder, edge=blip + served(2400))
     assert [i.severity for i in found.incidents] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("moments", "level", "text", "healthy"),
+    [
+        (range(600, 640, 4), "ERROR", "redis: connect to 10.0.0.5:6379: connection refused", True),
+        (range(600, 1700, 20), "ERROR", "redis: connect to 10.0.0.5:6379: connection refused", False),
+        (range(1760, 1800, 4), "ERROR", "redis: connect to 10.0.0.5:6379: connection refused", False),
+    ],
+)
+def test_what_is_over_and_harmed_no_request_is_no_incident(
+    folder: Path, moments: range, level: str, text: str, healthy: bool
+) -> None:
+    told = [(float(s), f"{level} web: {text}") for s in moments]
+    found = report_of(folder, web=told + served(1800))
+    assert found.healthy == healthy
+    assert bool(found.passed) == healthy
+    assert not set(found.passed) & set(found.noise)
+    if healthy:
+        assert "Came and went" in render(found, "md")
+        assert "Came and went" in render(found, "terminal")
+
+
+@pytest.mark.parametrize(
+    ("error", "healthy"), [("KeyError: 'price'", False), ("ConnectionResetError: [Errno 104] reset", True)]
+)
+def test_an_error_of_the_program_itself_is_an_incident_however_short(folder: Path, error: str, healthy: bool) -> None:
+    trace = [
+        "ERROR web: cart not priced",
+        "Traceback (most recent call last):",
+        '  File "/app/cart.py", line 7, in price',
+        "    return item[key]",
+        error,
+    ]
+    told = [(600.0 + 3 * n + k / 1000, text) for n in range(5) for k, text in enumerate(trace)]
+    assert report_of(folder, web=told + served(1800)).healthy == healthy
+
+
+@pytest.mark.parametrize(
+    ("retried", "error", "healthy"),
+    [
+        (7, "ConnectionResetError: [Errno 104] Connection reset by peer", True),
+        (5, "ConnectionResetError: [Errno 104] Connection reset by peer", False),
+        (7, "KeyError: 'mail'", False),
+    ],
+)
+def test_a_job_that_its_runner_tries_again_each_time_is_no_incident(
+    folder: Path, retried: int, error: str, healthy: bool
+) -> None:
+    trace = [
+        "ERROR jobs: Failed to process message send_mail(7) with unhandled exception.",
+        "Traceback (most recent call last):",
+        '  File "/app/jobs.py", line 13, in send_mail',
+        "    post(mail)",
+        error,
+    ]
+    told = [(200.0 * n + 100 + k / 1000, text) for n in range(7) for k, text in enumerate(trace)]
+    told += [(200.0 * n + 100.2, "INFO jobs: Retrying message '1bbbc1eb' in 381 milliseconds.") for n in range(retried)]
+    assert report_of(folder, jobs=told, web=served(1800)).healthy == healthy
+
+
+def test_work_that_piles_up_after_the_one_error_of_its_consumer_is_an_incident(folder: Path) -> None:
+    crash = [
+        "ERROR worker: consumer of mails ended",
+        "Traceback (most recent call last):",
+        '  File "/app/mails.py", line 9, in run',
+        "    handle(take())",
+        "ValueError: no match",
+    ]
+    once = [(300.0 + k / 1000, text) for k, text in enumerate(crash)]
+    deep = [(500.0 + 40 * n, f"WARN worker: queue depth mails={20 + 9 * n} thumbs=0") for n in range(30)]
+    found = report_of(folder, worker=once + deep, web=served(1800))
+    assert first_roots(found) == ["no match"]
+    assert found.severity == "P1"
+    assert "does not get its work done" in found.headline
+    assert report_of(folder, worker=deep[:3], web=served(1800)).healthy
+
+
+def fly(second: float, message: str, *, provider: str = "app", status: int = 0) -> str:
+    at = (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    asked = {"ID": "01H", "Method": "GET", "Version": "2"} if status else {"ID": "", "Method": "", "Version": ""}
+    meta = {"Event": {"Provider": provider}, "HTTP": {"Request": asked, "Response": {"status_code": status}}}
+    url = {"Full": "https://shop.fly.dev/menu" if status else ""}
+    level = "error" if status else "info"
+    entry = {"level": level, "instance": "5683606c41098e", "message": message, "region": "fra", "timestamp": at}
+    return json.dumps(entry | {"meta": meta | {"URL": url, "Error": {"Code": 0, "Message": ""}}})
+
+
+@pytest.mark.parametrize(("address", "told"), [("127.0.0.1:8000", True), ("0.0.0.0:8080", False)])
+def test_a_proxy_that_finds_nothing_where_the_program_does_not_listen(folder: Path, address: str, told: bool) -> None:
+    head = "[2026-03-02 10:00:00 +0000] [7] [INFO]"
+    refused = "[PC01] instance refused connection. is your app listening on 0.0.0.0:8080?"
+    lines = [(1.0, fly(1, f"{head} Running on http://0.0.0.0:8080 (CTRL + C to quit)"))]
+    lines += [(float(s), fly(s, request(200, s))) for s in range(10, 600, 5)]
+    lines += [(600.0, fly(600, f"{head} Running on http://{address} (CTRL + C to quit)"))]
+    lines += [(float(s), fly(s, refused, provider="proxy", status=502)) for s in range(610, 900, 5)]
+    path = folder / "fly.jsonl"
+    path.write_text("".join(f"{line}\n" for _, line in sorted(lines)))
+    found = analyze([str(path)])
+    assert found.http is not None
+    assert found.http.status == {"200": 118, "502": 58}, "what the proxy answered and what the program answered"
+    (incident,) = found.incidents
+    root = incident.roots[0]
+    assert found.failure(root.failure).message == refused
+    assert ("the program says that it listens on" in root.why.lower()) == told
+    assert (root.confidence > 0.6) == told
+    assert (refused[:24], "HTTP 502") in links(found)
+
+
+def test_what_a_platform_says_of_a_request_that_failed_is_no_cause_where_another_is_known(folder: Path) -> None:
+    def entry(second: float, **more: object) -> str:
+        at = (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        resource = {"type": "cloud_run_revision", "labels": {"service_name": "shop"}}
+        log = {"insertId": f"{second}", "logName": "projects/p/logs/run.googleapis.com%2Frequests"}
+        return json.dumps(log | {"timestamp": at, "resource": resource, "severity": "ERROR"} | more)
+
+    text = (
+        "The request failed because either the HTTP response was malformed or connection to the instance had an error."
+    )
+    asked = {"requestMethod": "GET", "requestUrl": "https://shop.run.app/export", "latency": "2.1s"}
+    lines = [(float(s), entry(s, severity="INFO", httpRequest=asked | {"status": 200})) for s in range(0, 900, 3)]
+    for n in range(12):
+        limit = "Memory limit of 512 MiB exceeded with 530 MiB used. Consider increasing the memory limit"
+        lines += [(100.0 + 50 * n, entry(100.0 + 50 * n, textPayload=limit))]
+        lines += [(100.1 + 50 * n, entry(100.1 + 50 * n, textPayload=text, httpRequest=asked | {"status": 503}))]
+    path = folder / "run.jsonl"
+    path.write_text("".join(f"{line}\n" for _, line in sorted(lines)))
+    found = analyze([str(path)])
+    (incident,) = found.incidents
+    chain = [found.failure(f).message for f in incident.chains[0]]
+    assert chain[0].startswith("Memory limit")
+    assert chain[-1] == "HTTP 503"
+    assert not any(message.startswith("The request failed") for message in chain)
+    assert any(c.message.startswith("The request failed") for c in found.clusters), "it is counted all the same"

@@ -76,7 +76,9 @@ def _answer_of(drawing: Drawing, said: Node) -> Node | None:
     if said.kind != "message":
         return None
     times = set(said.all_times)
-    answers = (n for n in drawing.nodes.values() if n.kind == "http" and n.shift is None and n.services == said.services)
+    answers = (
+        n for n in drawing.nodes.values() if n.kind == "http" and n.shift is None and n.services == said.services
+    )
     return next((n for n in answers if said.count <= n.count and times <= set(n.all_times)), None)
 
 

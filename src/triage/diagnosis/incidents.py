@@ -18,7 +18,15 @@ from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
 from triage.diagnosis.texts import RETRY
-from triage.diagnosis.usual import BROKER, are_jobs_tried_again, came_and_went, is_rare, is_short, is_usual, runs_all_along
+from triage.diagnosis.usual import (
+    BROKER,
+    are_jobs_tried_again,
+    came_and_went,
+    is_rare,
+    is_short,
+    is_usual,
+    runs_all_along,
+)
 from triage.diagnosis.wording import percent, plural
 from triage.report import Root, Window
 from triage.summary import Summary
@@ -115,7 +123,9 @@ def cases(
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     gravest = min((c.severity for c in found), default="")
     if not any(c.roots for c in found if c.severity == gravest):
-        told = {c.id: told_by_listeners(last_roots(c.members, graph, span), graph, summary) for c in found if not c.roots}
+        told = {
+            c.id: told_by_listeners(last_roots(c.members, graph, span), graph, summary) for c in found if not c.roots
+        }
         found = [c if c.roots else replace(c, roots=told[c.id]) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet)), tuple(sorted(passed))

@@ -141,7 +141,9 @@ def _servers(summary: Summary, seen: pl.DataFrame) -> Layer:
         return Layer(best["kind"], (best["service"],), best["service"] or "proxy")
     kind = servers[0]["kind"]
     named = [s["service"] for s in servers if s["kind"] == kind]
-    services: tuple[str | None, ...] = tuple(sorted(_outermost(named, summary["requests"].filter(kind=kind)), key=lambda s: s or ""))
+    services: tuple[str | None, ...] = tuple(
+        sorted(_outermost(named, summary["requests"].filter(kind=kind)), key=lambda s: s or "")
+    )
     return Layer(kind, services, (services[0] or "access log") if len(services) == 1 else "access logs")
 
 

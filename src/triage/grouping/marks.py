@@ -19,7 +19,21 @@ from triage.grouping.masks import check_regex, find_pack
 from triage.locating import check_types, with_lines
 from triage.packs import is_ours, read_pack
 
-NAMES = ("start", "ready", "stop", "exit", "worker_exit", "oom", "deploy", "loss", "listen", "config", "slow", "told", "retry")
+NAMES = (
+    "start",
+    "ready",
+    "stop",
+    "exit",
+    "worker_exit",
+    "oom",
+    "deploy",
+    "loss",
+    "listen",
+    "config",
+    "slow",
+    "told",
+    "retry",
+)
 
 MARKS: dict[str, pl.DataType] = {
     # One row per event that says such a thing, in order of the rows.
