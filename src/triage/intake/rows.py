@@ -37,7 +37,7 @@ CONTINUES = (
     r"| (?:--->|---?>|at) |--- End of |note: |\*\* \([A-Z]|==[0-9]+==|SUMMARY: \w+Sanitizer"
     r"|exit status [0-9]+$|panic\([^ ]|Next [A-Z][\w\\]+(?:: | in )|\[previous exception\] |0x[0-9a-f]+ is located |(?:READ|WRITE) of size "
     r"|(?:KeyboardInterrupt|SystemExit|StopIteration)(?:: |$)"
-    r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error)"  # and what libpq and SQLAlchemy add to it
+    r"|LINE [0-9]+: |DETAIL:  |HINT:  |\[SQL: |\(Background on this error|For more information check: https?://)"  # and what libraries add to it
 )
 WRITER = "pid "  # in front of the number of the process that wrote a line
 _NAMES = ("service", "instance", "deployment", "trace", "logger", "method", "stream")
