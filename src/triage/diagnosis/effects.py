@@ -75,11 +75,9 @@ def _answer_of(drawing: Drawing, said: Node) -> Node | None:
     """The failed answer of whose records the text is."""
     if said.kind != "message":
         return None
-    times = set(said.all_times)
-    answers = (
-        n for n in drawing.nodes.values() if n.kind == "http" and n.shift is None and n.services == said.services
-    )
-    return next((n for n in answers if said.count <= n.count and times <= set(n.all_times)), None)
+    own = set(said.clusters)
+    answers = (n for n in drawing.nodes.values() if n.kind == "http" and n.shift is None and said.count <= n.count)
+    return next((n for n in answers if own and own <= set(n.clusters)), None)
 
 
 REACHED = {"network", "database_connection", "redis_connection", "queue", "dependency", "rpc", "search", "proxy"}
