@@ -17,10 +17,11 @@ from triage.diagnosis.listening import told_by_listeners
 from triage.diagnosis.metrics import Layer, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
-from triage.diagnosis.texts import RETRY
+from triage.diagnosis.texts import GIVEN_UP, RETRY, TRIED_AGAIN
 from triage.diagnosis.usual import (
     BROKER,
     are_jobs_tried_again,
+    are_strays,
     came_and_went,
     is_rare,
     is_short,
@@ -40,6 +41,7 @@ AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before it
 BLIP = 5  # requests: so few that fail within seconds of a long log weigh little
 BLIP_LASTS, BLIP_PART = timedelta(seconds=10), 100  # for how long at most, and how many times as long the log is
 STRAYS = 5  # records: so few before and after another incident are none of their own
+OUTWEIGH = 5  # times as many records as those of the incident in whose time they fall
 PILES = 10  # records that say so, before work is taken to pile up
 RISE = 2.0  # times as often as in the baseline: less is no news
 
@@ -107,8 +109,11 @@ def cases(
             loose.append(members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _knocking(c, span, graph, quiet)]
+    found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     for members in loose:
         home = _home(members, found, graph)
+        if home is not None and _outweighs(members, home, graph):
+            home = None
         if home is None:
             found.append(_case(members, graph, summary, layer, span))
         else:
@@ -268,9 +273,11 @@ def _passing(
     case: Case, graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, passed: list[str]
 ) -> bool:
     """Whether the case came and went, and the log shows nobody whom it harmed."""
-    if case.recovered is None or case.impact.failed or case.severity != "P3":
+    if case.impact.failed or case.severity != "P3":
         return False
-    if not came_and_went(_severe(case.members, graph), summary, layer, span):
+    severe = _severe(case.members, graph)
+    over = case.recovered is not None and came_and_went(severe, summary, layer, span)
+    if not over and not are_strays(severe, summary, layer, span):
         return False
     passed += case.members
     return True
@@ -299,11 +306,12 @@ def _is_beside(node: Node, remark: Node) -> bool:
 
 
 def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:
-    """The failures of which a remark that is no error tells each time that it is tried again."""
+    """The failures of which a remark that is no error tells each time that it is tried again, and those that say so of themselves."""
     told = [
         e for e in graph.edges if RETRY.search(graph.nodes[e.effect].message) and graph.nodes[e.effect].level < ERROR
     ]
-    return {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
+    by_remark = {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
+    return by_remark | {n.id for n in severe if TRIED_AGAIN.search(n.message) and not GIVEN_UP.search(n.message)}
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
@@ -384,6 +392,11 @@ def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case
         if case.start - grace <= first <= case.end + grace:
             return case
     return None
+
+
+def _outweighs(members: tuple[str, ...], home: Case, graph: Graph) -> bool:
+    """Whether the failures are far more than those of an incident: then they are no part of it because of their time alone."""
+    return max((n.count for n in _severe(members, graph)), default=0) > OUTWEIGH * max(1, home.impact.records)
 
 
 def _with_kin(found: Sequence[Case], graph: Graph) -> list[Case]:

@@ -14,6 +14,15 @@ from triage.diagnosis.wording import percent
 from triage.summary import Summary
 
 EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
+TRIED_AGAIN = re.compile(  # what says so of itself
+    r"\b(?:will (?:be )?(?:retry|retried)|retrying|(?:second|next|another) (?:try|attempt|run)|try(?:ing)? again|(?:goes|put|sent) back (?:to|in|into) the queue"
+    r"|re-?(?:en)?queue[sd]?)\b",
+    re.IGNORECASE,
+)
+GIVEN_UP = re.compile(
+    r"\b(?:giv(?:e|es|en|ing) up|gave up|exhausted|no (?:more )?retr(?:y|ies)|last (?:try|attempt)|dead[- ]letter)",
+    re.IGNORECASE,
+)
 RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)
 
 

@@ -19,6 +19,7 @@ ODD_ONES = 5  # statements: where more of them set in, something has changed
 STARTS = 10  # probes that fail: more are no start
 ENOUGH = 5  # moments, from which on it can be said how evenly they come
 RARE = 0.01  # of all records, and of the requests
+RETRIED = 0.05  # the same of what is tried again each time
 BORNE, ANSWERED = 0.1, 100  # the same where so many requests and more are answered well, all of them
 REFUSALS = {
     "data",
@@ -74,7 +75,13 @@ def is_usual(
     if any(n.role == "proxy" for n in nodes):
         return False
     outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
-    return outside and is_rare(nodes, summary, layer) and runs_all_along(nodes, span) and not _clockwork(nodes)
+    inner = [n for n in nodes if n.inner]
+    again = all(n.id in retried for n in inner) and sum(n.count for n in inner) < RETRIED * int(
+        summary["sources"]["records"].sum()
+    )
+    return (
+        outside and (again or is_rare(nodes, summary, layer)) and runs_all_along(nodes, span) and not _clockwork(nodes)
+    )
 
 
 def is_short(nodes: Sequence[Node], span: Window) -> bool:
@@ -101,6 +108,24 @@ def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, 
     if _answers_all(nodes, summary, layer):
         return many < BORNE * records
     return many < FEW and many < RARE * records and all(_from_elsewhere(n) or _is_vague(n) for n in inner)
+
+
+def are_strays(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
+    """Whether all that fails, now and then and never for long, is what clients do wrong, and few calls of others, while the programs
+    answer all their requests well."""
+    if span is None or layer is None or not is_short(nodes, span) or not _answers_all(nodes, summary, layer):
+        return False
+    inner = [n for n in nodes if n.inner]
+    wrong = sum(n.count for n in inner if _is_of_client(n))
+    others = [n for n in inner if not _is_of_client(n)]
+    requests = int(layer.of(summary["requests"])["count"].sum())
+    if not all(_from_outside(n) for n in others) or wrong >= BORNE * requests:
+        return False
+    return sum(n.count for n in others) < FEW and is_rare(others, summary, layer)
+
+
+def _is_of_client(node: Node) -> bool:
+    return node.rule is not None and node.rule.category == "client"
 
 
 def _answers_all(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
