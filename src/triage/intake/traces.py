@@ -158,6 +158,8 @@ class Assembler:
     def __init__(self, traces: Traces, newest_first: bool, mixed: Iterable[int] = ()) -> None:
         self._patterns = patterns_of(traces)
         self._parts = "|".join(self._patterns[kind] for kind in ("frame", "cause", "report") if kind in self._patterns)
+        # of a header that opens a traceback the rows behind it tell whether it does
+        self._opens = "|".join(p for p in (self._parts, self._patterns.get("traceback", "")) if p)
         self._newest_first = newest_first
         self._count = 0
         self._held: pl.DataFrame | None = None
@@ -294,7 +296,7 @@ class Assembler:
         self._seen.update(self._headed)
         near = ends.filter(pl.col("_pos") > rows["_pos"][-1] - REACH)
         held = near.explode("row", empty_as_null=False, keep_nulls=False).sort("row")
-        part = rows["message"].gather(held["row"]).str.contains(self._parts).fill_null(False)
+        part = rows["message"].gather(held["row"]).str.contains(self._opens).fill_null(False)
         last = row == row.max().over("key")
         held = held.filter(pl.lit(part.any()) | last)
         closed = held.select_seq((pl.col("closed") > row).fill_null(False)).to_series()
