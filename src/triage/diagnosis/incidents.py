@@ -35,6 +35,7 @@ from triage.summary import Summary
 MOST_CHAINS = 6
 _BACKLOG = "queue-backlog"
 _CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
+_MALFORMED = (400, 405, 406, 409, 411, 413, 414, 415, 417, 422, 431)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
@@ -121,7 +122,7 @@ def cases(
             found[place] = _with_symptoms(home, members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
-    found = [c for c in found if not _refused_as_asked(c, graph, summary, quiet)]
+    found = [c for c in found if not _refused_as_asked(c, graph, summary, span, quiet)]
     found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     found = _with_kin(found, graph)
     if usual is not None:
@@ -307,11 +308,15 @@ def _is_beside(node: Node, remark: Node) -> bool:
 
 def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:
     """The failures of which a remark that is no error tells each time that it is tried again, and those that say so of themselves."""
-    told = [
-        e for e in graph.edges if RETRY.search(graph.nodes[e.effect].message) and graph.nodes[e.effect].level < ERROR
-    ]
+    told = [e for e in graph.edges if _tells_of_retry(graph.nodes[e.effect])]
     by_remark = {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
     return by_remark | {n.id for n in severe if TRIED_AGAIN.search(n.message) and not GIVEN_UP.search(n.message)}
+
+
+def _tells_of_retry(node: Node) -> bool:
+    if RETRY.search(node.message) and node.level < ERROR:
+        return True
+    return TRIED_AGAIN.search(node.message) is not None and GIVEN_UP.search(node.message) is None
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
@@ -328,14 +333,21 @@ def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -
     return False
 
 
-def _refused_as_asked(case: Case, graph: Graph, summary: Summary, quiet: list[str]) -> bool:
-    """Whether all that failed broke a constraint of the data, and whoever asked for it was told so: with a conflict, and no error."""
+def _refused_as_asked(case: Case, graph: Graph, summary: Summary, span: Window | None, quiet: list[str]) -> bool:
+    """Whether all that failed broke a constraint of the data, and whoever asked for it was told so: with a conflict, and no error; or
+    whether as many requests were refused as malformed, all along."""
     severe = _severe(case.members, graph)
     broken = all(n.rule is not None and n.rule.name == _CONSTRAINT and not n.stacks for n in severe)
-    if case.impact.failed or not severe or not broken:
+    if case.impact.failed or not severe or case.impact.exits:
         return False
-    told = int(summary["requests"].filter(pl.col("status").is_in(_CONFLICTS))["count"].sum())
-    if told < max(n.count for n in severe):
+    rows = summary["requests"]
+    if not broken:
+        services = {s for n in severe for s in n.services}
+        rows = rows.filter(pl.col("service").is_in(list(services)))
+        if span is None or case.severity != "P3" or not runs_all_along(severe, span):
+            return False
+    told = int(rows.filter(pl.col("status").is_in(_CONFLICTS if broken else _MALFORMED))["count"].sum())
+    if told < (max if broken else sum)(n.count for n in severe if n.inner):
         return False
     quiet += case.members
     return True

@@ -39,6 +39,14 @@ BROKER = "broker-unreachable"
 PASSING = 0.2  # of the log's time: what lasts no longer, and is over, came and went
 APART = 0.05  # of the log's time: so far from each other two moments are not of one episode
 FEW = 10  # records
+ODD = 3  # warnings
+
+
+_WITHOUT = re.compile(
+    r"\b(?:disabled|skipp(?:ed|ing)|fall(?:s|ing)? ?back|continuing without|ignor(?:ed|ing)|optional|(?:using|serving|keeping|kept) (?:the |a )?(?:last|old|stale|cached|default)"
+    r"|stays? in use)\b",
+    re.IGNORECASE,
+)
 
 
 def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
@@ -107,7 +115,12 @@ def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, 
     many = sum(n.count for n in inner)
     if _answers_all(nodes, summary, layer):
         return many < BORNE * records
-    return many < FEW and many < RARE * records and all(_from_elsewhere(n) or _is_vague(n) for n in inner)
+    told = many < ODD and all(0 <= n.level < ERROR and not n.stacks for n in inner)  # and the program goes on
+    return (
+        many < FEW
+        and many < RARE * records
+        and (told or all(_from_elsewhere(n) or _is_vague(n) or _does_without(n) for n in inner))
+    )
 
 
 def are_strays(nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None) -> bool:
@@ -119,7 +132,7 @@ def are_strays(nodes: Sequence[Node], summary: Summary, layer: Layer | None, spa
     wrong = sum(n.count for n in inner if _is_of_client(n))
     others = [n for n in inner if not _is_of_client(n)]
     requests = int(layer.of(summary["requests"])["count"].sum())
-    if not all(_from_outside(n) for n in others) or wrong >= BORNE * requests:
+    if not all(_from_elsewhere(n) for n in others) or wrong >= BORNE * requests:
         return False
     return sum(n.count for n in others) < FEW and is_rare(others, summary, layer)
 
@@ -152,6 +165,11 @@ def are_jobs_tried_again(nodes: Sequence[Node], summary: Summary) -> bool:
     marks = summary["marks"]
     told = marks.filter((marks["mark"] == "retry") & marks["service"].is_in(services))
     return all(map(_from_elsewhere, inner)) and int(told["count"].sum()) >= sum(n.count for n in inner)
+
+
+def _does_without(node: Node) -> bool:
+    """Whether the program says that it goes on without what failed."""
+    return node.kind == "message" and not node.stacks and _WITHOUT.search(node.message) is not None
 
 
 def _is_vague(node: Node) -> bool:
