@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from statistics import median
 
 import polars as pl
 
-from triage.diagnosis.drawing import Graph
+from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.listening import told_by_listeners
-from triage.diagnosis.metrics import Layer, retold, to_us
+from triage.diagnosis.metrics import EDGE, Layer, is_front, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
-from triage.diagnosis.texts import GIVEN_UP, RETRY, TRIED_AGAIN
+from triage.diagnosis.texts import GIVEN_UP, GOES_ON, RETRY, TRIED_AGAIN
 from triage.diagnosis.usual import (
     BROKER,
     are_jobs_tried_again,
@@ -34,6 +35,10 @@ from triage.summary import Summary
 
 MOST_CHAINS = 6
 _BACKLOG = "queue-backlog"
+_WORKER = re.compile(
+    r"(?:^|[^a-z])(?:workers?|jobs?|cron|consumers?|scheduler|batch|importer|mailer|sidekiq|celery|queue|indexer|sync|etl)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
 _CONSTRAINT, _CONFLICTS = "constraint-violation", (409, 422)
 _MALFORMED = (400, 405, 406, 409, 411, 413, 414, 415, 417, 422, 431)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
@@ -110,6 +115,7 @@ def cases(
             loose.append(members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _knocking(c, span, graph, quiet)]
+    found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
     found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     for members in loose:
         home = _home(members, found, graph)
@@ -307,16 +313,28 @@ def _is_beside(node: Node, remark: Node) -> bool:
 
 
 def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:
-    """The failures of which a remark that is no error tells each time that it is tried again, and those that say so of themselves."""
-    told = [e for e in graph.edges if _tells_of_retry(graph.nodes[e.effect])]
+    """The failures of which a remark that is no error tells each time that it is tried again, and those whose own text, or that of
+    their record, says that it is, or that the program goes on without."""
+    told = [e for e in graph.edges if _tells_of_retry(graph.nodes[e.effect]) or _heads_what_is_borne(e, graph)]
     by_remark = {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
-    return by_remark | {n.id for n in severe if TRIED_AGAIN.search(n.message) and not GIVEN_UP.search(n.message)}
+    by_itself = {n.id for n in severe if n.kind == "message" and _is_borne(n.message)}
+    return by_remark | by_itself
 
 
 def _tells_of_retry(node: Node) -> bool:
     if RETRY.search(node.message) and node.level < ERROR:
         return True
-    return TRIED_AGAIN.search(node.message) is not None and GIVEN_UP.search(node.message) is None
+    return _is_borne(node.message) and TRIED_AGAIN.search(node.message) is not None
+
+
+def _heads_what_is_borne(edge: Edge, graph: Graph) -> bool:
+    return edge.effect in graph.labels and _is_borne(graph.nodes[edge.effect].message)
+
+
+def _is_borne(text: str) -> bool:
+    """Whether it says that it is tried again, or that the program goes on without."""
+    said = TRIED_AGAIN.search(text) or GOES_ON.search(text)
+    return said is not None and GIVEN_UP.search(text) is None
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
@@ -576,6 +594,8 @@ def _impact(
     served = set(layer.of(summary["requests"])["service"].drop_nulls()) if layer is not None else set()
     homes = {s for n in nodes if n.severe for s in n.services}
     unseen = bool(served) and bool(homes) and not homes & served
+    if unseen and layer is not None and (layer.kind == EDGE or all(is_front(s) for s in served)):
+        unseen = any(_WORKER.search(s) for s in homes)  # the others may stand behind
     if onset is None or end is None:
         return Impact(0, 0, died, 0, 0.0, unseen=unseen, records=records, errors=errors)
     requests = failed = 0

@@ -16,11 +16,16 @@ from triage.summary import Summary
 EMBEDDED = 12  # characters of an inner message that an outer text must hold to be read as its wrapper
 TRIED_AGAIN = re.compile(  # what says so of itself
     r"\b(?:will (?:be )?(?:retry|retried)|retrying|(?:second|next|another) (?:try|attempt|run)|try(?:ing)? again|(?:goes|put|sent) back (?:to|in|into) the queue"
-    r"|re-?(?:en)?queue[sd]?)\b",
+    r"|re-?(?:en)?queue[sd]?|(?:will be )?(?:delivered again|redelivered))\b",
     re.IGNORECASE,
 )
 GIVEN_UP = re.compile(
     r"\b(?:giv(?:e|es|en|ing) up|gave up|exhausted|no (?:more )?retr(?:y|ies)|last (?:try|attempt)|dead[- ]letter)",
+    re.IGNORECASE,
+)
+GOES_ON = re.compile(  # without what failed
+    r"\b(?:disabled|skipp(?:ed|ing)|fall(?:s|ing)? ?back|(?:continuing|going on|carrying on) without|ignor(?:ed|ing)|optional|instead|stays? in use|leaving .{1,40} empty"
+    r"|(?:using|serving|showing|keeping|kept|reading|loading) .{0,30}?(?:last|old|stale|cached|default|placeholder|fallback|snapshot|from disk|from the (?:disk|database|origin)))\b",
     re.IGNORECASE,
 )
 RETRY = re.compile(r"\b(?:attempts?|retry|retries|retrying|retried)\b", re.IGNORECASE)

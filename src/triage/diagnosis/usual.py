@@ -12,6 +12,7 @@ from statistics import mean, pstdev
 from triage.diagnosis.metrics import Layer, to_us
 from triage.diagnosis.nodes import ERROR, MEASURED, Node
 from triage.diagnosis.places import is_data_server
+from triage.diagnosis.texts import GOES_ON
 from triage.report import Window
 from triage.summary import Summary
 
@@ -34,19 +35,21 @@ CLOCKWORK = 0.4  # spread of the pauses over their mean: below it a timer sets t
 # What callers and other parties bring about; a failure of the program's own is never taken for usual by its pace alone.
 OUTSIDE = {"auth", "oauth", "jwt", "client", "cors", "rate_limit", "data", "timeout", "database_auth"}
 # And what befalls a connection to another program.
-ELSEWHERE = {"network", "dns", "dependency", "upstream_timeout", "redis_connection", "database_connection", "rpc"}
+ELSEWHERE = {
+    "concurrency",
+    "network",
+    "dns",
+    "dependency",
+    "upstream_timeout",
+    "redis_connection",
+    "database_connection",
+    "rpc",
+}
 BROKER = "broker-unreachable"
 PASSING = 0.2  # of the log's time: what lasts no longer, and is over, came and went
 APART = 0.05  # of the log's time: so far from each other two moments are not of one episode
 FEW = 10  # records
 ODD = 3  # warnings
-
-
-_WITHOUT = re.compile(
-    r"\b(?:disabled|skipp(?:ed|ing)|fall(?:s|ing)? ?back|continuing without|ignor(?:ed|ing)|optional|(?:using|serving|keeping|kept) (?:the |a )?(?:last|old|stale|cached|default)"
-    r"|stays? in use)\b",
-    re.IGNORECASE,
-)
 
 
 def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
@@ -84,12 +87,10 @@ def is_usual(
         return False
     outside = all(n.id in retried or _from_outside(n) for n in nodes if n.inner)
     inner = [n for n in nodes if n.inner]
-    again = all(n.id in retried for n in inner) and sum(n.count for n in inner) < RETRIED * int(
-        summary["sources"]["records"].sum()
-    )
-    return (
-        outside and (again or is_rare(nodes, summary, layer)) and runs_all_along(nodes, span) and not _clockwork(nodes)
-    )
+    seen = int(summary["sources"]["records"].sum())
+    again = all(n.id in retried for n in inner) and sum(n.count for n in inner) < RETRIED * seen
+    rare = again or (is_rare(nodes, summary, layer) and not _clockwork(nodes))
+    return outside and rare and runs_all_along(nodes, span)
 
 
 def is_short(nodes: Sequence[Node], span: Window) -> bool:
@@ -169,7 +170,7 @@ def are_jobs_tried_again(nodes: Sequence[Node], summary: Summary) -> bool:
 
 def _does_without(node: Node) -> bool:
     """Whether the program says that it goes on without what failed."""
-    return node.kind == "message" and not node.stacks and _WITHOUT.search(node.message) is not None
+    return node.kind == "message" and not node.stacks and GOES_ON.search(node.message) is not None
 
 
 def _is_vague(node: Node) -> bool:
