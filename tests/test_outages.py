@@ -997,3 +997,76 @@ def test_what_a_platform_says_of_a_request_that_failed_is_no_cause_where_another
     assert chain[-1] == "HTTP 503"
     assert not any(message.startswith("The request failed") for message in chain)
     assert any(c.message.startswith("The request failed") for c in found.clusters), "it is counted all the same"
+
+
+@pytest.mark.parametrize(("minutes", "severity"), [(30, "P1"), (2, "P0")])
+def test_a_job_that_fails_in_each_run_is_no_program_that_cannot_start(
+    folder: Path, minutes: int, severity: str
+) -> None:
+    ended = [
+        (60.0 * minutes * n + k / 10, text)
+        for n in range(1, 7)
+        for k, text in enumerate(("ERROR nightly: no figures of yesterday", "exited with code 1"))
+    ]
+    (incident,) = report_of(folder, nightly=ended).incidents
+    assert incident.severity == severity
+    assert ("each run of a job" in incident.severity_why) == (severity == "P1")
+
+
+@pytest.mark.parametrize(
+    ("label", "healthy"),
+    [
+        ("ERROR agent: failed to send 180 points to collector, dropping oldest 60", True),
+        ("ERROR agent: the order was not sent", False),
+    ],
+)
+def test_an_exception_under_what_is_harmless_is_harmless(folder: Path, label: str, healthy: bool) -> None:
+    trace = [
+        label,
+        "Traceback (most recent call last):",
+        '  File "/opt/agent/send.py", line 9, in send',
+        "    post(points)",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
+    ]
+    told = [(100.0 * n + k / 1000, text) for n in range(15) for k, text in enumerate(trace)]
+    assert report_of(folder, agent=told, web=served(1800)).healthy == healthy
+
+
+@pytest.mark.parametrize(
+    ("text", "healthy"),
+    [
+        ("cover of book 138 not available, using the placeholder", True),
+        ("message 17 failed, it will be delivered again", True),
+        ("cover of book 138 not available", False),
+        ("message 17 failed, giving up after the next attempt", False),
+    ],
+)
+def test_records_that_say_that_the_program_goes_on_are_believed(folder: Path, text: str, healthy: bool) -> None:
+    trace = [
+        f"ERROR web: {text}",
+        "Traceback (most recent call last):",
+        '  File "/app/covers.py", line 7, in get',
+        "    raise NotThere(number)",
+        "covers.NotThere: 138",
+    ]
+    moments = [37.0, 170.5, 260.0, 455.0, 520.0, 788.0, 905.5, 1130.0, 1201.0, 1399.0, 1450.0, 1688.0]
+    told = [(s + k / 1000, line) for s in moments for k, line in enumerate(trace)]
+    assert report_of(folder, web=told + served(1800)).healthy == healthy
+
+
+def test_exceptions_for_requests_that_cannot_be_read_are_no_incident_where_as_many_are_refused(folder: Path) -> None:
+    trace = ["ERROR web: SyntaxError: Unexpected token } in JSON at position 21", "    at JSON.parse (<anonymous>)"]
+    trace += ["    at parse (/app/parse.js:93:21)"]
+    moments = [31.0 + 110 * n + 17 * (n % 3) for n in range(15)]
+    told = [(s + k / 1000, line) for s in moments for k, line in enumerate(trace)]
+    refused = [(s + 0.01, request(400, s)) for s in moments]
+    assert report_of(folder, web=told + refused + served(1800)).healthy
+    assert not report_of(folder, web=told + served(1800)).healthy
+
+
+def test_what_is_far_more_than_an_incident_is_no_symptom_of_it_because_of_its_time(folder: Path) -> None:
+    small = [(600.0 + 3 * n, "ERROR db: canceling statement due to lock timeout") for n in range(4)]
+    large = [(600.0 + 4 * n, "ERROR copy: row is not as it was told") for n in range(200)]
+    found = report_of(folder, db=small, copy=large)
+    assert len(found.incidents) == 2
+    assert not any(len(i.symptoms) for i in found.incidents)

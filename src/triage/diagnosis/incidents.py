@@ -44,6 +44,8 @@ _MALFORMED = (400, 405, 406, 409, 411, 413, 414, 415, 417, 422, 431)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
+_US = timedelta(microseconds=1)
+RUN = timedelta(minutes=10)  # what is started no sooner than that again is a job: clusters wait for 5 at most
 BLIP = 5  # requests: so few that fail within seconds of a long log weigh little
 BLIP_LASTS, BLIP_PART = timedelta(seconds=10), 100  # for how long at most, and how many times as long the log is
 STRAYS = 5  # records: so few before and after another incident are none of their own
@@ -68,6 +70,7 @@ class Impact:
     records: int = 0  # that carry one of its failures, each counted once however many it carries
     errors: int = 0  # of these at ERROR or above
     piled: str = ""  # what tells that work piles up
+    runs: bool = False  # the exits are those of a job that is started now and then
 
     @property
     def share(self) -> float:
@@ -613,8 +616,15 @@ def _impact(
         marks = marks.filter(pl.col("service").is_in(raising))
     return Impact(
         requests, failed, died, int(marks["count"].sum()), (end - onset).total_seconds() / 60, refused, slow, silent,
-        unseen, records, errors, piled,
+        unseen, records, errors, piled, _are_runs(ends),
     )  # fmt: skip
+
+
+def _are_runs(ends: Sequence[Node]) -> bool:
+    """Whether so much time lies between the ends of a process that it is a job, and no program that is started again."""
+    times = sorted(t for n in ends for t in n.all_times)
+    pauses = [b - a for a, b in itertools.pairwise(times) if b - a > AT_ONCE // _US]
+    return len(pauses) >= 2 and min(pauses) >= RUN // _US
 
 
 def _records(nodes: Sequence[Node], summary: Summary) -> tuple[int, int]:
@@ -656,6 +666,8 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None, *, sta
     workers = (
         not ended and not impact.requests and not any(n.rule is not None and n.rule.category == "boot" for n in nodes)
     )
+    if impact.runs and impact.ready == 0:
+        return "P1", f"each run of a job fails: {impact.exits:,} exits" + (f"; {share}" if share else "")
     looping = impact.exits >= 2 and impact.ready == 0 and not workers  # workers are replaced while their server runs on
     if looping and impact.requests - impact.failed <= 0.1 * impact.requests:
         return "P0", f"{impact.exits:,} exits and no start that got as far as serving" + (f"; {share}" if share else "")

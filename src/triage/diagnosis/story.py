@@ -139,6 +139,8 @@ def _effect(case: Case) -> str:
         return f"serves nothing ({gone.failed:,} of {gone.requests:,} requests failed)"
     if gone.failed:
         return f"fails {gone.failed:,} of {gone.requests:,} requests ({percent(gone.share)})"
+    if gone.exits and gone.runs:
+        return f"fails in each of its runs ({gone.exits:,} exits)"
     if gone.exits:
         return f"keeps dying ({gone.exits:,} exits)"
     if gone.refused:

@@ -16,7 +16,7 @@ LINED = "_lined"  # the column that tells which rows had a header that headed no
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _SAID = r"[ey](?:b{0,2}m)*"  # an exception, and the details of its message
 _OPEN = (
-    rf"[tT]k?f[fnk]*(?:{_SAID}b{{0,9}}sb{{0,9}}t[fnk]*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"  # its exception comes last
+    rf"[tT]f[fnk]*(?:{_SAID}b{{0,9}}sb{{0,9}}t[fnk]*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"  # its exception comes last
 )
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
 _LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end

@@ -33,7 +33,7 @@ CONTINUES = (
     # lines of a trace that start at the margin: Go, Ruby, PHP, Dart and gdb, .NET, Rust, Elixir, sanitizers
     r"|goroutine [0-9]+ [^\n]*\[[^\]]+\]:?$|created by [^ ]+\.|\[signal SIG"
     r"|(?-u:(?:[\w.~%*-]+/)*[\w-]+(?:\.[\w.*()\[\]-]+)+\((?:0x[0-9a-f]+|\.\.\.|[{}?_, ]|[0-9])*\)$)"
-    r"|(?:from )?[^ :]+:[0-9]+:in [`'][^']*'$|#[0-9]+ +[^ ]|(?i:stack (?:backtrace|traceback|trace)):$|<asynchronous suspension>|\[stacktrace\]$"
+    r"|(?:from )?[^ :]+:[0-9]+:in [`'][^']*'(?:$|: [^\n]* \([A-Z][\w:]*\)$)|#[0-9]+ +[^ ]|(?i:stack (?:backtrace|traceback|trace)):$|<asynchronous suspension>|\[stacktrace\]$"
     r"| (?:--->|---?>|at) |--- End of |note: |\*\* \([A-Z]|==[0-9]+==|SUMMARY: \w+Sanitizer"
     r"|exit status [0-9]+$|panic\([^ ]|Next [A-Z][\w\\]+(?:: | in )|\[previous exception\] |0x[0-9a-f]+ is located |(?:READ|WRITE) of size "
     r"|(?:KeyboardInterrupt|SystemExit|StopIteration)(?:: |$)"

@@ -470,7 +470,7 @@ class Assembler:
             limit = rows["_pos"][-1] - REACH
             # whether a quiet header that is a frame joins what is in front of it is known once three rows are behind it
             parts = (
-                lines.filter("lead", ~pl.col("bare"), pl.col("own").is_in(["f", "q"]))["key"]
+                lines.filter("lead", ~pl.col("bare"), pl.col("own").is_in(["f", "q", "p"]))["key"]
                 if lines is not None
                 else None
             )
