@@ -46,6 +46,7 @@ STRAY = 0.05  # of a failure's records, or of those of an incident: so few befor
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
 _US = timedelta(microseconds=1)
 RUN = timedelta(minutes=10)  # what is started no sooner than that again is a job: clusters wait for 5 at most
+ON_TIME = timedelta(seconds=2)  # so exactly a timer starts it, and so evenly it takes its time
 BLIP = 5  # requests: so few that fail within seconds of a long log weigh little
 BLIP_LASTS, BLIP_PART = timedelta(seconds=10), 100  # for how long at most, and how many times as long the log is
 STRAYS = 5  # records: so few before and after another incident are none of their own
@@ -621,10 +622,12 @@ def _impact(
 
 
 def _are_runs(ends: Sequence[Node]) -> bool:
-    """Whether so much time lies between the ends of a process that it is a job, and no program that is started again."""
+    """Whether a process ends again and again after whole minutes, and many of them: a timer starts it, and it is no program that is started again."""
     times = sorted(t for n in ends for t in n.all_times)
     pauses = [b - a for a, b in itertools.pairwise(times) if b - a > AT_ONCE // _US]
-    return len(pauses) >= 2 and min(pauses) >= RUN // _US
+    minute = timedelta(minutes=1) // _US
+    timed = all(min(p % minute, -p % minute) <= ON_TIME // _US for p in pauses)
+    return len(pauses) >= 2 and min(pauses) >= RUN // _US and timed
 
 
 def _records(nodes: Sequence[Node], summary: Summary) -> tuple[int, int]:
