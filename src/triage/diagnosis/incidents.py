@@ -369,7 +369,8 @@ def _refused_as_asked(case: Case, graph: Graph, summary: Summary, span: Window |
         if span is None or case.severity != "P3" or not runs_all_along(severe, span):
             return False
     told = int(rows.filter(pl.col("status").is_in(_CONFLICTS if broken else _MALFORMED))["count"].sum())
-    if told < (max if broken else sum)(n.count for n in severe if n.inner):
+    many = [n.count for n in severe if n.inner or broken]
+    if told < (max(many) if broken else sum(many)):
         return False
     quiet += case.members
     return True

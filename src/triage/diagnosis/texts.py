@@ -24,7 +24,8 @@ GIVEN_UP = re.compile(
     re.IGNORECASE,
 )
 GOES_ON = re.compile(  # without what failed
-    r"\b(?:disabled|skipp(?:ed|ing)|fall(?:s|ing)? ?back|(?:continuing|going on|carrying on) without|ignor(?:ed|ing)|optional|instead|stays? in use|leaving .{1,40} empty"
+    r"\b(?:(?:check|feature|module|integration|support|plugin|exporter|agent|monitoring|tracing)s? (?:is |are |stays? )?disabled|skipp(?:ed|ing)|fall(?:s|ing)? ?back"
+    r"|(?:continuing|going on|carrying on) without|ignor(?:ed|ing)|using .{1,40} instead|stays? in use|leaving .{1,40} empty"
     r"|(?:using|serving|showing|keeping|kept|reading|loading) .{0,30}?(?:last|old|stale|cached|default|placeholder|fallback|snapshot|from disk|from the (?:disk|database|origin)))\b",
     re.IGNORECASE,
 )

@@ -335,7 +335,7 @@ def _closing(told: Story, columns: int) -> list[Text]:
     if told.passed:
         shown = " · ".join(f"{story.cluster_name(c, 60)} {story.lasted(c)}" for c in told.passed[:3])
         rest = f" · and {len(told.passed) - 3} more" if len(told.passed) > 3 else ""
-        words = f"Came and went, and harmed nobody as far as these logs show: {shown}{rest}."
+        words = f"Came and went, and harmed nobody as far as the logs show: {shown}{rest}."
         lines.append(hang(Text(words), columns, 0, most=4))
     if told.noise:
         groups = figures.plural(len(told.noise), "group")
