@@ -160,18 +160,22 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
 
 
 def _with_harmless(found: Mapping[str, Node], links: pl.DataFrame) -> dict[str, Node]:
-    """The nodes; exceptions that are only told of by texts which are harmless by themselves (telemetry that cannot be sent) are so too."""
+    """The nodes; exceptions that are only told of as telemetry that cannot be sent are as harmless as that."""
     told: dict[str, int] = {}
     raised: dict[str, set[str]] = {}
     for cause, effect, kind, count in links.select("cause", "effect", "kind", "count").iter_rows():
         if kind != "wraps":
             raised.setdefault(cause, set()).add(effect)
-        elif effect in found and found[effect].role == "noise":
+        elif effect in found and _is_telemetry(found[effect]):
             told[cause] = told.get(cause, 0) + count
     harmless = {i for i, count in told.items() if i in found and count >= found[i].count}
     while inner := {i for i, outer in raised.items() if i in found and outer <= harmless} - harmless:
         harmless |= inner
     return {i: replace(n, role="noise") if i in harmless else n for i, n in found.items()}
+
+
+def _is_telemetry(node: Node) -> bool:
+    return node.role == "noise" and node.rule is not None and node.rule.category == "observability"
 
 
 def _insisting(found: Mapping[str, Node]) -> dict[str, Node]:
