@@ -333,9 +333,7 @@ class Report:
     rates: tuple[Rate, ...] = ()
     slice_s: float | None = None
     noise: tuple[str, ...] = ()  # cluster ids that were there all along, before the incident too
-    passed: tuple[
-        str, ...
-    ] = ()  # cluster ids of failures that came and went, and harmed nobody as far as the log shows
+    passed: tuple[str, ...] = ()  # cluster ids of what came and went, and harmed nobody as far as the log shows
     schema: str = field(default=SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:

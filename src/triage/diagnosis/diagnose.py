@@ -100,7 +100,7 @@ def diagnose(
         ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
         five_whys=tuple(whys), actions=tuple(actions), metrics=story.success(cases, facts),
         rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
-        noise=_noise(found_nodes, members, (quiet, passed), clusters),
+        noise=_noise(found_nodes, members | set(passed), quiet, clusters),
         passed=_passed(found_nodes, members, passed),
     )  # fmt: skip
 
@@ -273,14 +273,10 @@ def _link(edge: Edge, facts: story.Facts) -> Link:
 
 
 def _noise(
-    found: Mapping[str, Node],
-    members: frozenset[str],
-    harmless: tuple[Sequence[str], Sequence[str]],
-    clusters: Sequence[Cluster],
+    found: Mapping[str, Node], members: frozenset[str], quiet: Sequence[str], clusters: Sequence[Cluster]
 ) -> tuple[str, ...]:
-    """Clusters whose failures take part in no incident, and did not come and go; where they are very many, only those that the report shows."""
-    quiet, passed = harmless
-    inside = {c for i in (*members, *passed) for c in found[i].clusters}
+    """Clusters with no failure of these members; where they are very many, only those that the report shows."""
+    inside = {c for i in members for c in found[i].clusters}
     outside = {c for n in found.values() if n.id not in members or n.id in quiet for c in n.clusters}
     noise = outside - inside
     return tuple(sorted(noise if len(noise) <= MOST_LISTED else noise & {c.id for c in clusters}))

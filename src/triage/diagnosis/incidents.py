@@ -18,7 +18,7 @@ from triage.diagnosis.listening import told_by_listeners
 from triage.diagnosis.metrics import EDGE, Layer, is_front, retold, to_us
 from triage.diagnosis.nodes import AGAIN, ERROR, LADDER, Node, follow
 from triage.diagnosis.roots import find_roots, last_roots
-from triage.diagnosis.texts import GIVEN_UP, GOES_ON, RETRY, TRIED_AGAIN
+from triage.diagnosis.texts import RETRY, is_borne, is_tried_again
 from triage.diagnosis.usual import (
     BROKER,
     are_jobs_tried_again,
@@ -123,8 +123,6 @@ def cases(
     found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     for members in loose:
         home = _home(members, found, graph)
-        if home is not None and _outweighs(members, home, graph):
-            home = None
         if home is None:
             found.append(_case(members, graph, summary, layer, span))
         else:
@@ -139,12 +137,13 @@ def cases(
         found = [_against(c, usual, graph, span) for c in found if not _as_ever(c, usual, graph, span, quiet)]
     gravest = min((c.severity for c in found), default="")
     if not any(c.roots for c in found if c.severity == gravest):
-        told = {
-            c.id: told_by_listeners(last_roots(c.members, graph, span), graph, summary) for c in found if not c.roots
-        }
-        found = [c if c.roots else replace(c, roots=told[c.id]) for c in found]
+        found = [c if c.roots else _with_last_roots(c, graph, summary, span) for c in found]
     found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet)), tuple(sorted(passed))
+
+
+def _with_last_roots(case: Case, graph: Graph, summary: Summary, span: Window | None) -> Case:
+    return replace(case, roots=told_by_listeners(last_roots(case.members, graph, span), graph, summary))
 
 
 def _components(graph: Graph) -> list[tuple[str, ...]]:
@@ -321,24 +320,18 @@ def _retried(severe: Sequence[Node], graph: Graph) -> set[str]:
     their record, says that it is, or that the program goes on without."""
     told = [e for e in graph.edges if _tells_of_retry(graph.nodes[e.effect]) or _heads_what_is_borne(e, graph)]
     by_remark = {n.id for n in severe if sum(graph.nodes[e.effect].count for e in told if e.cause == n.id) >= n.count}
-    by_itself = {n.id for n in severe if n.kind == "message" and _is_borne(n.message)}
+    by_itself = {n.id for n in severe if n.kind == "message" and is_borne(n.message)}
     return by_remark | by_itself
 
 
 def _tells_of_retry(node: Node) -> bool:
     if RETRY.search(node.message) and node.level < ERROR:
         return True
-    return _is_borne(node.message) and TRIED_AGAIN.search(node.message) is not None
+    return is_tried_again(node.message)
 
 
 def _heads_what_is_borne(edge: Edge, graph: Graph) -> bool:
-    return edge.effect in graph.labels and _is_borne(graph.nodes[edge.effect].message)
-
-
-def _is_borne(text: str) -> bool:
-    """Whether it says that it is tried again, or that the program goes on without."""
-    said = TRIED_AGAIN.search(text) or GOES_ON.search(text)
-    return said is not None and GIVEN_UP.search(text) is None
+    return edge.effect in graph.labels and is_borne(graph.nodes[edge.effect].message)
 
 
 def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -> bool:
@@ -418,15 +411,17 @@ def _rise(node: Node, usual: Mapping[str, float], span: Window | None) -> float:
 
 
 def _home(members: tuple[str, ...], found: Sequence[Case], graph: Graph) -> Case | None:
-    """The incident in whose time, give or take a tenth, these failures of no known cause fall."""
+    """The incident in whose time, give or take a tenth, these failures of no known cause fall, unless they are far more than it."""
     first = min((f for m in members if (f := graph.nodes[m].first) is not None), default=None)
-    for case in found:
-        if first is None or case.start is None or case.end is None:
-            return case
-        grace = max(timedelta(seconds=5), 0.1 * (case.end - case.start))
-        if case.start - grace <= first <= case.end + grace:
-            return case
-    return None
+    home = next((c for c in found if _falls_into(first, c)), None)
+    return None if home is None or _outweighs(members, home, graph) else home
+
+
+def _falls_into(first: datetime | None, case: Case) -> bool:
+    if first is None or case.start is None or case.end is None:
+        return True
+    grace = max(timedelta(seconds=5), 0.1 * (case.end - case.start))
+    return case.start - grace <= first <= case.end + grace
 
 
 def _outweighs(members: tuple[str, ...], home: Case, graph: Graph) -> bool:

@@ -42,6 +42,16 @@ _ALERT = re.compile(
 _SAYING = 24  # characters of a text that two programs would hardly say by chance
 
 
+def is_tried_again(text: str) -> bool:
+    """Whether it says that what failed is tried again."""
+    return TRIED_AGAIN.search(text) is not None and GIVEN_UP.search(text) is None
+
+
+def is_borne(text: str) -> bool:
+    """Whether it says that what failed is tried again, or that the program goes on without it."""
+    return is_tried_again(text) or (GOES_ON.search(text) is not None and GIVEN_UP.search(text) is None)
+
+
 def link_within_records(drawing: Drawing, summary: Summary) -> None:
     """Exception chains, and the message that heads the record of a stack."""
     for edge in record_links(drawing.nodes, summary):

@@ -76,7 +76,7 @@ def is_usual(
     nodes: Sequence[Node], summary: Summary, layer: Layer | None, span: Window | None, *, retried: Collection[str] = ()
 ) -> bool:
     """Whether these failures are the noise of every day: from outside or tried again, rare, all along, by no timer, and without an effect."""
-    if span is None or any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+    if span is None or _was_seen(nodes):
         return False
     refusals = [n for n in nodes if _is_refusal(n)]
     alone = len(refusals) == len(nodes)  # no program says what it makes of them
@@ -91,6 +91,11 @@ def is_usual(
     again = all(n.id in retried for n in inner) and sum(n.count for n in inner) < RETRIED * seen
     rare = again or (is_rare(nodes, summary, layer) and not _clockwork(nodes))
     return outside and rare and runs_all_along(nodes, span)
+
+
+def _was_seen(nodes: Sequence[Node]) -> bool:
+    """Whether a process ended, a request failed, or figures show that something is wrong."""
+    return any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes)
 
 
 def is_short(nodes: Sequence[Node], span: Window) -> bool:
@@ -108,7 +113,7 @@ def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, 
     inner = [n for n in nodes if n.inner]
     if span is None or not inner or not is_short(nodes, span):
         return False
-    if any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+    if _was_seen(nodes):
         return False
     if any(n.stacks and n.level >= ERROR and not _from_elsewhere(n) for n in inner):
         return False  # a bug that a program lives with is a bug
@@ -144,11 +149,16 @@ def _is_of_client(node: Node) -> bool:
 
 def _answers_all(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
     """Whether the programs that the failures are of answer requests, a hundred and more, and none of them failed."""
+    answering = _answering(summary, layer)
+    return answering is not None and all(set(n.services) <= answering for n in nodes)
+
+
+def _answering(summary: Summary, layer: Layer | None) -> set[str] | None:
+    """The services that answer requests, where the log shows a hundred and more of them and none failed; else None."""
     asked = layer.of(summary["requests"]) if layer is not None else None
     if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
-        return False
-    answering = set(summary["requests"]["service"].drop_nulls())
-    return all(set(n.services) <= answering for n in nodes)
+        return None
+    return set(summary["requests"]["service"].drop_nulls())
 
 
 def _from_elsewhere(node: Node) -> bool:
@@ -160,7 +170,7 @@ def _from_elsewhere(node: Node) -> bool:
 def are_jobs_tried_again(nodes: Sequence[Node], summary: Summary) -> bool:
     """Whether what failed is of what is outside the program, and a runner of jobs says as often that it tries one again."""
     inner = [n for n in nodes if n.inner]
-    if not inner or any(n.role in ("exit", "http", *MEASURED) or "oom" in n.marks for n in nodes):
+    if not inner or _was_seen(nodes):
         return False
     services = sorted({s for n in inner for s in n.services})
     marks = summary["marks"]
@@ -180,10 +190,9 @@ def _is_vague(node: Node) -> bool:
 def _is_borne(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> bool:
     """Whether programs that answer all their requests well know what to do then: what they tell of themselves is no error to them, and what
     a database refuses them they ask in order to be refused (an upsert, a request that is repeated), or do without."""
-    asked = layer.of(summary["requests"]) if layer is not None else None
-    if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
+    answering = _answering(summary, layer)
+    if answering is None:
         return False
-    answering = set(summary["requests"]["service"].drop_nulls())
     known = all(_is_refusal(n) or _is_handled(n, answering) or _is_start(n) for n in nodes)
     innermost = sum(n.count for n in nodes if n.inner)  # what wraps a failure counts it twice
     return known and innermost < BORNE * int(summary["sources"]["records"].sum())

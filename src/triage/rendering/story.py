@@ -169,8 +169,9 @@ def tell(report: Report) -> Story:
     """The story of a report; pure, and the same for the same report."""
     clusters = {c.id: c for c in report.clusters}
     failures = {f.id: f for f in report.failures}
-    noisy = {*report.noise, *report.passed}
-    loud = sorted((c for c in report.clusters if c.id not in noisy), key=lambda c: -c.count)
+    noise, passed = set(report.noise), set(report.passed)
+    ranked = sorted(report.clusters, key=lambda c: -c.count)
+    loud = [c for c in ranked if c.id not in noise and c.id not in passed]
     exhibits = _exhibits(report, clusters, failures, loud[:MOST_CLUSTERS])
     numbers = {(x.evidence.source, x.evidence.line): x.ref for x in exhibits}
     moments = [m.at for m in report.timeline] + ([report.window.start, report.window.end] if report.window else [])
@@ -190,8 +191,8 @@ def tell(report: Report) -> Story:
         more_clusters=len(loud) - len(loud[:MOST_CLUSTERS]),
         routes=tuple(routes[:MOST_ROUTES]),
         more_routes=len(routes) - len(routes[:MOST_ROUTES]),
-        noise=tuple(c for c in sorted(report.clusters, key=lambda c: -c.count) if c.id in report.noise),
-        passed=tuple(c for c in sorted(report.clusters, key=lambda c: -c.count) if c.id in report.passed),
+        noise=tuple(c for c in ranked if c.id in noise),
+        passed=tuple(c for c in ranked if c.id in passed),
         ruled_out=_ruled_out(report),
         trends=_trends(report),
         trend_slice=figures.seconds(report.slice_s) if report.slice_s else "",
