@@ -66,8 +66,11 @@ CORPORA: dict[str, list[list[str]]] = {
         ["disk limit not specified, defaulting to unlimited"],
     ],
     "proxy": [
-        ["a.example:443 close, 403 bytes sent, 426 bytes received, lifetime 00:02", "m.b.example:80 close, 1190 bytes sent, 1671 bytes received, lifetime <1 sec", "192.0.2.4:8080 close, 0 bytes sent, 6 bytes received, lifetime 1:02:03"],
-        [f"{host} close, {n} bytes ({n / 1024:.2f} KB) sent, {n + 4} bytes ({n / 1024:.2f} KB) received, lifetime 00:02" for host, n in (("a.example:443", 1190), ("m.b.example:80", 2000), ("192.0.2.4:80", 99000))],
+        [
+            *("a.example:443 close, 403 bytes sent, 426 bytes received, lifetime 00:02", "m.b.example:80 close, 1190 bytes sent, 1671 bytes received, lifetime <1 sec"),
+            *("192.0.2.4:8080 close, 0 bytes sent, 6 bytes received, lifetime 1:02:03", "[2001:db8::7]:443 close, 0 bytes sent, 6 bytes received, lifetime 1:02:03"),
+            *(f"{host} close, {n} bytes ({n / 1024:.2f} KB) sent, {n + 4} bytes ({n / 1024:.2f} KB) received, lifetime 00:02" for host, n in (("a.example:443", 1190), ("m.b.example:80", 2000), ("192.0.2.4:80", 99000))),
+        ],
         [f"{host} open through proxy p.corp.example:3128 HTTPS" for host in ("a.example:443", "m.b.example:80", "x.y.z.example:443")],
         [f"{host} open through proxy p.corp.example:1080 SOCKS5" for host in ("a.example:443", "m.b.example:80", "x.y.z.example:443")],
     ],

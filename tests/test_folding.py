@@ -70,6 +70,62 @@ def test_fields_of_a_dump_are_values_but_for_those_that_tell() -> None:
     assert set(folded.values()) == {"pool size=<num> max=<num> lazy=<*> owner=<*> status=up"}
 
 
+def test_what_quotes_and_brackets_of_a_field_hold_is_its_value() -> None:
+    dump = 'lock=<num>, flags=<hex>, tag="{}", owner={}, uid=<num>'.format
+    texts = [dump("View Lock", "null"), dump("*job*", "Source{<num> app.mail}"), dump("Audio", "Source{<num>}")]
+    assert set(fold(frame(*texts)).values()) == {"lock=<num>, flags=<hex>, tag=<*>, owner=<*>, uid=<num>"}
+
+
+def test_what_a_field_holds_is_no_value_where_it_tells_what_happened() -> None:
+    dump = "a=<num> b=<num> c=<num> ctx={{reason={} id=<num>}}".format
+    assert fold(frame(dump("timeout", 1), dump("refused", 2))) == {}
+    quoted = 'a=<num> b=<num> c=<num> ctx="{}"'.format
+    assert fold(frame(quoted("disk is full again now"), quoted("user is not known here"))) == {}
+
+
+def test_an_object_is_one_value() -> None:
+    texts = ["closed Window{7cab2ba u0 Bar}", "closed Window{<id> u0 mail/.Inbox (new)}"]
+    assert set(fold(frame(*texts)).values()) == {"closed Window{<*>}"}
+
+
+def test_a_value_told_again_in_brackets_adds_nothing() -> None:
+    texts = ["<size> sent to <ip> now", "<size>(<size>) sent to <ip> now", "<size> sent to <ip> (<mac>) now"]
+    assert set(fold(frame(*texts)).values()) == {"<size> sent to <ip> now"}
+    assert fold(frame("stopped after <num> tries (lost) now", "stopped after <num> tries now")) == {}
+
+
+def test_one_and_several_are_one_template() -> None:
+    assert set(fold(frame("spilled <num> time so far", "spilled <num> times so far")).values()) == {
+        "spilled <num> time so far"
+    }
+    assert fold(frame("disk of <num> is full", "disks of <num> are full", "<num> status now", "<num> statu now")) == {}
+
+
+def test_a_list_of_machines_is_one_name() -> None:
+    texts = ["lost node-<num> again", "lost node-[<num>-<num>] again", "lost node-[<num> <num>,<num>] again"]
+    assert set(fold(frame(*texts)).values()) == {"lost node-<*> again"}
+
+
+def test_addresses_of_both_versions_and_hosts_are_endpoints() -> None:
+    texts = ["tunnel to [<ip>]:<num> opened", "tunnel to <ip>:<num> opened", "tunnel to a.example:443 opened"]
+    assert len(set(fold(frame(*texts), care=PLAIN).values())) == 1
+
+
+def test_few_compound_names_are_values_only_where_nothing_failed() -> None:
+    texts = [f"group {name} is stable" for name in ("order-service", "billing.prod", "console-<num>")]
+    assert fold(frame(*texts)) == {}
+    assert set(fold(frame(*texts), care=PLAIN).values()) == {"group <*> is stable"}
+    several = ["removed broadcast_<num> now", "removed rdd_<num>_<num> now"]
+    assert set(fold(frame(*several), care=PLAIN).values()) == {"removed <*> now"}
+    assert fold(frame("link up on en0 now", "link up on awdl0 now"), care=PLAIN) == {}
+
+
+def test_a_list_of_named_states_is_a_dump_where_nothing_failed() -> None:
+    texts = [f"plan: id: <num>, now: {a}, then: {b}, later: {a}, last: {b}" for a, b in (("in", "out"), ("up", "gone"))]
+    assert len(set(fold(frame(*texts), care=PLAIN).values())) == 1
+    assert fold(frame(*texts)) == {}
+
+
 def test_few_ports_stay_and_many_are_those_of_connections() -> None:
     assert fold(frame("nothing listens on port 5432 here", "nothing listens on port 6379 here")) == {}
     texts = [f"tunnel uses port {n} now" for n in range(4000, 4009)]

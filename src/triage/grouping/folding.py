@@ -12,6 +12,7 @@ from sys import intern
 import polars as pl
 
 from triage.grouping.values import (
+    find_bracketed,
     find_fields,
     find_mixed,
     find_names,
@@ -33,9 +34,12 @@ CROSSED = 6  # templates that differ in two words, each with each, before both a
 LONGEST = 120  # words; longer templates are folded by what is no plain word only
 
 _ATOM = re.compile(r"[\s=,;:()\[\]{}\"'|]+|[^\s=,;:()\[\]{}\"'|]+")
+_MARK = re.compile(r"[^\w\x00<>]+")
 _PLACEHOLDER = re.compile(r"<[a-z*]+>")
 _LETTERED = re.compile(r"[A-Za-z]")
 _WORDS = re.compile(r"[A-Za-z]{2,}")
+_COMPOUND = re.compile(r"\w[._-]\w|<")
+_NUMBERED = re.compile(r"[A-Za-z][\w.-]*(?:<(?:num|id|uuid)>[\w.-]*)+")
 _RUNS = frozenset({" ", ":", ",", ", ", "; ", " , "})
 
 Row = tuple[list[str], list[str]]  # the words of a template, and its keys
@@ -44,15 +48,19 @@ Step = Callable[[list[str], list[str]], list[str]]  # words and the keys of the 
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """How many variants it takes before a plain word and a structured name is a value, and whether each field of a record is one."""
+    """How many variants it takes before a plain word, a compound one (order-service) and a structured name is a value.
+
+    `fields`: whether each field of a record is one.
+    """
 
     many: int = MANY
+    compound: int = MANY
     several: int = SEVERAL
     fields: bool = False
 
 
 CAREFUL = Care()
-PLAIN = Care(many=5, several=2, fields=True)  # for records that tell of no failure
+PLAIN = Care(many=5, compound=3, several=2, fields=True)  # for records that tell of no failure
 
 
 def fold(templates: pl.DataFrame, *, keep: Collection[str] = (), care: Care = CAREFUL) -> dict[str, str]:
@@ -83,9 +91,11 @@ def fold(templates: pl.DataFrame, *, keep: Collection[str] = (), care: Care = CA
     names = find_names(left(), kept)
     for step, least in (
         (lambda atoms, keys: replace_names(atoms, keys, names), 2),
+        (find_bracketed, 2),
         (find_numbered, 2),
         *(((find_fields, 2), (find_ports, 2)) if care.fields else ()),
         (lambda atoms, keys: find_structured(atoms, keys, kept), care.several),
+        (lambda atoms, keys: find_mixed(atoms, keys, kept, parted=True), care.several),
         (lambda atoms, keys: find_mixed(atoms, keys, kept), SEVERAL),
         (find_ports, PORTS),
     ):
@@ -93,7 +103,7 @@ def fold(templates: pl.DataFrame, *, keep: Collection[str] = (), care: Care = CA
         apply(_fold_same(_rows(folded, known, steps), least))
     known.clear()
     for _ in range(2):
-        words = _fold_words(left(), kept, care.many)
+        words = _fold_words(left(), kept, care)
         if not words:
             break
         apply(words)
@@ -112,16 +122,22 @@ def _rows(folded: Mapping[str, str], known: dict[str, Row], steps: Sequence[Step
     for text in left:
         if text in known:
             atoms, keys = known[text]
-            known[text] = atoms, steps[-1](atoms, keys)
+            known[text] = atoms, _step(steps[-1], atoms, keys)
         else:
             atoms = _words(text)
             keys = atoms
             for step in steps:
-                keys = step(atoms, keys)
+                keys = _step(step, atoms, keys)
             known[text] = atoms, keys
     for text in known.keys() - set(left):
         del known[text]
     return [known[text] for text in left]
+
+
+def _step(step: Step, atoms: list[str], keys: list[str]) -> list[str]:
+    """The keys after one more step: what is part of a value stays part of it."""
+    after = step(atoms, keys)
+    return after if "" not in keys else [new if old else "" for old, new in zip(keys, after, strict=True)]
 
 
 def _fold_same(rows: Iterable[Row], least: int) -> dict[str, str]:
@@ -143,18 +159,41 @@ def _fold_same(rows: Iterable[Row], least: int) -> dict[str, str]:
         same = [len(set(column)) == 1 for column in columns]
         if not any(s and _WORDS.search(_PLACEHOLDER.sub("", a)) for s, a in zip(same, group[0], strict=False)):
             continue
-        one = "".join(a if s else _starred(k) for a, s, k in zip(group[0], same, shared, strict=False))
+        one = "".join(
+            _starred(k) if not s or (k != a and (k == f"{a}\x00" or _MARK.fullmatch(k))) else a
+            for a, s, k in zip(group[0], same, shared, strict=False)
+        )
         folded.update({whole: one for whole in wholes if whole != one})
     return folded
 
 
 def _without_runs(keys: list[str], atoms: list[str]) -> tuple[list[str], list[str]]:
-    """Both lists with one of the values of a list: how many there were says nothing."""
+    """Both lists with what adds nothing left out: parts of a value, a value told again in brackets, all but one of a list.
+
+    How many values there were says nothing.
+    """
+    keys = _without_asides(keys)
     again = {n for n in range(2, len(keys)) if "\x00" in keys[n] and keys[n] == keys[n - 2] and keys[n - 1] in _RUNS}
-    if not again:
+    if not again and "" not in keys:
         return keys, atoms
-    kept = [n for n in range(len(keys)) if n not in again and n + 1 not in again]
+    kept = [n for n in range(len(keys)) if keys[n] and n not in again and n + 1 not in again]
     return [keys[n] for n in kept], [atoms[n] for n in kept]
+
+
+def _without_asides(keys: list[str]) -> list[str]:
+    """Keys with one value where another stands behind it in brackets, or nothing: 4096 bytes (4 KB), 10.0.0.1 (a.example)."""
+    if not any("(" in key for key in keys):
+        return keys
+    keys = list(keys)
+    for n in range(1, len(keys)):
+        if "(" not in keys[n] or "\x00" not in keys[n - 1]:
+            continue
+        if keys[n].lstrip().startswith("()"):
+            keys[n] = keys[n].lstrip()[2:]
+        elif keys[n].lstrip() == "(" and n + 2 < len(keys) and "\x00" in keys[n + 1] and keys[n + 2][:1] == ")":
+            keys[n] = keys[n + 1] = ""
+            keys[n + 2] = keys[n + 2][1:]
+    return keys
 
 
 def _starred(key: str) -> str:
@@ -164,7 +203,7 @@ def _starred(key: str) -> str:
 # ------------------------------------------------------------------------------------ what is one word of many
 
 
-def _fold_words(rows: Sequence[list[str]], kept: Collection[str], many: int) -> dict[str, str]:
+def _fold_words(rows: Sequence[list[str]], kept: frozenset[str], care: Care) -> dict[str, str]:
     """Templates that differ in one word of many become one, and those that differ in two words, each with each.
 
     Each template takes part in one such fold.
@@ -179,7 +218,7 @@ def _fold_words(rows: Sequence[list[str]], kept: Collection[str], many: int) -> 
         total = sum(hashes[number])
         for at, atom in enumerate(atoms):
             if atom not in usable:
-                usable[atom] = may_be_name(atom, kept) or _is_code(atom)
+                usable[atom] = may_be_name(atom, kept) or _is_code(atom) or _is_numbered(atom, kept)
             if usable[atom]:
                 alike[len(atoms), at, total - hashes[number][at]].append(number)
     places: defaultdict[int, list[int]] = defaultdict(list)  # of a template: where it differs from another one
@@ -188,10 +227,12 @@ def _fold_words(rows: Sequence[list[str]], kept: Collection[str], many: int) -> 
         for number in numbers if len(numbers) > 1 else ():
             if not _is_code(rows[number][at]):
                 places[number].append(at)
-            if len(numbers) >= min(many, CODES):  # by the words themselves: hashes only chose the candidates
+            if len(numbers) >= min(
+                care.many, care.compound, CODES
+            ):  # by the words themselves: hashes chose the candidates
                 found[_starred_at(rows[number], (at,))].append(number)
     found = defaultdict(
-        list, {one: numbers for one, numbers in found.items() if len(numbers) >= _least(one, numbers, rows, many)}
+        list, {one: numbers for one, numbers in found.items() if len(numbers) >= _least(one, numbers, rows, care)}
     )
     for one, numbers in _crossed(rows, places, hashes).items():
         found.setdefault(one, numbers)
@@ -199,21 +240,28 @@ def _fold_words(rows: Sequence[list[str]], kept: Collection[str], many: int) -> 
     taken: set[int] = set()
     for one, numbers in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         free = [n for n in numbers if n not in taken]
-        if len(free) == len(numbers) or len(free) >= _least(one, free, rows, many):
+        if len(free) == len(numbers) or len(free) >= _least(one, free, rows, care):
             taken.update(free)
             folded.update({"".join(rows[n]): "".join(one) for n in free})
     return folded
 
 
-def _least(one: Sequence[str], numbers: Sequence[int], rows: Sequence[list[str]], many: int) -> int:
-    """How many templates it takes that differ in one word: fewer where all of the words are codes."""
+def _least(one: Sequence[str], numbers: Sequence[int], rows: Sequence[list[str]], care: Care) -> int:
+    """How many templates it takes that differ in one word: fewer where all of the words are codes or compounds."""
     places = [at for at, atom in enumerate(one) if atom == ANY and any(rows[n][at] != ANY for n in numbers)]
     if len(places) != 1:
-        return many
+        return care.many
     words = {rows[n][places[0]] for n in numbers}
+    if all(map(_COMPOUND.search, words)):
+        return care.compound
     if not any(map(_is_code, words)):
-        return many
-    return min(many, CODES) if all(map(_is_code, words)) and len(set(map(len, words))) == 1 else len(rows) + 1
+        return care.many
+    return min(care.many, CODES) if all(map(_is_code, words)) and len(set(map(len, words))) == 1 else len(rows) + 1
+
+
+def _is_numbered(word: str, kept: frozenset[str]) -> bool:
+    """Whether it is a name with a number of its own in it (console-consumer-<num>)."""
+    return _NUMBERED.fullmatch(word) is not None and kept.isdisjoint(_WORDS.findall(word.lower()))
 
 
 def _is_code(word: str) -> bool:
@@ -289,6 +337,7 @@ def _absorb(rows: Sequence[list[str]], variants: Mapping[str, frozenset[int]], k
 def _is_one_more(atom: str, kept: Collection[str]) -> bool:
     return (
         atom == ANY
+        or (len(atom) == 1 and atom.isalpha())
         or _PLACEHOLDER.search(atom) is not None
         or atom.lower() in EMPTY
         or may_be_name(atom, kept)
