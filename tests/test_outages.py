@@ -1070,3 +1070,65 @@ def test_what_is_far_more_than_an_incident_is_no_symptom_of_it_because_of_its_ti
     found = report_of(folder, db=small, copy=large)
     assert len(found.incidents) == 2
     assert not any(len(i.symptoms) for i in found.incidents)
+
+
+def test_what_another_service_answers_badly_with_is_the_cause_and_no_refusal_before(folder: Path) -> None:
+    trace = [
+        "ERROR pricing: cannot quote",
+        "Traceback (most recent call last):",
+        '  File "/app/q.py", line 2, in quote',
+    ]
+    trace += ["    rate = tier.rate", "AttributeError: 'NoneType' object has no attribute 'rate'"]
+    moments = [700.0 + 23 * n + 5 * (n % 3) for n in range(30)]
+    inner = [(s + k / 1000, line) for s in moments for k, line in enumerate(trace)]
+    told = [(s + 0.1, "ERROR shop: AxiosError: Request failed with status code 500") for s in moments]
+    refused = [(690.0, "ERROR shop: Error: connect ECONNREFUSED 10.0.0.9:8080"), (690.1, request(502, 690))]
+    failed = [(s + 0.15, request(502, s)) for s in moments]
+    found = report_of(folder, pricing=inner, shop=refused + told + failed + served(1500))
+    assert [root[:29] for root in first_roots(found)] == ["'NoneType' object has no attr"]
+
+
+@pytest.mark.parametrize(("ended", "linked"), [(595.0, True), (1900.0, False)])
+def test_a_lock_that_a_killed_run_left_behind_follows_its_end(folder: Path, ended: float, linked: bool) -> None:
+    locked = [(600.0 + 90 * n, "ERROR web: MigrationLocked: Migration table is already locked") for n in range(10)]
+    ends = [(601.0 + 90 * n, "exited with code 1") for n in range(10)]
+    found = report_of(folder, web=[(ended, "exited with code 137"), *locked, *ends], edge=served(600))
+    assert first_roots(found)[0].endswith("Migration table is already locked")
+    assert (("exited with code 137", "MigrationLocked: Migrati") in links(found)) == linked
+
+
+def test_what_is_given_up_follows_what_failed_for_the_same_reason(folder: Path) -> None:
+    reason = "decode reading: invalid character 'x' looking for beginning of value"
+    failed = [(600.0 + 4 * n, f"ERROR worker: message not processed: {reason}") for n in range(90)]
+    last = [
+        (640.0 + 12 * n, f"ERROR worker: giving up on message, moving it to readings_dead: {reason}") for n in range(27)
+    ]
+    found = report_of(folder, worker=failed + last)
+    assert first_roots(found) == [f"message not processed: {reason}"]
+    other = [(s, text.replace(reason, "the disk of the store is full")) for s, text in last]
+    assert len(report_of(folder, worker=failed + other).incidents) == 2
+
+
+def test_a_client_without_a_connection_follows_what_it_was_lost_on(folder: Path) -> None:
+    lost = [(600.0 + 25 * n, "[sessions] connection error: connect ECONNREFUSED 10.0.0.9:6379") for n in range(7)]
+    refused = [
+        (603.0 + 25 * n, "ERROR Error: Stream isn't writeable and enableOfflineQueue options is false")
+        for n in range(7)
+    ]
+    failed = [(603.1 + 25 * n, request(500, 603 + 25 * n)) for n in range(7)]
+    found = report_of(folder, shop=lost + refused + failed + served(1200))
+    assert first_roots(found) == ["[sessions] connection error: connect ECONNREFUSED 10.0.0.9:6379"]
+
+
+def test_a_share_of_very_few_requests_weighs_less(folder: Path) -> None:
+    few = [(600.0 + n, f"ERROR shop: NoTier: none for {n}") for n in range(3)]
+    failed = [(600.1 + n, request(500, 600 + n)) for n in range(3)]
+    assert [i.severity for i in report_of(folder, shop=few + failed + served(602)).incidents] == ["P2"]
+
+
+def test_an_end_at_the_memory_limit_counts_with_its_code(folder: Path) -> None:
+    killed = [
+        (300.0 + 200 * n, "Container 'web' was terminated with exit code '137' and reason 'OOMKilled'")
+        for n in range(4)
+    ]
+    assert report_of(folder, platform=killed, web=served(1200)).exits.codes == {"137": 4}

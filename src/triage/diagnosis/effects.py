@@ -26,6 +26,7 @@ from triage.diagnosis.places import SYSTEM
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
+SOON_S = 1.0  # so soon who asked another service is told of its failure
 AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seconds
 STRAY = 3  # records: of so few it takes more than the time to explain ten times as many
 ONSET_US = 60_000_000  # so soon after a single cause its effects begin
@@ -312,6 +313,9 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     ):
         score += 0.1
         kind = "rule" if kind == "precedes" else kind
+    if found is not None and _is_behind(a, b, found):
+        score += 0.25
+        reasons.append("another service fails each time right before it is told of its answer")
     if _kills(a, b) and found is not None:
         score += 0.4 if found.pace < 0.3 else 0.1
         kind = "rule"
@@ -331,6 +335,13 @@ def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
     lag = found.lag_s if found is not None and steady else None
     why = "; ".join(r for r in reasons if r) or "at the same time"
     return score, Edge(a.id, b.id, kind, b.count, lag, round(max(0.3, min(0.95, score)), 3), why)
+
+
+def _is_behind(a: Node, b: Node, found: Follow) -> bool:
+    """Whether `b` is told of a bad answer as often as another service fails, each time at once."""
+    alike = min(a.count, b.count) >= 0.8 * max(a.count, b.count)
+    answered = calls_another(b) and read_numbers(b.text).status is not None
+    return answered and alike and not shares_service(a, b) and found.share >= 0.9 and found.lag_s <= SOON_S
 
 
 def _speaks_of(drawing: Drawing, node: Node) -> set[str]:

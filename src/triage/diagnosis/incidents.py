@@ -44,6 +44,7 @@ _MALFORMED = (400, 405, 406, 409, 411, 413, 414, 415, 417, 422, 431)
 REFUSED = 0.5  # of the requests: so many refused weigh as much as a tenth of them failing
 STRAY = 0.05  # of a failure's records, or of those of an incident: so few before its root do not move its beginning
 AT_ONCE = timedelta(seconds=60)  # an effect that is stamped so little before its cause may still be of it
+FEW_FAILED = 5  # requests: a share of fewer says little
 _US = timedelta(microseconds=1)
 RUN = timedelta(minutes=10)  # what is started no sooner than that again is a job: clusters wait for 5 at most
 ON_TIME = timedelta(seconds=2)  # so exactly a timer starts it, and so evenly it takes its time
@@ -138,7 +139,7 @@ def cases(
     gravest = min((c.severity for c in found), default="")
     if not any(c.roots for c in found if c.severity == gravest):
         found = [c if c.roots else _with_last_roots(c, graph, summary, span) for c in found]
-    found.sort(key=lambda c: (c.severity, not c.roots, c.start is None, c.start, c.id))
+    found.sort(key=lambda c: (c.severity, not c.roots, -c.impact.failed, c.start is None, c.start, c.id))
     return tuple(found), tuple(sorted(quiet)), tuple(sorted(passed))
 
 
@@ -670,7 +671,7 @@ def _severity(nodes: Sequence[Node], impact: Impact, layer: Layer | None, *, sta
     looping = impact.exits >= 2 and impact.ready == 0 and not workers  # workers are replaced while their server runs on
     if looping and impact.requests - impact.failed <= 0.1 * impact.requests:
         return "P0", f"{impact.exits:,} exits and no start that got as far as serving" + (f"; {share}" if share else "")
-    if impact.share >= 0.1:
+    if impact.share >= 0.1 and impact.failed >= FEW_FAILED:
         return "P1", share
     if impact.exits >= 3:
         return "P1", f"instances keep dying: {impact.exits:,} exits" + (f"; {share}" if share else "")

@@ -115,7 +115,7 @@ class Rule:
 
     `rank` runs from 0 (names one thing exactly) to 100 (fits nearly anything); `confidence` from 0 to 1 says how
     surely the text by itself names the cause. `explains` holds categories and roles of what usually follows from it,
-    `follows` the categories of what a failure leaves broken behind it, where this is what is said from then on.
+    `follows` the categories and roles of what a failure leaves broken behind it, where this is what is said from then on.
     """
 
     name: str
@@ -405,8 +405,8 @@ def _read_rule(path: Path, place: int, entry: Mapping[str, Any]) -> Rule:
             raise PackError(f"{where}: explains {word!r}", hint="it takes names of categories and roles")
     follows = tuple(_words(entry.get("follows")))
     for word in follows:
-        if word not in CATEGORIES:
-            raise PackError(f"{where}: follows {word!r}", hint="it takes names of categories")
+        if word not in CATEGORIES and word not in ROLES:
+            raise PackError(f"{where}: follows {word!r}", hint="it takes names of categories and roles")
     rank = _number(entry["rank"], 0, 100, f"{where}: rank")
     confidence = _number(entry["confidence"], 0, 1, f"{where}: confidence")
     try:

@@ -284,7 +284,7 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     Where nothing ends and nothing says that it serves, starts are not counted: whether they succeeded is not in the log.
     """
     told = summary["exits"].filter(pl.col("failure").is_null() | ~pl.col("failure").is_in(list(retold(summary))))
-    ended = told.filter(pl.col("mark") == "exit")
+    ended = told.filter((pl.col("mark") == "exit") | ((pl.col("mark") == "oom") & pl.col("code").is_not_null()))
     if len(ended) == 0:
         ended = told.filter(pl.col("mark") == "worker_exit")
     codes = ended.drop_nulls("code").group_by("code").agg(pl.col("count").sum()).sort("code")

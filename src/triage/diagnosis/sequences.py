@@ -253,6 +253,8 @@ def link_aftermath(drawing: Drawing) -> None:
                 and a.rule is not b.rule
                 and a.role in ("cause", b.role)  # a proxy's own errors take its backends out
             )
+            before = a.last is not None and a.last <= b.first  # else it is what that leads to
+            fits |= a.role == "exit" and a.role in b.rule.follows and shares_service(a, b) and before
             if not fits or b.id in drawing.above(a.id) or a.id in drawing.labels:
                 continue
             moments = [t for t in a.all_times if 0 <= to_us(b.first) + drawing.slack - t <= AFTERMATH_US]
@@ -263,7 +265,8 @@ def link_aftermath(drawing: Drawing) -> None:
             lag = max(0.0, (to_us(b.first) + moment) / 1e6)
             drawing.labels.discard(b.id)
             why = f"the first of {b.count:,} comes {span_words(lag)} behind it, and says that what it left is broken"
-            drawing.draw(Edge(a.id, b.id, "rule", b.count, lag, 0.8, why))
+            # an end by itself tells no more of why than what it left behind
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, lag, 0.8, why), main=a.role != "exit")
 
 
 def link_shortages(drawing: Drawing) -> None:

@@ -175,13 +175,18 @@ def link_attempts(drawing: Drawing) -> None:
     """Remarks on attempts that failed, and the error with the same reason that says that they were the last."""
     said = sorted((n for n in drawing.nodes.values() if n.kind == "message" and _reason(n)), key=lambda n: n.id)
     remarks = [n for n in said if not n.severe and RETRY.search(n.message)]
-    for b in [n for n in said if n.severe and n.id not in drawing.labels] if remarks else ():
-        for a in remarks:
+    tried = [n for n in said if GIVEN_UP.search(n.message) is None]
+    for b in [n for n in said if n.severe and n.id not in drawing.labels]:
+        for a in tried if GIVEN_UP.search(b.message) else remarks:
             alike = a.services == b.services and a.count >= b.count and _reason(a) == _reason(b)
             if not alike or b.id in drawing.above(a.id):
                 continue
             found = follow(a, b, 0)
-            if found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:
+            if a.severe and comes_before(a, b, drawing.slack) and drawing.together(b, a) >= 0.9:
+                why = "it says that it is given up, which failed for the same reason before, all along"
+                drawing.draw(Edge(a.id, b.id, "precedes", b.count, None, 0.8, why))
+                break
+            if not a.severe and found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:
                 why = f"attempts that failed for the same reason come before it in {percent(found.share)} of {b.count:,} cases"
                 drawing.draw(Edge(a.id, b.id, "precedes", b.count, found.lag_s, 0.8, why))
                 break
