@@ -34,7 +34,7 @@ from triage.sums import Sums
 
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
 TEXT_BYTES = 8 << 20  # the same of plain lines
-_RAW = 4  # times as many bytes may be read at once where most lines only count, so that little of them is left
+_RAW = 8  # times as many bytes may be read at once where most lines only count, so that little of them is left
 _SIFTED = 8  # times as many bytes of JSON are sifted at once: less is kept at their ends
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
