@@ -27,6 +27,7 @@ _LETTERS = (  # specific before general: the first class that a line matches is 
     ("t", "traceback"),
     ("p", "report"),
     ("o", "crash"),
+    ("r", "remark"),
     ("s", "chain"),
     ("q", "cause"),
     ("f", "frame"),

@@ -15,8 +15,10 @@ LINED = "_lined"  # the column that tells which rows had a header that headed no
 # upper-case letter is a row that another writer, another level or time parts from the one in front of it, U is bare text.
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _SAID = r"[ey](?:b{0,2}m)*"  # an exception, and the details of its message
+_STEP = r"(?:[fnk]|(?<=f)[xy]|(?<=[xyn])m)"  # below a frame stands its code, which may have lost what moved it to the right
+# its exception comes last; who logs it says so in front of it
 _OPEN = (
-    rf"[tT]f[fnk]*(?:{_SAID}b{{0,9}}sb{{0,9}}t[fnk]*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"  # its exception comes last
+    rf"(?:[^bBtTU]k{{0,2}}t|[tT])f{_STEP}*(?:(?:{_SAID})?b{{0,9}}sb{{0,9}}t{_STEP}*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"
 )
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
 _LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end
@@ -128,6 +130,8 @@ def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) ->
         .then(pl.lit("U"))
         .when(pl.lit(texts == "\n"))
         .then(pl.lit("d"))
+        .when((own == "t") & ~pl.col("loud"))
+        .then(pl.lit("T"))
         .when((own.is_in(["f", "q", "p"]) & ~pl.col("hit")) | ((own == "y") & ~pl.col("loud")))
         .then(pl.lit("x"))
         .when(pl.col("hit") & (own == "k"))

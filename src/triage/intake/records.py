@@ -9,7 +9,7 @@ from triage.schema import EVENTS, INTAKE, LEVEL, conform
 LINE_CAP = 1_000
 BYTE_CAP = 256 * 1024
 # in the letters of one record, where its trace starts
-_OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|y[fq]|kf|f|q"
+_OPENING = r"[tops]|[eq][xymnwvbe]{0,40}[fqk]|r[xymnwvbe]{0,40}f|y[fq]|kf|f|q"
 _LAST_HEADLINE = r"^(.*[fnktx]b{0,9})[eyv]"
 _CUT = r"t[^eyv]*$"
 _CRASH = r"^[op].*f"

@@ -9,6 +9,7 @@ A capital letter is a row that cannot continue anything: too long after the row 
     p  opens a crash, exception on the lines below                 e  exception headline ("KeyError: 'x'")
     s  sentence that chains two tracebacks                         q  cause with its headline ("Caused by: ...")
     f  frame                                                       k  another line of a trace, by its words
+    r  remark of a runtime or a tool, which is part of nothing
     n  indented text                                               m  detail of an exception's message
     y  may be a headline ("Boom: x")                               x  other text
     w  x, and v  y, where nothing says that they belong to the line above: no times, and a stream without headers or
@@ -81,11 +82,12 @@ def assemble(
 # ------------------------------------------------------------------------------------------------------- the grammar
 
 _MESSAGE = (
-    r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fq]))?"  # lines of a message, if frames follow
+    r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fqk]))?"  # lines of a message, if frames follow
 )
-_BODY = r"(?:b{0,9}[fnkm]|(?<=f)[xw])*(?:b{0,9}[eyv](?:b{0,2}[xymn])*)?"
+_WITHIN = r"(?:(?<=f)[xyvw](?=kf)|(?<=[fnkmqe])[xyvw]{1,3}(?=b{0,3}k(?!f)))"  # lines of a message of which only the first is moved to the right
+_BODY = rf"(?:b{{0,9}}[fnkm]|(?<=f)[xw]|{_WITHIN})*(?:b{{0,9}}[eyv](?:b{{0,2}}[xymn])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
-_TAIL = rf"(?:b{{0,64}}[fnkm]|(?<=f)[xyvw](?=kf)|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
+_TAIL = rf"(?:b{{0,64}}[fnkm]|{_WITHIN}|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
 _RECORD = re.compile(
     "|".join(
         (
@@ -98,13 +100,16 @@ _RECORD = re.compile(
             rf"[pP]n{{0,4}}(?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
+            r"[rR](?:b{0,9}[fnk])*",
             r"[bB]",
+            # the end of one whose exception comes last, of which the beginning is lost
+            rf"[fFnN](?:b{{0,9}}[fnk])*(?:(?<=[nk])e(?:b{{0,2}}[xymn])*)?{_TAIL}",
             rf"[^bB]{_TAIL}",
         )
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$|[fnkmqe][xyvw]{1,3}b{0,3}k?$")
 _WINDOW = 48
 _AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
 # words of trouble: a header that has none of them announces no traceback
