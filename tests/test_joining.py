@@ -59,6 +59,123 @@ def test_a_trace_behind_a_header_on_every_line_is_one_record(
     assert [one["lines"] for one in found] == [1, len(lines), 1]
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Mar  3 10:00:0{second} h1 shop[11]: ",
+        "2026-03-03T10:00:0{second}+0000 h1 shop[11]: ",
+        "2026-03-03T10:00:0{second}.000{n}12345Z ",
+    ],
+)
+def test_lines_behind_a_transport_go_on_what_has_a_header_of_its_own(
+    triage: Program, tmp_path: Path, prefix: str
+) -> None:
+    blocks = [
+        ["10:00:00.1 INFO open"],
+        ["10:00:00.2 ERROR cannot save: disk full", "free: 0", "main.save", "\t/build/main.go:5"],
+        ["10:00:00.3 INFO plan", "first", "  deep"],
+        ["10:00:00.4 WARN thread died", "index out of bounds", "  left: [1]", " right: []"],
+    ]
+    lines = [
+        prefix.format(second=second, n=n) + text
+        for second in range(4)
+        for block in blocks
+        for n, text in enumerate(block)
+    ]
+    assert [one["lines"] for one in read(triage, tmp_path, lines)] == [len(block) for block in blocks] * 4
+
+
+def test_lines_of_programs_without_headers_are_records_though_some_have_one(triage: Program, tmp_path: Path) -> None:
+    texts = [
+        "session opened",
+        "10:00:00.1 INFO key read",
+        "session closed",
+        "reload",
+        "10:00:00.2 INFO key read",
+        "bye",
+    ]
+    lines = [f"Mar  3 10:00:{n % 60:02} h1 sshd[11]: {text}" for n, text in enumerate(texts * 5)]
+    assert len(read(triage, tmp_path, lines)) == len(lines)
+    times = (f"2026-03-03T10:00:00.{n * 20:03}123456Z {text}" for n, text in enumerate(texts * 5))
+    assert len(read(triage, tmp_path, list(times))) == len(lines)
+
+
+HEADER = "2026-03-03 10:00:00,{n:03} ERROR    shop - "
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        ["cannot sell", *TRACE],
+        ["2 hosts down", "  + Exception Group Traceback (most recent call last):", '  |   File "/srv/a.py", line 3, in f',
+         "  |     raise eg", "  | ExceptionGroup: down (1 sub-exception)", "  +-+---------------- 1 ----------------",
+         "    | OSError: no route", "    +------------------------------------"],
+        ["Task exception was never retrieved", "future: <Task finished name='a' coro=<f() done>>", *TRACE],
+    ],
+)  # fmt: skip
+def test_a_logger_that_repeats_its_header_on_every_line_of_a_trace(
+    triage: Program, tmp_path: Path, block: list[str]
+) -> None:
+    calm = "2026-03-03 10:00:00,000 INFO     shop - next"
+    lines = [HEADER.format(n=n) + line for n, line in enumerate(block)]
+    assert [one["lines"] for one in read(triage, tmp_path, [calm, *lines, calm, calm])] == [1, len(block), 1, 1]
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        "(node:6821) MaxListenersExceededWarning: Possible leak",
+        "ls: cannot access '/srv/a': No such file or directory",
+        "deploy.sh: line 26: /srv/b: Permission denied",
+        "odd feed at p.pl line 5.",
+        "a.rb:21: warning: method redefined; discarding old total",
+    ],
+)
+def test_what_a_tool_says_between_the_lines_of_a_logger_is_a_record(
+    triage: Program, tmp_path: Path, remark: str
+) -> None:
+    log = ["2026-03-03 10:00:00,000 INFO shop: open", remark, "2026-03-03 10:00:00,001 INFO shop: done"]
+    found = read(triage, tmp_path, log)
+    assert [(one["lines"], one["level"]) for one in found] == [(1, "INFO"), (1, None), (1, "INFO")]
+
+
+def test_lines_of_a_message_inside_of_a_trace_that_moves_only_the_first(triage: Program, tmp_path: Path) -> None:
+    java = [
+        "java.lang.IllegalStateException: close failed",
+        "\tat a.B.c(B.java:1)",
+        "\tSuppressed: java.io.IOException: pipe",
+    ]
+    java += ["broken", "\t\t... 3 more"]
+    head, tail = "2026-03-03 10:00:00,000 INFO shop: open", "2026-03-03 10:00:00,001 INFO shop: done"
+    assert [one["lines"] for one in read(triage, tmp_path, [head, *java, tail])] == [1, 5, 1]
+
+
+def test_a_thread_dump_is_one_record(triage: Program, tmp_path: Path) -> None:
+    dump = [
+        "2026-03-03 10:00:01",
+        "Full thread dump OpenJDK 64-Bit Server VM (17.0.15+6 mixed mode):",
+        "",
+        "Threads class SMR info:",
+    ]
+    dump += ["_java_thread_list=0x00007fe9e001b120, length=1, elements={", "0x00007fea540178f0", "}", ""]
+    dump += [
+        '"main" #1 prio=5 os_prio=0 tid=0x00007fea540178f0 nid=0x2066 runnable',
+        "   java.lang.Thread.State: RUNNABLE",
+    ]
+    dump += [
+        "\tat a.B.c(B.java:1)",
+        "\t- locked <0x0000000687400000> (a a.B)",
+        "",
+        "JNI global refs: 15, weak refs: 0",
+        "",
+        "Heap",
+    ]
+    dump += [" garbage-first heap   total 116160K, used 10329K"]
+    head, tail = "2026-03-03 10:00:00,000 INFO shop: open", "2026-03-03 10:00:02,001 INFO shop: done"
+    found = read(triage, tmp_path, [head, *dump, tail])
+    assert [(one["lines"], one["level"]) for one in found] == [(1, "INFO"), (len(dump), None), (1, "INFO")]
+
+
 def test_text_that_comes_later_than_a_trace_is_no_part_of_it(triage: Program, tmp_path: Path) -> None:
     stamped = [f"2026-03-03T10:00:00.00000{n}001Z stderr F {line}" for n, line in enumerate(TRACE)]
     found = read(triage, tmp_path, [*stamped, "2026-03-03T10:00:01.500000001Z stderr F listening again"])

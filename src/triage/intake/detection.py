@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from triage.intake.levels import read_level
 from triage.intake.plausible import Usual, usual
 from triage.intake.rows import CONTINUES, Tally, blank_rows
 from triage.intake.sources import Stream
-from triage.intake.textrows import Layers, read_texts
+from triage.intake.textrows import Layers, last_of_chain, read_texts
 from triage.intake.times import EPOCH, ISO, Clock
 from triage.intake.typedrows import Typed, typed_decoder
 from triage.schema import LEVELS
@@ -48,6 +48,9 @@ MAPPED = {  # fields that a user may look for under a key of his own, and what t
     **{name: name for name in ("level", "message", "service", "instance", "trace", "logger", "status", "latency")},
 }
 _TOLD = 3  # requests in messages of the head that make them one of the source's formats
+AT_ONCE = timedelta(milliseconds=5)  # lines of one message are written so soon one after the other
+_OWN = 3  # lines with headers of their own, before those of a service are taken to have one
+_MOSTLY = 0.75  # of the runs of its lines without one that surely go on a record
 _ENOUGH = 5  # lines that are enough to tell that all are indented
 _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
 
@@ -111,6 +114,9 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     layers = _told_requests(rows, layers, clock) if only is None else layers
     if layers.behind:
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
+    if within := _headed_within(rows, layers):
+        layers = replace(layers, within=within)
+        rows = _read_head(entries, formats, layers, json_first, whole, clock)
     rising = not _runs_back(rows["at"])
     header = header_of(entries.texts[:HEAD_LINES], layers, clock) if rising and not json_first else None
     plan: Plan | Lines | None = None
@@ -136,6 +142,35 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         header,
         plan,
     )
+
+
+def _headed_within(rows: pl.DataFrame, layers: Layers) -> frozenset[str | None]:
+    """Services whose lines have a header of their own behind that of the transport, but for those that go on a record.
+
+    Of the runs of lines without one nearly all hold a line that surely goes on another (a frame, an indented line), and
+    stamps that are fine enough say that what surely goes on nothing was written in one go with what is above it.
+    """
+    plain = list(layers.plain)
+    names = pl.col("chain").str.split(" > ")
+    carried = names.list.eval(pl.element().is_in(plain)).list.any() & (pl.col("kind") == "app")
+    told = rows.filter(carried).select(
+        "service", "header", writer=pl.concat_str("service", "instance", "stream", ignore_nulls=True),
+        bare=last_of_chain().is_in(plain), at="at",
+    )  # fmt: skip
+    told = told.sort("writer", maintain_order=True).with_columns(
+        run=(pl.col("bare") != pl.col("bare").shift(1)).fill_null(True).cum_sum(),
+        apart=(pl.col("at") - pl.col("at").shift(1)).over("writer") > AT_ONCE,
+        fine=pl.col("at").to_physical() % 1_000_000 != 0,
+    )
+    alone = told.filter("bare", "header", "fine").group_by("service").agg(alone=pl.col("apart").mean() > 0.5)
+    own = told.filter(~pl.col("bare")).group_by("service").len("own")
+    runs = told.filter("bare").group_by("service", "run").agg(goes_on=(~pl.col("header")).any())
+    runs = runs.group_by("service").agg(pl.len().alias("runs"), pl.col("goes_on").sum())
+    found = own.join(runs, on="service", nulls_equal=True).join(alone, on="service", how="left", nulls_equal=True)
+    found = found.filter(
+        ~pl.col("alone").fill_null(False), pl.col("own") >= _OWN, pl.col("goes_on") >= _MOSTLY * pl.col("runs")
+    )
+    return frozenset(found["service"])
 
 
 def _own_header(entries: Entries, layers: Layers, clock: Clock) -> Header | None:

@@ -105,12 +105,22 @@ def _formats(header: Sequence[Column], lines: list[str]) -> Iterator[tuple[Forma
     last = max(n for n, column in enumerate(header) if column.role in (*_STAMPED, "level"))
     regex = re.compile(_regex(header))
     members = [line for line in lines if regex.match(line)]
-    yield _format(header), _explain(header, len(members), len(lines)), members
+    yield _format(header, indents=_indents(regex, members)), _explain(header, len(members), len(lines)), members
     if last + 1 < len(header):
         short = header[: last + 1]
         regex = re.compile(_regex(short))
         others = [line for line in lines if regex.match(line) and line not in members]
         yield _format(short), _explain(short, len(others), len(lines)), others or members
+
+
+def _indents(regex: re.Pattern[str], lines: Sequence[str]) -> bool:
+    """Whether what stands behind the header is moved to the right in some lines: the same words end with one blank, or more."""
+    blanks: defaultdict[str, set[int]] = defaultdict(set)
+    for line in lines:
+        if (found := regex.match(line)) and (head := found[0]).strip():
+            words = head.rstrip(" \t")
+            blanks[" ".join(words.split()[-2:])].add(len(head) - len(words))
+    return any(1 in sizes and len(sizes) > 1 for sizes in blanks.values())
 
 
 def _anchor(row: Sequence[Token]) -> tuple[object, ...] | None:
@@ -220,7 +230,7 @@ def _piece(column: Column, last: bool) -> str:
     return re.escape(column.opener) + (" *" if column.opener else "") + body + tail
 
 
-def _format(columns: Sequence[Column]) -> Format:
+def _format(columns: Sequence[Column], *, indents: bool = False) -> Format:
     stamp = next((c for c in columns if c.role == "at"), None)
     pattern = _regex(columns)
     if stamp is None:  # only its level tells a header from other text
@@ -228,7 +238,7 @@ def _format(columns: Sequence[Column]) -> Format:
     pattern = expand(pattern)
     levelled = any(c.role == "level" for c in columns)
     transport = not levelled and not any(c.role in ("logger", "group", "in brackets") for c in columns)
-    if transport and pattern.endswith(_LAST_BLANKS):  # what is inside may be indented
+    if (transport or indents) and pattern.endswith(_LAST_BLANKS):  # what is inside may be indented
         pattern = pattern.removesuffix(_LAST_BLANKS) + _LAST_BLANK
     return Format(
         name="inferred",

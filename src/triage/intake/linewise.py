@@ -12,17 +12,15 @@ from triage.schema import LEVEL
 
 LINED = "_lined"  # the column that tells which rows had a header that headed nothing
 # A traceback in the letters of `letters.py`, by its text alone: nothing in here may lie about a line of its own. An
-# upper-case letter is a row that another writer, another level or time parts from the one in front of it, U is bare text.
+# upper-case letter is a row that another writer, another level or time parts from the one in front of it, U is bare text, B a
+# bare blank.
 # Whatever part of it is there so far, the same rows go on: where the input was cut changes nothing.
 _SAID = r"[ey](?:b{0,2}m)*"  # an exception, and the details of its message
-_STEP = r"(?:[fnk]|(?<=f)[xy]|(?<=[xyn])m)"  # below a frame stands its code, which may have lost what moved it to the right
 # its exception comes last; who logs it says so in front of it
-_OPEN = (
-    rf"(?:[^bBtTU]k{{0,2}}t|[tT])f{_STEP}*(?:(?:{_SAID})?b{{0,9}}sb{{0,9}}t{_STEP}*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"
-)
+_OPEN = rf"(?:[^bBtTU]k?t|[tT])f[fnk]*(?:(?:{_SAID})?b{{0,9}}sb{{0,9}}t[fnk]*)*(?:{_SAID}b{{0,9}}(?:sb{{0,9}})?)?"
 _REPORT = r"[pP][xemo][fnk]*"  # a report says in its next line what happened
 _LAST = r"(?:d{0,2}l)?"  # blank lines, and what a runtime says at its end
-_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|U{_LAST}")
+_TRACE = re.compile(rf"{_OPEN}|{_REPORT}|[^bBtT][fq][fnkqm]*{_LAST}|[UB]{_LAST}")
 _PROCESS = r"^<\d+(?:\.\d+)+>$"  # of Erlang, as RabbitMQ names it in its header
 _AT_ONCE_US = 50  # between the lines of one message: what is said in two is further apart, or has no such fine stamps
 _GOES_ON = list("fqnkmebst")  # letters that a header may go on with, and y of WARNING and above
@@ -127,7 +125,7 @@ def _letters(texts: pl.Series, light: pl.DataFrame, patterns: dict[str, str]) ->
     own = pl.lit(classify(first_lines(texts), patterns))
     letter = (
         pl.when(~pl.col("own"))
-        .then(pl.lit("U"))
+        .then(pl.when(own == "b").then(pl.lit("B")).otherwise(pl.lit("U")))
         .when(pl.lit(texts == "\n"))
         .then(pl.lit("d"))
         .when((own == "t") & ~pl.col("loud"))

@@ -115,7 +115,8 @@ def _describe(lines: pl.DataFrame) -> pl.DataFrame:
             _crash=pl.lit(False),
         )
     own, text = pl.col("own"), pl.col("text")
-    found = own.str.find(_OPENING).cast(pl.Int64)
+    # a remark with more of it below, as a dump of threads, raises nothing
+    found = pl.when(~own.str.starts_with("rk")).then(own.str.find(_OPENING).cast(pl.Int64))
     named = text.list.get(found - 1, null_on_oob=True).str.contains(_WORDY)
     raises = text.list.first().str.contains(_RAISES)
     table = table.with_columns_seq(

@@ -49,7 +49,19 @@ class Stack:
     truncated: bool = False
 
 
-LINE_CLASSES = ("traceback", "report", "crash", "remark", "chain", "cause", "frame", "more", "headline", "detail", "last")
+LINE_CLASSES = (
+    "traceback",
+    "report",
+    "crash",
+    "remark",
+    "chain",
+    "cause",
+    "frame",
+    "more",
+    "headline",
+    "detail",
+    "last",
+)
 _PARSE = (
     "frames bare folds functions places headline says cause again aside resume skip pop stop stop_at_second".split()  # noqa: SIM905 - a list of words
 )

@@ -39,6 +39,13 @@ class Layers:
     generic: bool = True  # formats that say no more than a time or a level are tried as well
     behind: tuple[Format, ...] = ()  # what programs of this source write behind their header
     answering: frozenset[str | None] = frozenset()  # services that do not: they log requests as such
+    within: frozenset[str | None] = frozenset()  # services that write headers of their own behind that of the transport
+
+    @property
+    def plain(self) -> frozenset[str]:
+        """Names of transports whose header stands in front of each line that a program writes."""
+        formats = (*self.catalog.text, *self.first)
+        return frozenset(f.name for f in formats if f.unwraps and f.header == "plain")
 
     @property
     def others(self) -> tuple[Format, ...]:
@@ -91,6 +98,11 @@ def read_texts(
             pending = _earlier(pending, waits)
     if done:
         frame = pl.concat([*done, frame])
+    if layers.within:
+        # what has no header of its own there goes on what has
+        further = last_of_chain().is_in(list(layers.plain)) & (pl.col("kind") == "app")
+        further &= pl.col("service").is_in([*layers.within], nulls_equal=True)
+        frame = frame.with_columns_seq(header=pl.col("header") & ~further.fill_null(False))
     if layers.behind:
         frame = pl.concat(_read_behind(frame, layers, clock, tally))
     if not frame["i"].is_sorted():
@@ -98,6 +110,11 @@ def read_texts(
         order = frame.select_seq("i", place=pl.int_range(pl.len(), dtype=pl.UInt32)).sort("i", maintain_order=True)
         frame = frame.rechunk()[order["place"]]
     return Read(frame, pending)
+
+
+def last_of_chain() -> pl.Expr:
+    """The name of the format that read a row last."""
+    return pl.col("chain").str.extract(r"([^ ]*)$", 1)
 
 
 def _earlier(a: int | None, b: int | None) -> int | None:

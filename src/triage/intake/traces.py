@@ -92,12 +92,12 @@ _RECORD = re.compile(
     "|".join(
         (
             # a header that may announce a trace: its text, one trace, and what goes on after it
-            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w)*(?:b{{0,9}}(?:o?(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|pb{{0,3}}o|[poe]))?"
+            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w|r(?=b{{0,3}}f))*(?:b{{0,9}}(?:o?(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|pb{{0,3}}o|[poe]))?"
             rf"(?:b{{0,64}}[fnkqxymv]|(?<=[eyxmnvwqpo])b{{0,64}}w|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
-            rf"[pP]n{{0,4}}(?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
+            rf"[pP]k?[nm]{{0,5}}(?:b{{0,3}}[xyvwemo]|b{{0,3}}i(?=b{{0,3}}f))?(?:(?:b{{0,3}}[xyvwmne]){{0,9}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
             rf"[eEqQ]{_MESSAGE}{_TAIL}",
             rf"[sS](?:b{{0,9}}t{_BODY})?{_TAIL}",
             r"[rR](?:b{0,9}[fnk])*",
@@ -109,7 +109,7 @@ _RECORD = re.compile(
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$|[fnkmqe][xyvw]{1,3}b{0,3}k?$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$|[fnkmqe][xyvw]{1,3}b{0,3}k?$|[hxymnk]rb{0,3}$")
 _WINDOW = 48
 _AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
 # words of trouble: a header that has none of them announces no traceback
