@@ -137,6 +137,9 @@ def test_what_a_tool_says_between_the_lines_of_a_logger_is_a_record(
     log = ["2026-03-03 10:00:00,000 INFO shop: open", remark, "2026-03-03 10:00:00,001 INFO shop: done"]
     found = read(triage, tmp_path, log)
     assert [(one["lines"], one["level"]) for one in found] == [(1, "INFO"), (1, None), (1, "INFO")]
+    failed = ["2026-03-03 10:00:00,000 ERROR shop: backup failed, it said:", remark, log[2]]
+    # a warning of Node has a header of its own
+    assert [one["lines"] for one in read(triage, tmp_path, failed)] == ([1, 1, 1] if "node" in remark else [2, 1])
 
 
 def test_lines_of_a_message_inside_of_a_trace_that_moves_only_the_first(triage: Program, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ A capital letter is a row that cannot continue anything: too long after the row 
     p  opens a crash, exception on the lines below                 e  exception headline ("KeyError: 'x'")
     s  sentence that chains two tracebacks                         q  cause with its headline ("Caused by: ...")
     f  frame                                                       k  another line of a trace, by its words
-    r  remark of a runtime or a tool, which is part of nothing
+    r  remark of a runtime or a tool, which is part of what failed above it or of nothing
     n  indented text                                               m  detail of an exception's message
     y  may be a headline ("Boom: x")                               x  other text
     w  x, and v  y, where nothing says that they belong to the line above: no times, and a stream without headers or
@@ -85,15 +85,15 @@ _MESSAGE = (
     r"(?:(?:(?:b{0,3}[xyvwmn])|(?<=n)b{0,3}e|p(?=b)){1,10}?(?=b{0,3}[fqk]))?"  # lines of a message, if frames follow
 )
 _WITHIN = r"(?:(?<=f)[xyvw](?=kf)|(?<=[fnkmqe])[xyvw]{1,3}(?=b{0,3}k(?!f)))"  # lines of a message of which only the first is moved to the right
-_BODY = rf"(?:b{{0,9}}[fnkm]|(?<=f)[xw]|{_WITHIN})*(?:b{{0,9}}[eyv](?:b{{0,2}}[xymn])*)?"
+_BODY = rf"(?:b{{0,9}}[fnkm]|(?<=f)[xw]|{_WITHIN})*(?:b{{0,9}}[eyv](?:b{{0,2}}[xymnr])*)?"
 _CHAIN = rf"b{{0,9}}s(?:b{{0,9}}t{_BODY})?"
 _TAIL = rf"(?:b{{0,64}}[fnkm]|{_WITHIN}|b{{0,9}}q{_MESSAGE}|{_CHAIN})*"
 _RECORD = re.compile(
     "|".join(
         (
             # a header that may announce a trace: its text, one trace, and what goes on after it
-            rf"h(?:b{{0,9}}[xymnkvf]|(?<=[hxyvwmn])b{{0,9}}w|r(?=b{{0,3}}f))*(?:b{{0,9}}(?:o?(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|pb{{0,3}}o|[poe]))?"
-            rf"(?:b{{0,64}}[fnkqxymv]|(?<=[eyxmnvwqpo])b{{0,64}}w|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
+            rf"h(?:b{{0,9}}[xymnkvfr]|(?<=[hxyvwmnr])b{{0,9}}w)*(?:b{{0,9}}(?:o?(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|pb{{0,3}}o|[poe]))?"
+            rf"(?:b{{0,64}}[fnkqxymvr]|(?<=[eyxmnvwqpor])b{{0,64}}w|{_CHAIN}|(?<=[eyxmnwpo])b{{0,2}}e)*",
             r"[iI](?:b{0,64}[xymnkvwfq])*",
             rf"[tT]{_BODY}{_TAIL}",
             rf"[oO](?:(?:b{{0,3}}k)?b{{0,3}}t{_BODY}|(?:b{{0,3}}[xyvwmne]){{1,3}}?(?=b{{0,3}}[fqk]))?{_TAIL}",
@@ -109,7 +109,7 @@ _RECORD = re.compile(
     )
 )
 # the end of what is known, when a line to come may still change where the last records start
-_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$|[fnkmqe][xyvw]{1,3}b{0,3}k?$|[hxymnk]rb{0,3}$")
+_UNSURE = re.compile(r"[eEqQpPoO][bxyvwmnep]{1,47}$|[pP]b{0,3}i$|[fnkmqe][xyvw]{1,3}b{0,3}k?$")
 _WINDOW = 48
 _AHEAD = 3  # a header this close in front of bare text may open a crash that the text goes on
 # words of trouble: a header that has none of them announces no traceback
