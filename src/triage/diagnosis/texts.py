@@ -181,12 +181,12 @@ def link_attempts(drawing: Drawing) -> None:
             alike = a.services == b.services and a.count >= b.count and _reason(a) == _reason(b)
             if not alike or b.id in drawing.above(a.id):
                 continue
-            found = follow(a, b, 0)
             if a.severe and comes_before(a, b, drawing.slack) and drawing.together(b, a) >= 0.9:
                 why = "it says that it is given up, which failed for the same reason before, all along"
                 drawing.draw(Edge(a.id, b.id, "precedes", b.count, None, 0.8, why))
                 break
-            if not a.severe and found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:
+            found = None if a.severe else follow(a, b, 0)
+            if found is not None and found.share >= 0.9 and in_every_cycle(a, b) >= 0.8:
                 why = f"attempts that failed for the same reason come before it in {percent(found.share)} of {b.count:,} cases"
                 drawing.draw(Edge(a.id, b.id, "precedes", b.count, found.lag_s, 0.8, why))
                 break

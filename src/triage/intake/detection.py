@@ -34,7 +34,7 @@ from triage.intake.levels import read_level
 from triage.intake.plausible import Usual, usual
 from triage.intake.rows import CONTINUES, Tally, blank_rows
 from triage.intake.sources import Stream
-from triage.intake.textrows import Layers, last_of_chain, read_texts
+from triage.intake.textrows import Layers, read_texts
 from triage.intake.times import EPOCH, ISO, Clock
 from triage.intake.typedrows import Typed, typed_decoder
 from triage.schema import LEVELS
@@ -48,7 +48,7 @@ MAPPED = {  # fields that a user may look for under a key of his own, and what t
     **{name: name for name in ("level", "message", "service", "instance", "trace", "logger", "status", "latency")},
 }
 _TOLD = 3  # requests in messages of the head that make them one of the source's formats
-AT_ONCE = timedelta(milliseconds=5)  # lines of one message are written so soon one after the other
+_AT_ONCE = timedelta(milliseconds=5)  # lines of one message are written so soon one after the other
 _OWN = 3  # lines with headers of their own, before those of a service are taken to have one
 _MOSTLY = 0.75  # of the runs of its lines without one that surely go on a record
 _ENOUGH = 5  # lines that are enough to tell that all are indented
@@ -116,7 +116,6 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         rows = _read_head(entries, formats, layers, json_first, whole, clock)
     if within := _headed_within(rows, layers):
         layers = replace(layers, within=within)
-        rows = _read_head(entries, formats, layers, json_first, whole, clock)
     rising = not _runs_back(rows["at"])
     header = header_of(entries.texts[:HEAD_LINES], layers, clock) if rising and not json_first else None
     plan: Plan | Lines | None = None
@@ -155,11 +154,11 @@ def _headed_within(rows: pl.DataFrame, layers: Layers) -> frozenset[str | None]:
     carried = names.list.eval(pl.element().is_in(plain)).list.any() & (pl.col("kind") == "app")
     told = rows.filter(carried).select(
         "service", "header", writer=pl.concat_str("service", "instance", "stream", ignore_nulls=True),
-        bare=last_of_chain().is_in(plain), at="at",
+        bare=pl.col("format").is_in(plain), at="at",
     )  # fmt: skip
     told = told.sort("writer", maintain_order=True).with_columns(
         run=(pl.col("bare") != pl.col("bare").shift(1)).fill_null(True).cum_sum(),
-        apart=(pl.col("at") - pl.col("at").shift(1)).over("writer") > AT_ONCE,
+        apart=(pl.col("at") - pl.col("at").shift(1)).over("writer") > _AT_ONCE,
         fine=pl.col("at").to_physical() % 1_000_000 != 0,
     )
     alone = told.filter("bare", "header", "fine").group_by("service").agg(alone=pl.col("apart").mean() > 0.5)

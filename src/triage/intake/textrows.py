@@ -100,7 +100,7 @@ def read_texts(
         frame = pl.concat([*done, frame])
     if layers.within:
         # what has no header of its own there goes on what has
-        further = last_of_chain().is_in(list(layers.plain)) & (pl.col("kind") == "app")
+        further = pl.col("format").is_in(list(layers.plain)) & (pl.col("kind") == "app")
         further &= pl.col("service").is_in([*layers.within], nulls_equal=True)
         frame = frame.with_columns_seq(header=pl.col("header") & ~further.fill_null(False))
     if layers.behind:
@@ -110,11 +110,6 @@ def read_texts(
         order = frame.select_seq("i", place=pl.int_range(pl.len(), dtype=pl.UInt32)).sort("i", maintain_order=True)
         frame = frame.rechunk()[order["place"]]
     return Read(frame, pending)
-
-
-def last_of_chain() -> pl.Expr:
-    """The name of the format that read a row last."""
-    return pl.col("chain").str.extract(r"([^ ]*)$", 1)
 
 
 def _earlier(a: int | None, b: int | None) -> int | None:
