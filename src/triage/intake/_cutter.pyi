@@ -9,6 +9,8 @@ def plain_route(path: bytes, /) -> bytes: ...
 Left = tuple[tuple[Cut, Cut, Cut, Cut], tuple[Cut, Cut], int]
 Questions = list[tuple[int, int, int, int, str]]
 Repeated = tuple[tuple[Cut, Cut, Cut], tuple[Cut, Cut], Questions]
+Asked = list[tuple[int, int, int | None, float | None, bool]]
+Looked = tuple[tuple[bytes, bytes, Left, tuple[list[Cut], list[Cut], list[Cut]] | None] | None, Asked, int, bytes]
 
 class Cut:
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
@@ -60,12 +62,8 @@ class EntrySieve:
         /,
     ) -> EntrySieve: ...
     def sift(
-        self, data: bytes, line: int, start: int, width: int, moment: int, low: int, high: int, /
-    ) -> tuple[
-        tuple[bytes, bytes, Left, tuple[list[Cut], list[Cut], list[Cut]] | None] | None,
-        list[tuple[int, int, int | None, float | None, bool]],
-        int,
-    ]: ...
+        self, data: bytes, line: int, start: int, width: int, moment: int, low: int, high: int, before: bytes, /
+    ) -> Looked: ...
     def learn(self, kind: int, group: int, writer: int, request: int, closed: int, /) -> None: ...
 
 class Cutter:

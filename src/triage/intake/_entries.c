@@ -444,16 +444,25 @@ static void look_at_text(EntrySieve *self, Sifting *work, Line *line, Beside *be
     settle(self, work, line, beside, number, &entry);
 }
 
-/* Keep what stands near a line that may touch others of its stream, and at both ends of each stream: what is beyond them is not
-   known. Of records by themselves the next one is enough: it says that nothing goes on over it. How many lines only count after
-   that; -1 where memory is short. */
-static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *beside) {
+/* Of a stream that goes on behind what was looked at: so many of its next lines are kept, and so many where they are records. */
+typedef struct {
+    uint8_t open, closed;
+} Rest;
+
+/* Keep what stands near a line that may touch others of its stream, and at the ends of each stream: what is beyond them is not
+   known, but of the `rest` of those streams that were looked at right before. Of records by themselves the next one is enough: it
+   says that nothing goes on over it. How many lines only count after that; -1 where memory is short. `rest` is then that of all
+   streams. */
+static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *beside, Rest *rest, int rests) {
     size_t streams = (size_t)self->stream_count + 1;
     int64_t calm = 0, *counts = malloc(streams * 4 * sizeof(int64_t)), *open = counts + streams, *until = open + streams, *next = until + streams;
     if (!counts) return -1;
     for (int turn = 0; turn < 2; turn++) { /* forth, and back */
         int near = turn ? self->before : self->behind;
-        for (int k = 0; k < self->stream_count; k++) counts[k] = open[k] = 0, until[k] = self->ends, next[k] = 1;
+        for (int k = 0; k < self->stream_count; k++) {
+            int known = !turn && k < rests;
+            counts[k] = open[k] = 0, until[k] = known ? rest[k].open : self->ends, next[k] = known ? rest[k].closed : 1;
+        }
         for (int64_t n = 0; n < found->count; n++) {
             int64_t at = turn ? found->count - 1 - n : n;
             Line *line = found->lines + at;
@@ -474,6 +483,10 @@ static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *bes
             }
             int kept = closed ? place < next[key] : among_open < until[key];
             if (line->kind == CALM && (kept || n < self->at_ends)) line->kind = KEPT;
+        }
+        for (int k = 0; !turn && k < self->stream_count; k++) {
+            int64_t more = until[k] - open[k], records = next[k] - counts[k];
+            rest[k] = (Rest){(uint8_t)(more > 0 ? more : 0), (uint8_t)(records > 0 ? records : 0)};
         }
     }
     free(counts);
@@ -602,18 +615,28 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
 
 static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Py_buffer data;
+    const char *before;
+    Py_ssize_t before_size;
     long long first, from, widths[2], span[2];
-    if (!PyArg_ParseTuple(args, "y*LLLLLL", &data, &first, &from, widths, widths + 1, span, span + 1)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*LLLLLLy#", &data, &first, &from, widths, widths + 1, span, span + 1, &before, &before_size)) return NULL;
     Found found = {0};
     Sifting work = {0};
     PyObject *made = NULL;
+    Rest *rest = NULL;
+    int rests = 0; /* of so many streams it is known what is beyond */
     if ((size_t)data.len < LARGEST && look_at_all(self, &work, &found, data.buf, (size_t)data.len, first, from, span)) {
-        int64_t calm = 0;
-        if (work.walls <= WALLS + found.count / WALLS)
-            calm = keep_near(self, &found, work.beside);
-        else
-            for (int64_t n = 0; n < found.count; n++) work.waiting += found.lines[n].kind == CALM;
-        if (calm < 0)
+        int64_t quiet = 0, calm = 0;
+        for (int64_t n = 0; n < found.count; n++) quiet += found.lines[n].kind == CALM;
+        if (work.walls > WALLS + found.count / WALLS) {
+            work.waiting += quiet;
+        } else if ((rest = calloc((size_t)self->stream_count + 1, sizeof(Rest)))) {
+            int known = (int)(before_size / (Py_ssize_t)sizeof(Rest));
+            memcpy(rest, before, (size_t)(known < self->stream_count ? known : self->stream_count) * sizeof(Rest));
+            calm = keep_near(self, &found, work.beside, rest, known);
+            rests = self->stream_count;
+            if (work.waiting) work.waiting += quiet - calm;
+        }
+        if (calm < 0 || (!rest && work.walls <= WALLS + found.count / WALLS))
             PyErr_NoMemory();
         else
             made = calm ? hand_over(self, &found, work.beside, data.buf, calm, first, widths) : Py_NewRef(Py_None);
@@ -621,13 +644,14 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
         made = Py_NewRef(Py_None);
     }
     PyObject *asked = made ? questions(&work) : NULL;
+    if (asked) asked = Py_BuildValue("(NNLy#)", made, asked, (long long)work.waiting, rest ? (const char *)rest : "", (Py_ssize_t)(rests * (int)sizeof(Rest)));
+    else Py_XDECREF(made);
     free(found.lines);
     free(work.beside);
     free(work.asked);
+    free(rest);
     PyBuffer_Release(&data);
-    if (asked) return Py_BuildValue("(NNL)", made, asked, (long long)work.waiting);
-    Py_XDECREF(made);
-    return NULL;
+    return asked;
 }
 
 static PyObject *entries_learn(EntrySieve *self, PyObject *args) {
@@ -727,11 +751,12 @@ static void entries_dealloc(EntrySieve *self) {
 
 static PyMethodDef entries_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))entries_sift, METH_VARARGS,
-     "sift(data, line, start, width, moment, low, high): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
+     "sift(data, line, start, width, moment, low, high, before): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
      "others left: ((groups, first times, last times, counts), (numbers, times), steps back), None or the requests among these as "
      "_requests.c sums them up in stretches of `moment` microseconds), questions (kind, line, time or None, milliseconds or None, whether "
      "the instance is no part of the kind), how many "
-     "lines are kept because their answers are not there yet). `line` is the "
+     "lines are kept because their answers are not there yet, what is known of streams behind the last line: `before` where that one "
+     "is in front of these). `line` is the "
      "number of the first line; those in front of number `start` and those with a time that is not between the two are kept."},
     {"learn", (PyCFunction)(void (*)(void))entries_learn, METH_VARARGS,
      "learn(kind, group, writer, class, closed): entries of that kind count in this group (-1: in none, -2: they go on others), are by that writer "

@@ -295,15 +295,16 @@ int is_odd(const uint8_t *p, const uint8_t *end) {
     return 0;
 }
 
-int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
-    Sieve *self = (Sieve *)sieve;
+/* What a text of one line is, and the level of a header of its own as `judge` says; `said`: where what is behind that begins. */
+static int judge_line(Sieve *self, const uint8_t *p, const uint8_t *end, int *level, const uint8_t **said) {
     Line line = {0};
-    *level = -1;
+    *said = p;
     if (p >= end || end - p > LONGEST || *p < '!' || *p == '{' || end[-1] == ':' || is_odd(p, end)) return APART;
     if (self->between && *p >= '0' && *p <= '9') {
         const uint8_t *text = NULL;
         if (look_at(self, &line, p, end, &text)) return -2;
         if (text) {
+            *said = text;
             if (line.kind < ALONE) return APART; /* of a loud one it was asked already whether it may be a part */
             *level = line.kind == ALONE ? LEVELS : line.group;
             if (line.kind == ALONE) return LOUD;
@@ -312,6 +313,22 @@ int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
     }
     if (may_fit(self, p, end)) return APART;
     return tells(self, p, end) ? KEPT : CALM;
+}
+
+int judge(PyObject *sieve, const uint8_t *p, const uint8_t *end, int *level) {
+    Sieve *self = (Sieve *)sieve;
+    const uint8_t *said, *first = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    *level = -1;
+    if (!first) return judge_line(self, p, end, level, &said);
+    /* of several lines: neighbours go on the first one, if any; what goes on it keeps it near for its own sake */
+    int told = end - p > LONGEST || end[-1] == ':' ? APART : judge_line(self, p, first, level, &said);
+    for (const uint8_t *q = first, *next; told >= LOUD && q < end; q = next) {
+        next = memchr(q + 1, '\n', (size_t)(end - q - 1));
+        next = next ? next : end;
+        if (is_odd(q + 1, next)) told = APART;
+    }
+    if (told >= LOUD && may_fit(self, said, end)) told = APART;
+    return told == CALM ? KEPT : told;
 }
 
 int may_be_more(PyObject *sieve, const uint8_t *p, const uint8_t *end) {

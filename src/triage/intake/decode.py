@@ -171,11 +171,6 @@ class Decoder:
         return other
 
     @property
-    def asks(self) -> bool:
-        """Whether what was sifted holds entries of kinds that are not known yet: it learns what they are once they are rows."""
-        return self._entries is not None and self._entries.asks
-
-    @property
     def sifts(self) -> bool:
         """Whether entries that only count are told apart from the start."""
         return self._entries is not None and self._entries.worthwhile
@@ -242,7 +237,7 @@ class Decoder:
     def sift(self, part: Piece) -> Piece:
         """The piece, without lines that only count where those are told apart."""
         if self._entries is not None and part.lines and part.objects is None:
-            entries = self._entries.sift(part.data, part.line)
+            entries = self._entries.sift(part.data, part.line, part.lines, self._read_some)
             return part if entries is None else replace(part, data=b"", sifted=entries)
         if self._sieve is None or not part.lines:
             return part
@@ -250,6 +245,12 @@ class Decoder:
         if sifted is None or not self._stamps.near(sifted.calm.stamps):
             return part
         return replace(part, data=b"", sifted=sifted)
+
+    def _read_some(self, lines: SiftedEntries) -> pl.DataFrame:
+        """The rows of some lines in front of others, which nothing is counted of: they are read again."""
+        numbers = memoryview(lines.numbers).cast("q")
+        part = Piece(numbers[0], len(numbers), len(lines.data), sifted=lines)
+        return _read([part], self._reading, self._options, self._clock, Tally(), last=True).rows
 
     def _read(self, parts: list[Piece], *, last: bool) -> _Taken:
         return _read(parts, self._reading, self._options, self._clock, self._tally, last=last)
@@ -269,10 +270,7 @@ def empty_rows() -> pl.DataFrame:
 
 
 def _grouped(parts: Iterator[Piece], size: int, raw: int, decoder: Decoder) -> Iterator[tuple[list[Piece], bool]]:
-    """Pieces, sifted, that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones.
-
-    A group is small where the decoder has something to learn: what follows is sifted better.
-    """
+    """Pieces, sifted, that together take about `size` bytes and were made of no more than `raw`, and whether they are the last ones."""
     group: list[Piece] = []
     taken = read = 0
     part = next(parts, None)
@@ -281,7 +279,7 @@ def _grouped(parts: Iterator[Piece], size: int, raw: int, decoder: Decoder) -> I
         part = next(parts, None)
         group.append(sifted)
         taken, read = taken + sifted.weight, read + sifted.size
-        if part is None or taken + sifted.weight > size or read + sifted.size > raw or decoder.asks:
+        if part is None or taken + sifted.weight > size or read + sifted.size > raw:
             yield group, part is None
             group, taken, read = [], 0, 0
 

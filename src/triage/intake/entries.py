@@ -47,6 +47,7 @@ from triage.sums import BAND, PACE_US, Sums, bounds
 
 if TYPE_CHECKING:
     from triage.intake._cutter import EntrySieve as CompiledSieve
+    from triage.intake._cutter import Looked
 
 _NAMES_OF = {"level": LEVEL, "service": pl.String(), "deployment": pl.String()}
 _ASKED_OF = {n: dtype for n, dtype in ASKED.items() if n != "source"}
@@ -60,7 +61,8 @@ ENDS = 4  # entries of each stream that are kept at both ends of what is looked 
 WORTHWHILE = 64 << 20  # bytes of a source: of less it takes longer to learn what entries mean than to read them
 _WORTH = 0.2  # of the entries that must only count, or it is not worth it to look at each twice
 _TRIED = 8 << 20  # bytes after which that is asked
-_PATIENCE = 2_000  # entries kept because it is not known yet what they mean: to make some rows sooner costs less than more of them
+_PATIENCE = 1_000  # entries kept because it is not known yet what some mean: to look at a piece again costs less than more of them
+_FEW_KINDS = 256  # that are asked for in one piece
 _QUIET = LEVELS.index("INFO")
 _NOTHING, _GOES_ON = -1, -2  # what a kind may be instead of a group, as _entries.c has it
 _OPEN, _CLOSED, _SAYS_SO = range(3)  # whether it is a record by itself, as _entries.c has it
@@ -180,14 +182,16 @@ class EntrySieve:
         self.moment = RATE_US  # and of one in which requests are
         self._learned = _Learned()
         self._asked: list[tuple[int, int, int | None, float | None, bool]] = []
-        self._looked_at = self._calm = self._waiting = 0
+        self._looked_at = self._calm = 0
+        self._rest, self._next = b"", 0  # of streams, as _entries.c has it, in front of the line of that number
         self._passed, self._size = 0, size
         self._off = False
 
     def fork(self) -> EntrySieve:
         """Another for the same source, or a part of it, that shares what is learned."""
         other = copy(self)
-        other._asked, other._looked_at, other._calm, other._waiting = [], 0, 0, 0
+        other._asked, other._looked_at, other._calm = [], 0, 0
+        other._rest, other._next = b"", 0
         other.width = other.moment = RATE_US
         return other
 
@@ -206,13 +210,11 @@ class EntrySieve:
         """Whether the source is large enough, as far as that is known by now."""
         return max(self._passed, self._size) > (WORTHWHILE if isinstance(self._plan, Plan) else _LINES_WORTHWHILE)
 
-    @property
-    def asks(self) -> bool:
-        """Whether it pays to learn from entries that were kept before more are looked at."""
-        return self._waiting >= _PATIENCE
-
-    def sift(self, data: bytes, line: int) -> SiftedEntries | None:
-        """Whole lines, the first of which is number `line`; None where all are to be read as they are."""
+    def sift(
+        self, data: bytes, line: int, lines: int, read: Callable[[SiftedEntries], pl.DataFrame]
+    ) -> SiftedEntries | None:
+        """So many whole lines, the first of which is number `line`; None where all are to be read as they are. `read` gives the
+        ROWS of some of them: it is asked where much would be kept only because of a few that are not known yet."""
         self._passed += len(data)
         if self._off or not self.worthwhile:
             return None
@@ -220,9 +222,14 @@ class EntrySieve:
         if self._learned.by is None:
             self._off = True
             return None
-        found, asked, waiting = self._learned.by.sift(data, line, FIRST_ROWS, self.width, self.moment, *self._span)
+        before = self._rest if line == self._next else b""
+        found, asked, waiting, rest = self._look(self._learned.by, data, line, before)
+        if waiting >= _PATIENCE and asked and len(asked) <= _FEW_KINDS:
+            self._asked += asked
+            self.learn(read(_lines_at(data, line, [one[1] for one in asked])))
+            found, asked, _, rest = self._look(self._learned.by, data, line, before)
         self._asked += asked
-        self._waiting += waiting
+        self._rest, self._next = rest, line + lines
         sifted = None
         if found is not None:
             requests = Sums.of([[*map(pl.Series, table)] for table in found[3]]) if found[3] is not None else None
@@ -232,6 +239,9 @@ class EntrySieve:
         self._looked_at += len(data) if line > FIRST_ROWS else 0
         self._off = self._looked_at > _TRIED and self._calm < _WORTH * self._looked_at
         return sifted
+
+    def _look(self, by: CompiledSieve, data: bytes, line: int, before: bytes) -> Looked:
+        return by.sift(data, line, FIRST_ROWS, self.width, self.moment, *self._span, before)
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Take in what became of the entries that were asked for, if they are among these rows."""
@@ -249,7 +259,7 @@ class EntrySieve:
         for number, line, at, took, named in self._asked:
             if line <= last:
                 self._learned.by.learn(number, *self._meant(known.get(line) or {}, at, took, named=named))
-        self._asked, self._waiting = [one for one in self._asked if one[1] > last], 0
+        self._asked = [one for one in self._asked if one[1] > last]
 
     def _make(self) -> CompiledSieve | None:
         plan = self._plan
@@ -292,6 +302,17 @@ class EntrySieve:
         asked = {**row, "service": service}
         request = -1 if row["status"] is None else _number(known.classes, *(asked[name] for name in _ASKED_OF))
         return group, writer, request, closed
+
+
+def _lines_at(data: bytes, line: int, numbers: Sequence[int]) -> SiftedEntries:
+    """Those of some lines, the first of which is number `line`, that have these numbers, in ascending order."""
+    kept, place, at = [], line, 0
+    for number in numbers:
+        while place < number:
+            at, place = data.find(b"\n", at) + 1, place + 1
+        end = data.find(b"\n", at) + 1 or len(data)
+        kept.append(data[at:end])
+    return SiftedEntries(b"".join(kept), array("q", numbers).tobytes(), _NO_CALM)
 
 
 def _number(known: dict[tuple[object, ...], int], *names: object) -> int:
