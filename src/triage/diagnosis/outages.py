@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -23,7 +23,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, follow, waited
-from triage.diagnosis.places import is_client_of, speaks_of
+from triage.diagnosis.places import is_client_of, is_data_server, speaks_of
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
 from triage.summary import Summary
@@ -54,6 +54,8 @@ _STALE = re.compile(
     r"\b(?P<what>[A-Za-z]{4,})(?: (?:data|feed|cache|snapshot))? (?:is|are) (?:stale|outdated|out of date)\b",
     re.IGNORECASE,
 )
+_NEVER = datetime.max
+_WORD = re.compile(r"[A-Za-z]{4,}")
 _LOST = re.compile(
     r"\bconnection (?:to \S+ )?(?:was )?(?:lost|closed|reset|terminated|dropped)\b|\blost connection\b|\bdisconnected\b|\bEOF\b|\bECONNRESET\b|\bconnection reset\b",
     re.IGNORECASE,
@@ -143,7 +145,8 @@ def _raises_before(a: Node, b: Node) -> bool:
 
 
 def link_stale(drawing: Drawing) -> None:
-    """Failures that say how old is what they read: what ended with an error since then did not make it new."""
+    """Failures that say how old is what they read: what ended with an error since then did not make it new, or failed again and again
+    where it is named after that."""
     ends = [
         n for n in drawing.nodes.values() if n.role == "exit" and n.first is not None and n.id not in drawing.labels
     ]
@@ -155,6 +158,8 @@ def link_stale(drawing: Drawing) -> None:
         found = [a for a in ends if not set(a.services) & set(b.services) and b.id not in drawing.above(a.id)]
         found = [a for a in found if 0 <= _lag_s(a, b) <= age.total_seconds()]
         if not found:
+            said = {word.lower() for word in _WORD.findall(b.message)}
+            _link_maker(drawing, b, said, age, f"it is {span_words(age.total_seconds())} old", latest=True)
             continue
         a = max(found, key=lambda n: (n.count, n.id))
         lag = _lag_s(a, b)
@@ -169,24 +174,33 @@ def _link_stale_by_name(drawing: Drawing, b: Node) -> None:
     if said is None or b.count < MANY:
         return
     what = said["what"].lower()
-    found = [a for a in drawing.nodes.values() if _makes(a, what, b) and b.id not in drawing.above(a.id)]
+    _link_maker(drawing, b, {what}, LATE, f"{what} is stale")
+
+
+def _link_maker(
+    drawing: Drawing, b: Node, named: Set[str], late: timedelta, stale: str, *, latest: bool = False
+) -> None:
+    """What is stale has one of these names: a service with such a name that has failed since then, and goes on to, makes it. Of several
+    failures of it the first one counts, or the last one that set in, where that says more: what was there before made it still."""
+    found = [a for a in drawing.nodes.values() if _makes(a, named, b, late) and b.id not in drawing.above(a.id)]
     if not found:
         return
-    a = min(found, key=lambda n: (n.first, n.id))
+    sign = -1 if latest else 1
+    a = min(found, key=lambda n: (is_data_server(n.services[0]), n.id in drawing.labels, sign * to_us(n.first or _NEVER), n.id))
     lag = _lag_s(a, b)
-    why = f"it says that {what} is stale, and {', '.join(a.services)} has failed again and again since {span_words(lag)} before"
+    why = f"it says that {stale}, and {', '.join(a.services)} has failed again and again since {span_words(lag)} before"
     drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
 
 
-def _makes(a: Node, what: str, b: Node) -> bool:
-    """Whether `a` fails again and again in a service that is named after what is stale, not long before that is said and then too."""
+def _makes(a: Node, named: Set[str], b: Node, late: timedelta) -> bool:
+    """Whether `a` fails again and again in a service that is named after what is stale, no longer before that is said and then too."""
     if a.first is None or b.first is None or a.last is None or a.count < LOOP or set(a.services) & set(b.services):
         return False
     return (
         bool(a.services)
-        and all(what in re.split(r"[\W_]+", service.lower()) for service in a.services)
+        and all(not named.isdisjoint(re.split(r"[\W_]+", service.lower())) for service in a.services)
         and a.role in ("cause", "precursor", "exit", "timeout")
-        and 0 <= _lag_s(a, b) <= LATE.total_seconds()
+        and 0 <= _lag_s(a, b) <= late.total_seconds()
         and a.last > b.first
     )
 

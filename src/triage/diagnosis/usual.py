@@ -20,7 +20,7 @@ ODD_ONES = 5  # statements: where more of them set in, something has changed
 STARTS = 10  # probes that fail: more are no start
 ENOUGH = 5  # moments, from which on it can be said how evenly they come
 RARE = 0.01  # of all records, and of the requests
-RETRIED = 0.05  # the same of what is tried again each time
+RETRIED = 0.1  # the same of what is tried again each time
 BORNE, ANSWERED = 0.1, 100  # the same where so many requests and more are answered well, all of them
 REFUSALS = {
     "data",
@@ -54,7 +54,7 @@ ODD = 3  # warnings
 
 def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
     """Whether the failures come from about the first to about the last of the log's time, as far as so few can, without a long pause."""
-    times = sorted(t for n in nodes for t in n.all_times)
+    times = _episodes(nodes)
     start, end = to_us(span.start), to_us(span.end)
     if len(times) < ENOUGH or end <= start:
         return False
@@ -219,10 +219,15 @@ def _from_outside(node: Node) -> bool:
     return node.role in ("timeout", "client") or (node.rule is not None and node.rule.category in OUTSIDE)
 
 
-def _clockwork(nodes: Sequence[Node]) -> bool:
-    """Whether the failures come at fixed times: then each run of a job fails."""
+def _episodes(nodes: Sequence[Node]) -> list[int]:
+    """When each episode of the failures begins, in microseconds."""
     times = sorted(t for n in nodes for t in n.all_times)
     apart = EPISODE // timedelta(microseconds=1)
-    begins = times[:1] + [t for before, t in itertools.pairwise(times) if t - before > apart]
+    return times[:1] + [t for before, t in itertools.pairwise(times) if t - before > apart]
+
+
+def _clockwork(nodes: Sequence[Node]) -> bool:
+    """Whether the failures come at fixed times: then each run of a job fails."""
+    begins = _episodes(nodes)
     pauses = [y - x for x, y in itertools.pairwise(begins)]
     return len(pauses) >= 3 and pstdev(pauses) < CLOCKWORK * mean(pauses)
