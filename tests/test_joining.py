@@ -225,3 +225,38 @@ def test_a_number_in_brackets_of_a_header_is_no_frame(triage: Program, tmp_path:
 def test_blocks_between_plain_lines_are_records(triage: Program, tmp_path: Path, block: list[str]) -> None:
     found = read(triage, tmp_path, ["open for business", *block, "open for business"])
     assert [one["line"] for one in found] == [1, 2, 2 + len(block)]
+
+
+def test_a_chain_that_is_moved_to_the_right_goes_on(triage: Program, tmp_path: Path) -> None:
+    link = ("", "During handling of the above exception, another exception occurred:", "")
+    block = [
+        "[E 261123 20:49:33 web:2108] Uncaught exception GET /cart (127.0.0.1)",
+        *behind("    ", [*TRACE, *link, *OTHER]),
+    ]
+    calm = [f"[I 261123 20:49:33 web:2591] 200 GET /{n} (127.0.0.1) 0.44ms" for n in range(4)]
+    found = read(triage, tmp_path, [*calm[:2], *block, *calm[2:]])
+    assert sorted(one["line"] for one in found) == [1, 2, 3, 3 + len(block), 4 + len(block)]
+
+
+def test_lines_below_a_header_that_names_its_node_or_stream_are_of_the_same_writer(
+    triage: Program, tmp_path: Path
+) -> None:
+    node = "[2026-03-02T10:14:0{n},112][{level}][o.e.b.Store    ] [node-1] {text}"
+    search = [
+        node.format(n=1, level="INFO ", text="started"),
+        node.format(n=2, level="WARN ", text="took[1.2s], source[{"),
+        '  "id" : 7',
+        "}]",
+        node.format(n=3, level="ERROR", text="cannot load"),
+        "java.lang.IllegalStateException: closed",
+        "\tat com.acme.Store.load(Store.java:6)",
+    ]
+    assert [one["lines"] for one in read(triage, tmp_path, search)] == [1, 3, 3]
+    stream = "2026-03-02T10:14:07.112000+00:00 2026/03/02/[$LATEST]8f1c0d "
+    tail = [
+        f"{stream}[INFO]\t2026-03-02T10:14:07.100Z\t4299ee26\topen",
+        f"{stream}[ERROR] KeyError: 'a'",
+        *TRACE[:3],
+        f"{stream}[INFO]\t2026-03-02T10:14:07.200Z\t4299ee27\topen",
+    ]
+    assert [one["lines"] for one in read(triage, tmp_path, tail)] == [1, 4, 1]

@@ -102,12 +102,13 @@ def test_what_aws_logs_tail_prints_as_json_is_one_record_each(tmp_path: Path) ->
             s % 3
         ]
         text += f"2026-04-02T08:00:{s:02d}.123000+00:00 {stream} {json.dumps(entry, indent=4)}\n"
-        if s % 10 == 0:
+        if s in (10, 20):
             text += f"2026-04-02T08:00:{s:02d}.500000+00:00 {stream} plain words {{\nand more of them\n"
     rows, report = read(tmp_path, text)
     assert [r["message"] for r in rows][:3] == ["answer 1", "answer 2", "answer 3"]
     assert report.counts.errors == 10
-    assert len(rows) == 32
+    assert len(rows) == 31
+    assert [r["lines"] for r in rows if "plain words" in str(r["message"])] == [14, 2]
 
 
 def test_an_object_that_never_ends_keeps_its_lines(tmp_path: Path) -> None:

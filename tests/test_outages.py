@@ -1132,3 +1132,86 @@ def test_an_end_at_the_memory_limit_counts_with_its_code(folder: Path) -> None:
         for n in range(4)
     ]
     assert report_of(folder, platform=killed, web=served(1200)).exits.codes == {"137": 4}
+
+
+def test_a_store_that_refuses_writes_follows_its_own_word_that_it_cannot_save(folder: Path) -> None:
+    at = (START + timedelta(seconds=600)).strftime("%d %b %Y %H:%M:%S.000")
+    saves = (
+        "Failed opening the temp RDB file temp-{n}.rdb (in server root dir /data) for saving: No such file or directory"
+    )
+    store = [(600.0 + 200 * n, f"31:C {at} # {saves.format(n=n)}") for n in range(3)]
+    refused = "redis.exceptions.ResponseError: MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."
+    failed = [(620.0 + 10 * n, f"ERROR cart: {refused}") for n in range(40)]
+    answers = [(620.1 + 10 * n, request(500, 620 + 10 * n)) for n in range(40)]
+    found = report_of(folder, redis=store, cart=failed + answers + served(1200))
+    assert [text[:33] for text in first_roots(found)] == ["Failed opening the temp RDB file "]
+
+
+def test_who_is_named_after_what_is_old_made_it_so(folder: Path) -> None:
+    failed = [(3600.0 + 600 * n, "ERROR import: feed refused: two rows have the same key") for n in range(20)]
+    other = [(3700.0 + 600 * n, "ERROR mail: no template for letter") for n in range(20)]
+    old = [
+        (9000.0 + 300 * n, f"ERROR publish: stock is {1.5 + n / 12:.1f} hours old, refusing to publish")
+        for n in range(20)
+    ]
+    stock = [*failed, *((60.0 * n, f"INFO import: batch {n} read") for n in range(150))]
+    found = report_of(folder, **{"import-stock": stock, "mail": other, "publisher": old})
+    assert [cause[:12] for cause, effect in links(found) if effect.startswith("stock is")] == ["feed refused"]
+
+
+def entries_of(folder: Path, *entries: tuple[float, dict[str, object]]) -> Report:
+    """A log of JSON entries at these seconds."""
+    path = folder / "app.jsonl"
+    stamped = [
+        {"timestamp": (START + timedelta(seconds=second)).isoformat(), **entry}
+        for second, entry in sorted(entries, key=lambda e: e[0])
+    ]
+    path.write_text("".join(f"{json.dumps(entry)}\n" for entry in stamped))
+    return analyze([str(path)])
+
+
+def test_work_that_ends_with_its_client_is_no_incident(folder: Path) -> None:
+    calm: list[tuple[float, dict[str, object]]] = [
+        (
+            3.0 * n,
+            {"level": "info", "service": "shop", "message": "found", "method": "GET", "path": "/find", "status": 200},
+        )
+        for n in range(800)
+    ]
+    ends: list[tuple[float, dict[str, object]]] = []
+    for n in range(11):
+        about: dict[str, object] = {"service": "shop", "request_id": f"fra1-77aa{n:04d}"}
+        aborted = "AbortError: This operation was aborted\n    at find (/srv/app.js:28:9)\n    at async run (/srv/app.js:40:5)"
+        ends += [
+            (1000.0 + 135 * n, {"level": "error", "message": aborted, **about}),
+            (1000.1 + 135 * n, {"level": "warning", "message": "client closed the request", **about}),
+        ]
+    assert not entries_of(folder, *calm, *ends).incidents
+    alone = [(second, entry) for second, entry in ends if entry["level"] == "error"]
+    assert entries_of(folder, *calm, *alone).incidents
+
+
+def test_what_happens_once_in_each_life_long_before_its_end_is_not_why_it_ends(folder: Path) -> None:
+    lines: list[tuple[float, dict[str, object]]] = []
+    lost = (
+        "TypeError: no match of right hand side value\n    at serve (/srv/app.js:28:9)\n    at run (/srv/app.js:40:5)"
+    )
+    for n in range(4):
+        about: dict[str, object] = {"service": "collector", "instance": f"collector-{n}"}
+        start = 6600.0 * n
+        lines += [
+            (start + 60, {"level": "error", "message": lost, **about}),
+            (start + 6000, {"level": "error", "message": "table of names is at its end", **about}),
+            (start + 6010, {"level": "error", "message": "exited with code 1", **about}),
+            *((start + 70 + 30 * k, {"level": "info", "message": f"event {k} kept", **about}) for k in range(190)),
+        ]
+    found = links(entries_of(folder, *lines))
+    assert ("no match of right hand s", "table of names is at its") not in found
+
+
+def test_bursts_of_rows_that_are_skipped_all_along_are_no_incident(folder: Path) -> None:
+    feed: Lines = []
+    for hour in range(12):
+        feed += [(3600.0 * hour + 3 * n, f"ERROR import: line {n} cannot be read, skipped") for n in range(5)]
+        feed += [(3600.0 * hour + 20 + n, f"INFO import: batch {n} stored") for n in range(60)]
+    assert not report_of(folder, importer=feed).incidents

@@ -35,6 +35,7 @@ from triage.summary import Summary
 
 MOST_CHAINS = 6
 _BACKLOG = "queue-backlog"
+_GIVEN_UP = re.compile(r"abort|cancel|clos|disconnect|hang ?up|hung up|\breset\b|broken ?pipe|\bEPIPE\b", re.IGNORECASE)
 _WORKER = re.compile(
     r"(?:^|[^a-z])(?:workers?|jobs?|cron|consumers?|scheduler|batch|importer|mailer|sidekiq|celery|queue|indexer|sync|etl)(?:$|[^a-z])",
     re.IGNORECASE,
@@ -194,9 +195,11 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
     causes = [
         n for n in severe if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph) and not _odd_guest(n)
     ]
+    given_up = [n.id for n in severe if _given_up_with_client(n, graph)]
+    causes = [n for n in causes if n.id not in given_up]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
-    waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n)]
+    waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n) and n.id not in given_up]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)
@@ -216,6 +219,14 @@ def _raised_from_client(node: Node, graph: Graph) -> bool:
         node.role == "wrapper"
         and bool(inner)
         and all(n.role == "client" or _raised_from_client(n, graph) for n in inner)
+    )
+
+
+def _given_up_with_client(node: Node, graph: Graph) -> bool:
+    """Whether work ends each time in the very request whose client goes away."""
+    return _GIVEN_UP.search(node.text) is not None and any(
+        e.cause == node.id and e.kind == "same_trace" and e.count >= node.count and _left(graph.nodes[e.effect])
+        for e in graph.edges
     )
 
 

@@ -350,8 +350,6 @@ def follow(a: Node, b: Node, slack_us: int) -> Follow | None:
                     lags.append(max(0, t - times_a[place - 1]))
         if not lags:
             continue
-        if not gaps:  # one in each of its lives: then how far apart those are
-            gaps = [y - x for x, y in itertools.pairwise(a.all_times)]
         pace = median(gaps) if gaps else 0
         within = [x for x in lags if not pace or x <= max(1.5 * pace, slack_us)] or lags
         lag = median(within)

@@ -186,7 +186,10 @@ def _link_maker(
     if not found:
         return
     sign = -1 if latest else 1
-    a = min(found, key=lambda n: (is_data_server(n.services[0]), n.id in drawing.labels, sign * to_us(n.first or _NEVER), n.id))
+    a = min(
+        found,
+        key=lambda n: (is_data_server(n.services[0]), n.id in drawing.labels, sign * to_us(n.first or _NEVER), n.id),
+    )
     lag = _lag_s(a, b)
     why = f"it says that {stale}, and {', '.join(a.services)} has failed again and again since {span_words(lag)} before"
     drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))

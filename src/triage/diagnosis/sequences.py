@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
+from statistics import median
 
 from triage.diagnosis.drawing import (
     CRASHES,
@@ -59,7 +61,11 @@ def link_sequences(drawing: Drawing) -> None:
             tight = found.share >= 0.95 and found.lag_s < 5 and b.count >= 3
             if b.role != "wrapper" and not (found.share >= 0.9 and alike >= (0.5 if tight else 0.8)):
                 continue
-            if found.pace > 0.5 and b.count > 2 and not (_tells_of_an_end(b) and in_every_cycle(a, b) >= 0.8):
+            if (
+                max(found.pace, _pace_of_lives(a, found)) > 0.5
+                and b.count > 2
+                and not (_tells_of_an_end(b) and in_every_cycle(a, b) >= 0.8)
+            ):
                 continue
             confidence = round(
                 min(0.92, 0.45 + 0.25 * found.share + 0.15 * alike + 0.1 * (found.scope == "instance")), 3
@@ -71,6 +77,14 @@ def link_sequences(drawing: Drawing) -> None:
                 best = (key, edge)
         if best is not None:
             drawing.draw(best[1])
+
+
+def _pace_of_lives(a: Node, found: Follow) -> float:
+    """The lag over the time between two lives of the process, where each of them sees the failure once; else 0."""
+    times = a.all_times
+    if found.pace or len(times) < 2:
+        return 0.0
+    return found.lag_s * 1e6 / max(1.0, median(y - x for x, y in itertools.pairwise(times)))
 
 
 def link_unready(drawing: Drawing) -> None:
@@ -388,7 +402,9 @@ def link_consequences(drawing: Drawing) -> None:
                 or runs_without(a, b)
             ):
                 continue
-            together = drawing.together(a, b)
+            together, found = drawing.together(a, b), follow(a, b, drawing.slack)
+            if found is not None and b.count > 2 and _pace_of_lives(a, found) > 0.5:
+                continue
             if together >= 0.6:
                 ranked.append((together, a))
         if ranked:
