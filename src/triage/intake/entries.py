@@ -225,8 +225,9 @@ class EntrySieve:
         before = self._rest if line == self._next else b""
         found, asked, waiting, rest = self._look(self._learned.by, data, line, before)
         if waiting >= _PATIENCE and asked and len(asked) <= _FEW_KINDS:
-            self._asked += asked
+            earlier, self._asked = self._asked, asked  # whose rows are still to come
             self.learn(read(_lines_at(data, line, [one[1] for one in asked])))
+            self._asked = [*earlier, *self._asked]
             found, asked, _, rest = self._look(self._learned.by, data, line, before)
         self._asked += asked
         self._rest, self._next = rest, line + lines
