@@ -192,14 +192,13 @@ def _deserves(nodes: Sequence[Node], graph: Graph, summary: Summary, layer: Laye
         return True
     failed = sum(n.count for n in severe if n.kind == "http")
     requests = int(layer.of(summary["requests"])["count"].sum()) if layer is not None else 0
+    own = [n for n in severe if not _given_up_with_client(n, graph)]
     causes = [
-        n for n in severe if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph) and not _odd_guest(n)
+        n for n in own if n.role in ("cause", "wrapper") and not _raised_from_client(n, graph) and not _odd_guest(n)
     ]
-    given_up = [n.id for n in severe if _given_up_with_client(n, graph)]
-    causes = [n for n in causes if n.id not in given_up]
     if failed:
         return failed > 2 or failed > 0.001 * requests or any(n.stacks for n in causes)
-    waits = [n for n in severe if n.role in ("timeout", "proxy", "client") and not _left(n) and n.id not in given_up]
+    waits = [n for n in own if n.role in ("timeout", "proxy", "client") and not _left(n)]
     if not causes:
         return sum(n.count for n in waits) > 2
     return any(n.stacks or n.count > 1 or (n.rule is not None and n.rule.rank < 50) for n in causes)

@@ -54,7 +54,6 @@ _STALE = re.compile(
     r"\b(?P<what>[A-Za-z]{4,})(?: (?:data|feed|cache|snapshot))? (?:is|are) (?:stale|outdated|out of date)\b",
     re.IGNORECASE,
 )
-_NEVER = datetime.max
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _LOST = re.compile(
     r"\bconnection (?:to \S+ )?(?:was )?(?:lost|closed|reset|terminated|dropped)\b|\blost connection\b|\bdisconnected\b|\bEOF\b|\bECONNRESET\b|\bconnection reset\b",
@@ -185,11 +184,8 @@ def _link_maker(
     found = [a for a in drawing.nodes.values() if _makes(a, named, b, late) and b.id not in drawing.above(a.id)]
     if not found:
         return
-    sign = -1 if latest else 1
-    a = min(
-        found,
-        key=lambda n: (is_data_server(n.services[0]), n.id in drawing.labels, sign * to_us(n.first or _NEVER), n.id),
-    )
+    sign = 1 if latest else -1
+    a = min(found, key=lambda n: (is_data_server(n.services[0]), n.id in drawing.labels, sign * _lag_s(n, b), n.id))
     lag = _lag_s(a, b)
     why = f"it says that {stale}, and {', '.join(a.services)} has failed again and again since {span_words(lag)} before"
     drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))

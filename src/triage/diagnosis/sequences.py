@@ -402,14 +402,14 @@ def link_consequences(drawing: Drawing) -> None:
                 or runs_without(a, b)
             ):
                 continue
-            together, found = drawing.together(a, b), follow(a, b, drawing.slack)
-            if found is not None and b.count > 2 and _pace_of_lives(a, found) > 0.5:
+            together = drawing.together(a, b)
+            if together < 0.6:
                 continue
-            if together >= 0.6:
-                ranked.append((together, a))
-        if ranked:
-            together, a = max(ranked, key=lambda x: (x[0], -x[1].step, x[1].id))
             found = follow(a, b, drawing.slack)
+            if found is None or b.count <= 2 or _pace_of_lives(a, found) <= 0.5:
+                ranked.append((together, a, found))
+        if ranked:
+            together, a, found = max(ranked, key=lambda x: (x[0], -x[1].step, x[1].id))
             why = f"an error of the same service that sets in after it and stays with it in {percent(together)} of its time"
             drawing.draw(
                 Edge(
