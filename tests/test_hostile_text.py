@@ -6,13 +6,13 @@ import json
 import re
 import sys
 import unicodedata
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 from rich.text import Text
 
 import reports

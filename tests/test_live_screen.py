@@ -13,11 +13,12 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from conftest import ROOT, SAMPLES
 from triage.engine import analyze

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 import reports

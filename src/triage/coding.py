@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 CLASS = "class"
 FEW = 8_192  # rows, of which it is not worth it
@@ -14,8 +14,7 @@ _SPARSE = 1 << 16  # numbers of classes beyond which those that no row has are t
 _LOOKED_UP = 1 << 22  # up to so many a table tells the new ones
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(Struct, frozen=True):
     """Rows with the number of their class, and what the classes stand for, a row for each number; few rows are left as they are."""
 
     rows: pl.DataFrame

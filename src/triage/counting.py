@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.grouping.marks import mark
 from triage.grouping.signature import find_failing, sign
@@ -24,8 +25,7 @@ _LOUD = 16_384  # the same for events that carry a failure, which are kept whole
 _BATCHES = 512  # and batches: on a slow stream each is a few lines, and takes more memory for itself than for them
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(Struct, frozen=True):
     """What the first rows of a source say of all of it: whether it has the newest first, and the first time in it."""
 
     newest_first: bool = False
@@ -75,8 +75,7 @@ def _descends(at: pl.Series) -> bool:
     return back > 0.9 * (back + int((at > at.shift(1)).sum()))
 
 
-@dataclass(slots=True)
-class Order:
+class Order(Struct):
     """Where the rows of one source stand in time, one batch after the other, wherever they are cut.
 
     It counts the rows that are dated before the one in front of them, and lends those events without a time that of the
@@ -153,8 +152,7 @@ class Order:
         self._dated = (*(dated.tail(1) for dated in self._dated[max(0, keep - 1) : keep]), *self._dated[keep:])
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """A batch of events, ready to be summarized: those that carry a failure or a mark whole, of the quiet ones what counts, and
     those that never became rows (CALM), with the requests among them."""
 
@@ -203,8 +201,7 @@ def _cut(counted: Counted, room: int) -> Iterator[Counted]:
         start, size = start + size, _LOUD
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     """Batches that wait until they are worth a Summary."""
 
     dirs: tuple[Path, ...] | None

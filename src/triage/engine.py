@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.counting import begin
 from triage.errors import TriageError
@@ -31,8 +32,7 @@ __all__ = ["Options", "Progress", "Records", "analyze", "moment", "read", "repor
 _ROOM = 24 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far reading is: of the input `name`, bytes of bytes_total (None: unknown), and the records counted in it so far.
 
     It comes at least every 64 MB of text; records are counted in larger steps, so they follow a little later.
@@ -112,8 +112,7 @@ def report_on(
     return diagnose(merged, patterns=(options or Options()).patterns)
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(Struct, frozen=True):
     """The records of some inputs, read when asked for."""
 
     inputs: tuple[str, ...]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import Struct, field
 
 from triage.errors import TriageError
 from triage.intake.decode import BATCH_BYTES, TEXT_BYTES, ReadOptions
@@ -26,8 +26,7 @@ PROCESS = 240 << 20  # bytes that one process takes, batches of full size includ
 _BARE = 144 << 20  # of which so much before it reads anything
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How to read and what to keep. Times are ISO 8601, or "30m": that long before the log's end is `since`."""
 
     patterns: tuple[Path, ...] = ()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 SCHEMA = "triage.report/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """A place in the input that proves a claim."""
 
     source: str
@@ -20,8 +20,7 @@ class Evidence:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     name: str
     format: str
     why: str
@@ -30,8 +29,7 @@ class Input:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """The ledger: lines = lines of records + blank + rejected."""
 
     lines: int
@@ -44,22 +42,19 @@ class Intake:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     start: datetime
     end: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     records: int
     errors: int
     warnings: int
     error_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """Milliseconds. `wall` is the time-out that the slowest requests run into, e.g. 60000.0 for 60,001 ms."""
 
     count: int
@@ -72,8 +67,7 @@ class Latency:
     wall: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     service: str | None
     method: str | None
     route: str
@@ -85,8 +79,7 @@ class Route:
     max: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(Struct, frozen=True):
     requests: int
     errors: int
     error_rate: float
@@ -96,8 +89,7 @@ class Http:
     layer: str = ""  # whose requests these are: "edge", "nginx", ...; other layers saw the same requests again
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """A crash loop: the same exit again and again."""
 
     service: str | None
@@ -106,8 +98,7 @@ class Loop:
     interval_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Exits:
+class Exits(Struct, frozen=True):
     codes: Mapping[str, int]
     signals: Mapping[str, int]
     restarts: int
@@ -116,8 +107,7 @@ class Exits:
     ready: int = 0  # starts that got as far as serving, after onset
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """Records that say the same. `trend` is the count in equal slices of the log's window, for sparklines."""
 
     id: str
@@ -135,8 +125,7 @@ class Cluster:
     steered: str = ""  # what a rule of the user did to it, and why
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A node of the causal graph. `role` places it: cause, wrapper, exit, proxy, http, client, noise, precursor, slow, silent.
 
     A failure that only figures show has no clusters: `why` holds the figures, `evidence` records that stand for it.
@@ -158,8 +147,7 @@ class Failure:
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     cause: str
     effect: str
     kind: str
@@ -170,8 +158,7 @@ class Link:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     failure: str
     confidence: float
     explains: float  # share of the incident's failing records that it explains, 0..1
@@ -179,8 +166,7 @@ class Root:
     against: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(Struct, frozen=True):
     id: str
     title: str
     start: datetime | None
@@ -197,8 +183,7 @@ class Incident:
     failed: int = 0  # of those, with a status of 500 and above
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A known failure that was recognised, with what helps."""
 
     rule: str
@@ -214,39 +199,34 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RuledOut:
+class RuledOut(Struct, frozen=True):
     category: str
     looked_for: str
     records_checked: int
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     at: datetime
     kind: str  # onset, error, exit, restart, deploy, start, ready, stop, http, latency, gap, peak, recovery, end, loss
     text: str
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     why: str
     because: str
     basis: str  # observed, inferred, human
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     priority: str
     kind: str  # mitigate, repair, prevent, detect
     text: str
     because: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A success metric of the fix: `now` is what it is in this log."""
 
     name: str
@@ -254,8 +234,7 @@ class Metric:
     now: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """One slice of the log's window: when it starts, and what happened in it."""
 
     at: datetime
@@ -266,15 +245,13 @@ class Rate:
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLine:
+class CodeLine(Struct, frozen=True):
     number: int
     text: str
     meant: bool = False  # the line that the claim is about
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What the user's source or its history shows of a failure.
 
     `basis` is proven (files or history show it by themselves) or suggested. `kind` says what is claimed: raised,
@@ -294,8 +271,7 @@ class Claim:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """What was found in the user's source, as of the commit that was the last one before the onset."""
 
     revision: str | None
@@ -305,8 +281,7 @@ class Source:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     tool: Mapping[str, str]
     title: str
     inputs: tuple[Input, ...]
@@ -352,8 +327,7 @@ class Report:
 COMPARISON = "triage.comparison/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference. `kind`: new, louder, slower, failing (a route), quieter, gone; counts before and after."""
 
     kind: str
@@ -365,8 +339,7 @@ class Change:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """What differs between two logs, each in a sentence, and the differences, those that matter most first."""
 
     before: str
@@ -376,8 +349,7 @@ class Comparison:
     schema: str = field(default=COMPARISON)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A success metric, measured again."""
 
     name: str

@@ -8,12 +8,13 @@ many processes there are, and wherever the file was cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
@@ -45,16 +46,14 @@ _BEFORE = 64 << 10  # bytes in front of a part, where the time is looked for tha
 _PATIENCE = 2  # parts of a source that are read again before the rest is read in one go
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What the head of a source says that every part of it has to know."""
 
     beginning: Beginning
     mixed: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What one process reads in one go: some whole sources, or a part of one, of which `start` is known."""
 
     sources: tuple[Source, ...]
@@ -69,8 +68,7 @@ class Task:
         return sum(source.size or 0 for source in self.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(Struct, frozen=True):
     """What was read of a part, with lines counted from its start, and what it takes to put it behind what is before it.
 
     `aside` are rows that whoever read what is before has to read, `lent` the times that undated rows among those and among
@@ -314,8 +312,7 @@ def _account(stamps: Plausible) -> Account:
     return Account(Tally(), stamps, Cuts(), Long())
 
 
-@dataclass(slots=True)
-class Course:
+class Course(Struct):
     """The way of the batches of one source: put together, sorted into what matters, gathered into tables."""
 
     source: Source

@@ -6,13 +6,13 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
+from msgspec import Struct
 
 from triage.coding import CLASS, FEW, Coded, code
 from triage.errors import TriageError
@@ -53,8 +53,7 @@ def _earliest(name: str, dtype: pl.DataType) -> tuple[pl.DataType, pl.Expr]:
     return dtype, pl.col(name).sort_by(order, nulls_last=True).first()
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table that knows how to merge copies of itself: rows that share the keys become one."""
 
     keys: Mapping[str, pl.DataType]
@@ -366,8 +365,7 @@ TABLES: dict[str, Table] = {
 BUCKETED = tuple(n for n, t in TABLES.items() if t.bucket_rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """All tables of TABLES by name, and the width of the time buckets in microseconds of those that have them."""
 
     tables: Mapping[str, pl.DataFrame]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.coding import CLASS, code
 from triage.schema import RATE_US, TIME
@@ -55,8 +56,7 @@ def bounds() -> pl.Series:
     return frame["high"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Struct, frozen=True):
     """Requests that never became rows: by how long they took, by stretches of time, and by both, of which the first has finer
     steps and the second finer stretches; and what their classes stand for (schema ASKED), a row for each number."""
 

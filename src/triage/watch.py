@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from glob import has_magic
 from io import BytesIO
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.counting import Beginning, Counted, Gathering, Order, count, summarize_counted
 from triage.diagnosis.diagnose import diagnose, folded_clusters
@@ -163,8 +164,7 @@ class Growing:
         return steps
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """How much has come so far."""
 
     lines: int

@@ -10,8 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import IO, Any
+
+from msgspec.structs import replace
 
 from triage.errors import TriageError
 from triage.options import PROCESS, Options

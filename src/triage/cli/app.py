@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from triage.cli.analyze import analyze
 from triage.cli.compare import diff, verify
@@ -21,8 +21,7 @@ from triage.cli.watch import watch
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(Struct, frozen=True):
     """What runs it, its name, and examples for its help."""
 
     run: Callable[..., None]

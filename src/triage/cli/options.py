@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.errors import TriageError
 
@@ -148,16 +149,14 @@ Memory = Annotated[
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say how each input was read; on a crash, show where.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Within:
+class Within(Struct, frozen=True, kw_only=True):
     """Which part of the time counts."""
 
     since: Since = None
     until: Until = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class How(Struct, frozen=True, kw_only=True):
     """How logs are read, and what of them."""
 
     service: Services = None
@@ -167,8 +166,7 @@ class How:
     patterns: Patterns = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What of the machine may be used."""
 
     jobs: Jobs = None

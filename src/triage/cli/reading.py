@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from triage.engine import Progress
@@ -25,8 +26,7 @@ class Stopped(BaseException):
         self.number = number
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """What the signals said while inputs are read; `stdin` ends when one arrived."""
 
     stdin: BinaryIO | None = None

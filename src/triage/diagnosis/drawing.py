@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct, field
 
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Clock, Follow, Node
@@ -30,8 +31,7 @@ GENERIC_RANK = 70  # rules of this rank and above name no cause exactly
 EXACT_RANK = 20  # rules below this rank name one thing exactly
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """One link. `source` and `line` point at a record that shows it."""
 
     cause: str
@@ -45,8 +45,7 @@ class Edge:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """`parents` holds for each effect its main causes, strongest first; `edges` all links that were found.
 
     `labels` are messages that merely head the record of a traceback: they say nothing that the exception does not.
@@ -67,8 +66,7 @@ class Graph:
         return self.below.get(node, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """The sheet on which links are drawn: its nodes, parents, edges and labels grow and change until it becomes a Graph."""
 
     nodes: dict[str, Node]

@@ -7,11 +7,12 @@ import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.listening import told_by_listeners
@@ -57,8 +58,7 @@ PILES = 10  # records that say so, before work is taken to pile up
 RISE = 2.0  # times as often as in the baseline: less is no news
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(Struct, frozen=True):
     """What users and the platform saw inside an incident: the inputs of its severity."""
 
     requests: int
@@ -81,8 +81,7 @@ class Impact:
         return self.failed / self.requests if self.requests else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One incident before it is told: its nodes, roots, chains and measured impact."""
 
     id: str

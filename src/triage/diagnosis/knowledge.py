@@ -6,10 +6,11 @@ import difflib
 import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
+
+from msgspec import Struct
 
 from triage.diagnosis.numbers import name_signal, read_numbers
 from triage.errors import PackError
@@ -17,8 +18,7 @@ from triage.locating import check_types, with_lines
 from triage.packs import packs, pattern_dirs
 
 
-@dataclass(frozen=True, slots=True)
-class Category:
+class Category(Struct, frozen=True):
     """What a rule is about: a title for people, and what was looked for when nothing of it was found."""
 
     title: str
@@ -97,8 +97,7 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 _BORDERS = re.compile(r"[\x00-\x1f\x7f`]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(Struct, frozen=True):
     """The texts of one rule with the values of one match in them."""
 
     title: str
@@ -109,8 +108,7 @@ class Filled:
     refuted_by: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One known failure.
 
     `rank` runs from 0 (names one thing exactly) to 100 (fits nearly anything); `confidence` from 0 to 1 says how
@@ -173,8 +171,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
+class _Search(Struct, frozen=True):
     """One pattern of the rule at `place`. Of each set in `needs` one literal is in every text that it fits."""
 
     place: int
@@ -182,18 +179,17 @@ class _Search:
     needs: tuple[frozenset[str], ...]  # the one that says most comes first
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """All known failures, ready to be recognised; the most specific rules come first."""
 
     rules: tuple[Rule, ...]
-    _searches: tuple[_Search, ...] = field(repr=False)  # in the order of their rules
-    _grams: Mapping[str, tuple[str, ...]] = field(repr=False)  # three letters -> the literals that are filed under them
-    _literals: Mapping[str, tuple[int, ...]] = field(repr=False)  # literal -> the searches that it makes worth a try
-    _always: tuple[int, ...] = field(repr=False)  # searches without a literal
-    _exit_codes: Mapping[int, tuple[int, ...]] = field(repr=False)
-    _signals: Mapping[str, tuple[int, ...]] = field(repr=False)
-    _statuses: Mapping[int, tuple[int, ...]] = field(repr=False)
+    _searches: tuple[_Search, ...]  # in the order of their rules
+    _grams: Mapping[str, tuple[str, ...]]  # three letters -> the literals that are filed under them
+    _literals: Mapping[str, tuple[int, ...]]  # literal -> the searches that it makes worth a try
+    _always: tuple[int, ...]  # searches without a literal
+    _exit_codes: Mapping[int, tuple[int, ...]]
+    _signals: Mapping[str, tuple[int, ...]]
+    _statuses: Mapping[int, tuple[int, ...]]
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> Rules:

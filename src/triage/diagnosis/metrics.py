@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.report import Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
 from triage.summary import Summary
@@ -92,8 +93,7 @@ def counts(summary: Summary) -> Counts:
 EDGE = "request"  # the kind of entries by which a platform tells of requests
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """Whose requests count: of several servers that log the same request, the outermost.
 
     `instead` are those that tell of the requests only that they answered in the place of these.
@@ -366,8 +366,7 @@ def retold(summary: Summary) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
+class _Ends(Struct, frozen=True):
     """Ends of one instance with one code."""
 
     count: int
@@ -396,8 +395,7 @@ def _tell_of_the_same(
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Slices:
+class Slices(Struct, frozen=True):
     """The log's window in equal slices: start in microseconds since 1970, width in microseconds, how many."""
 
     start: int

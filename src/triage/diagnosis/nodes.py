@@ -6,13 +6,14 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from statistics import median
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.diagnosis.knowledge import Rule, Rules
 from triage.diagnosis.metrics import Layer, to_us
@@ -43,8 +44,7 @@ MOST = 400  # nodes that take part in the search for causes; with the ends of th
 Place = tuple[str | None, str | None]  # service, instance
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One failure. `times` holds when it was seen, in microseconds, sorted, by service and instance."""
 
     id: str
@@ -325,8 +325,7 @@ def is_short(node: Node) -> bool:
     return node.rule is not None and node.rule.category == "db_pool_exhaustion"
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(Struct, frozen=True):
     """How `b` follows `a`: share of b's moments with an a in the same cycle before it, median lag, lag over a's own pace."""
 
     share: float
@@ -382,8 +381,7 @@ def _of_service(node: Node, service: str | None) -> tuple[int, ...]:
     return tuple(sorted(t for p, times in node.times.items() if p[0] == service for t in times))
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The log's window cut into equal slices, to ask whether two failures were active together."""
 
     start: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from triage.diagnosis.nodes import Node
 from triage.summary import Summary
@@ -69,8 +70,7 @@ def addresses(text: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Which services there are, and at which addresses they said that they listen."""
 
     services: frozenset[str]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
 
 from triage.grouping.folding import ANY
 from triage.grouping.signature import Part, explain
@@ -17,8 +17,7 @@ from triage.report import Cluster, Failure, Link
 from triage.schema import INTAKE, ROWS, conform, empty
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     """One text as the rows of a batch."""
 
     rows: pl.DataFrame

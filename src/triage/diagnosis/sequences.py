@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import timedelta
 from statistics import median
+
+from msgspec.structs import replace
 
 from triage.diagnosis.drawing import (
     CRASHES,

@@ -6,10 +6,10 @@ import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from triage.diagnosis.metrics import Layer, find_wall, to_us
 from triage.diagnosis.wording import percent, span_words
@@ -42,8 +42,7 @@ _UNSAID = (
 _STARTS = ("start", "ready", "deploy", "listen", "config")
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(Struct, frozen=True):
     """A failure that no single record shows: the figures of a stretch of time, and the requests that stand for it.
 
     `bears` says that it can be an incident by itself. `times` are moments at which it was seen, in microseconds.
@@ -63,8 +62,7 @@ class Shift:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """Buckets from `start` to `end` (exclusive, microseconds) in which a share of requests was higher, and how surely."""
 
     start: int
@@ -152,8 +150,7 @@ _Cell = tuple[int, int, int]  # bucket, band of latency, answers
 # -- latency ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Slower:
+class _Slower(Struct, frozen=True):
     """One route, or all of a service, whose answers take longer from some time on."""
 
     name: str

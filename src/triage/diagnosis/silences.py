@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.diagnosis.metrics import from_us, to_us
 from triage.diagnosis.shifts import Shift
@@ -32,8 +33,7 @@ _ENDS = ("stop", "exit", "worker_exit", "oom", "deploy", "start", "ready")
 _CELLS = 240
 
 
-@dataclass(frozen=True, slots=True)
-class _Silence:
+class _Silence(Struct, frozen=True):
     start: int
     end: int
     pace: float  # microseconds between two moments before

@@ -6,12 +6,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from statistics import median
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.diagnosis.drawing import Graph
 from triage.diagnosis.nodes import MEASURED, Node, Place
@@ -36,8 +37,7 @@ _COMES_FIRST = ("cause", "precursor", "wrapper")
 _BEHIND = {"HTTP 502", "HTTP 503", "HTTP 504"}  # statuses that speak of a server behind the one that answers
 
 
-@dataclass(frozen=True, slots=True)
-class Skew:
+class Skew(Struct, frozen=True):
     """The clock of `late` runs at least `offset_us` ahead of that of `early`: its causes are stamped behind their effects.
 
     Both are services, as a whole, or two instances of one.

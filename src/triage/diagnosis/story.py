@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from triage.diagnosis.drawing import Edge, Graph, is_vague
 from triage.diagnosis.incidents import Case
@@ -24,8 +24,7 @@ MOST_MOMENTS = 40
 CHANGE_WINDOW = timedelta(minutes=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What the words are made from."""
 
     graph: Graph

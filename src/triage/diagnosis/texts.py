@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from triage.diagnosis.drawing import CRASHES, ENOUGH, EXACT_RANK, MOSTLY_WITHOUT, Drawing, Edge, comes_before, shorten
 from triage.diagnosis.nodes import LADDER, Node, follow, in_every_cycle

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from sys import intern
 
 import polars as pl
+from msgspec import Struct
 
 from triage.grouping.values import (
     find_bracketed,
@@ -46,8 +46,7 @@ Row = tuple[list[str], list[str]]  # the words of a template, and its keys
 Step = Callable[[list[str], list[str]], list[str]]  # words and the keys of the step before -> keys
 
 
-@dataclass(frozen=True, slots=True)
-class Care:
+class Care(Struct, frozen=True):
     """How many variants it takes before a plain word, a compound one (order-service) and a structured name is a value.
 
     `fields`: whether each field of a record is one.

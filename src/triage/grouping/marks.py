@@ -6,13 +6,13 @@ import re
 import signal as signals
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypedDict
 
 import polars as pl
+from msgspec import Struct, field
 
 from triage.errors import PackError
 from triage.grouping.masks import check_regex, find_pack
@@ -65,8 +65,7 @@ _SHELL = {129, 130, 131, 132, 134, 135, 136, 137, 139, 141, 143}  # exit codes t
 _FACTS = {n: t for n, t in MARKS.items() if n != "row"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(Struct, frozen=True):
     """One entry of marks.yaml."""
 
     name: str

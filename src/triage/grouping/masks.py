@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.errors import PackError
 from triage.locating import with_lines
@@ -22,8 +23,7 @@ _WORD_END = r"\b"
 _FIELDS = {"name", "pattern", "replacement", "keep", "needs", "digitless", "examples", "unchanged"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(Struct, frozen=True):
     """One entry of masks.yaml. `head` is None for a mask; for a kept number it is the text before it."""
 
     name: str
@@ -38,8 +38,7 @@ class Mask:
     digitless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One regex to run, of one mask or of several neighbours."""
 
     pattern: str

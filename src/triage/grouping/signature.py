@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from triage.grouping.marks import mark
 from triage.grouping.masks import mask
@@ -71,8 +71,7 @@ _ONLY_A_TRACE = r"^(?:Traceback \(most recent call last\):|thread '.*' (?:\(\d+\
 _TRACE_STARTS = r"^\s*(?:Traceback \(most recent|goroutine \d|stack backtrace|Stack trace)"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A piece of a record, whether it is part of the signature, and the reason."""
 
     part: str
@@ -80,8 +79,7 @@ class Part:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(Struct, frozen=True):
     """An exception of a parsed stack, as a row to be."""
 
     type: str
@@ -93,8 +91,7 @@ class _Link:
     frames: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(Struct, frozen=True):
     """What one parse yields for every stack that differs only in the numbers of its messages."""
 
     links: tuple[_Link, ...]

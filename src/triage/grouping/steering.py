@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
 import polars as pl
+from msgspec import Struct
 
 from triage.errors import PackError
 from triage.grouping.masks import check_regex
@@ -25,8 +25,7 @@ _MARKED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One entry of grouping.yaml. A split has one group in its pattern: what it captures tells the parts apart."""
 
     name: str

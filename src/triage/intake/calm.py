@@ -11,11 +11,12 @@ import re
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.intake import compiled
 from triage.intake.formats import Format, anonymous
@@ -42,8 +43,7 @@ _CUT = "truncated"  # of texts that say so of themselves (see truncated.py)
 _GROUPS = frozenset(("at", "level", "logger"))
 
 
-@dataclass(frozen=True, slots=True)
-class Telling:
+class Telling(Struct, frozen=True):
     """What says more than that it was written: texts that hold one of these words (of any case), and those that one of these
     regexes fits, which are parts of tracebacks."""
 
@@ -51,8 +51,7 @@ class Telling:
     parts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """The header that most lines of a source begin with, how far its times are `ahead` of UTC (as leads.ahead_of says), and what
     is between its stamp and the message, as a program."""
 
@@ -62,8 +61,7 @@ class Header:
     program: Program
 
 
-@dataclass(frozen=True, slots=True)
-class Calm:
+class Calm(Struct, frozen=True):
     """What is left of lines that only count: `rows` are how many there were of a level in a slice of time (level, first, last,
     count), `ends` line and time of the first and the last of those that stand together, `disorder` how many of them are
     dated before the one in front of them, but for the last ones in `ends`; `unzoned` says that their stamps name no zone.
@@ -90,8 +88,7 @@ class Calm:
         return rows if again is None else pl.concat([rows, again.select_seq(first="at", last="at")])
 
 
-@dataclass(frozen=True, slots=True)
-class Sifted:
+class Sifted(Struct, frozen=True):
     """The lines that are kept, with their numbers, and those that only count; and whether no kept line holds an escape or a
     carriage return."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from triage.intake.formats import anonymous
 from triage.intake.stamps import EPOCH_SHAPE, SHAPES, WHOLE, settle
@@ -26,8 +27,7 @@ _WORDS = r"[^\s\[\](){}<>|;,\"]+(?: [^\s\[\](){}<>|;,\"]+){0,3}?"
 _PHRASE = re.compile(rf"({_WORDS}) - ")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of a header: what it means, how a line's piece of it is matched, and an example."""
 
     role: str  # at, level, number, group, label, name

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
+from msgspec import Struct
 
 from triage.intake import compiled
 from triage.intake.distinct import plain_texts
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Keys = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """What is asked of entries. `strict`: one that has another thing than an object around a value that is asked for is foreign."""
 
     slots: tuple[tuple[int, bytes, int, int, int], ...]  # node, key, leaf, inner node (-1: none), what it is wanted as
@@ -60,8 +59,7 @@ def tree_of(
     return Tree(tuple(slots), leaves, strict)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """What stood at a path: one text in all entries, or a value for each (null: none): texts (where they are few, as an
     Enum), whole numbers or times.
 
@@ -91,8 +89,7 @@ class Column:
 _RAW = "\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What stood in the lines that were taken: their numbers, and at each path one text for all, or a value for each."""
 
     count: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
 from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.errors import TriageError
 from triage.intake import compiled
@@ -39,8 +40,7 @@ _SIFTED = 8  # times as many bytes of JSON are sifted at once: less is kept at t
 HELD_CAP = 4 << 20  # bytes that wait for the rest of a split entry
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
+class ReadOptions(Struct, frozen=True):
     """How to read: zone of stamps without one, a format that is forced, words that mean levels, sizes in bytes.
 
     `field_map` names the key (dotted where it stands deeper) in which JSON entries hold a field: it is asked first.
@@ -72,8 +72,7 @@ class ReadOptions:
                 raise TriageError(f"no field called {name!r} with a key {key!r}", hint=f"fields: {', '.join(MAPPED)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """ROWS of a part of a source, the CALM of its lines that only count, and the one INTAKE row that accounts for both.
 
     `requests` are those that lines tell of which only count, `repeated` records that came before, whose lines are no rows. `times` are line and time of the rows and of the first and last of the other lines that stand together, in input order,
@@ -132,8 +131,7 @@ def piece_bytes(reading: Reading, options: ReadOptions, *, sifted: bool = False)
     return min(block if reading.json_first else options.text_bytes, options.batch_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """What is counted of a source over all its batches: stamps that leave something out or lie far off, texts that were cut."""
 
     tally: Tally
@@ -351,8 +349,7 @@ def _offset(data: bytes, lines: int) -> int:
     return at
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """Rows of some pieces, how many of their lines were rejected and blank, the row from which on it waits for more (None:
     nowhere), JSON in which an entry may say that its text was cut, and lines that only count."""
 

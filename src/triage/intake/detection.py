@@ -6,7 +6,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.intake.calm import Header, header_of
 from triage.intake.cutting import Tree
@@ -55,8 +56,7 @@ _ENOUGH = 5  # lines that are enough to tell that all are indented
 _JSON_SHARE = 0.5  # of the lines at the head that must be objects for a JSON source
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How a source is read: fixed by its head, so that every later line means the same in any block."""
 
     framing: Framing

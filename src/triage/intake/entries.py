@@ -14,10 +14,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.intake import compiled
 from triage.intake.calm import (
@@ -80,8 +81,7 @@ COMMON = "%d/%b/%Y:%H:%M:%S %z"  # stamps of access logs
 _REFUSED = 500  # from that status on a request is a failure
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How the entries of a source are looked at: formats by the keys at their top, and what tells the header that most texts in
     them have."""
 
@@ -92,8 +92,7 @@ class Plan:
     header: Callable[[], Header | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """How lines of text are looked at that tell of requests: the regex with the groups of `_GROUPS`, the one that is searched for
     how long a request took, with the two bytes that it may begin with, and what tells of lines that another format reads first."""
 
@@ -104,8 +103,7 @@ class Lines:
     screen: Screen
 
 
-@dataclass(frozen=True, slots=True)
-class SiftedEntries:
+class SiftedEntries(Struct, frozen=True):
     """The lines that are kept, with their numbers (64 bits each), and those that only count."""
 
     data: bytes
@@ -151,8 +149,7 @@ class SiftedEntries:
         )
 
 
-@dataclass(slots=True)
-class _Learned:
+class _Learned(Struct):
     """What is known of the entries of a source: the numbers of groups (level, service, deployment), of classes of requests and of
     those who write lines, and the compiled part that knows which kind of entry is of which."""
 

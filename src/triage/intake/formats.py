@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
 import msgspec
 import polars as pl
+from msgspec import Struct, field
 
 from triage.errors import PackError, TriageError
 from triage.intake.levels import SCALES
@@ -42,8 +42,7 @@ _ASCII = {r"\d": "[0-9]", r"\w": "[A-Za-z0-9_]", r"\s": r"[ \t\r\n]", r"\S": r"[
 UNITS_MS = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "m": 60_000.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A place in a JSON entry: keys from the outside in, and what to cut out of the text found there."""
 
     keys: tuple[str, ...]
@@ -61,8 +60,7 @@ class Place:
         return tuple(dict.fromkeys((self.keys, (self.dotted,), *inside)))
 
 
-@dataclass(frozen=True, slots=True)
-class KindRule:
+class KindRule(Struct, frozen=True):
     """When an entry is of another kind than its format's: the place (a JSON path or a group) holds a match."""
 
     kind: str
@@ -71,16 +69,14 @@ class KindRule:
     level: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A line of the format and the fields that it must yield."""
 
     text: str
     expect: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """One log format. Text formats have a `pattern` of what stands before the message; JSON formats have `fields`."""
 
     name: str
@@ -121,8 +117,7 @@ class Format:
     file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(Struct, frozen=True):
     """All formats, text and JSON, in the order in which they are tried."""
 
     formats: Mapping[str, Format]
@@ -141,8 +136,7 @@ class Catalog:
             raise TriageError(f"no format called {name!r}", hint=f"known: {', '.join(sorted(self.formats))}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(Struct, frozen=True):
     """Which formats a source speaks. `chain` joins envelopes and what they hold by " > "; matched of tried lines."""
 
     chain: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from json import JSONDecodeError
 from json.decoder import JSONDecoder
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from triage.intake.headed import headed_of, is_headed
 from triage.intake.sources import Block, Stream
@@ -28,8 +29,7 @@ _CLOSING = re.compile(r'[}\],\s]*|"(?:[^"\\]|\\.)*"\s*:.*', re.DOTALL)  # what f
 _SKIP = re.compile(r"[\s,\[\]]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Part of the input: `data` whole lines from `line` on, or `objects` (text, first line, lines).
 
     `lines` and `size` (bytes) are what it takes of the input, `blank` the lines of it that hold no entry. `sifted` is what
@@ -51,8 +51,7 @@ class Piece:
         return self.size if self.sifted is None else self.sifted.weight
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(Struct, frozen=True):
     """How the entries of an input lie: `how` is lines, pretty, scan, table, journal or headed.
 
     A pretty object opens behind `indent`; the cells of a table stand between `mark`s, under the headings `columns`.

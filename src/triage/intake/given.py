@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
 import polars as pl
+from msgspec import Struct
 
 from triage.intake.cutting import Cutting, Found
 from triage.intake.distinct import changed, plain_texts
@@ -89,8 +89,7 @@ def _inside(entry: Entry, keys: Sequence[str]) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class CutRows:
+class CutRows(Struct, frozen=True):
     """Entries whose values were cut out of their lines: those of these rows (None: all)."""
 
     found: Found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.intake.columns import COLON, ENOUGH, Column, columns_of
 from triage.intake.formats import Format, expand
@@ -30,16 +32,14 @@ _WORD = r"(?P<level>[A-Za-z]{2,13}[0-9]?)"
 _STAMPED = ("at", "other stamp")
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
+class Inferred(Struct, frozen=True):
     """Formats that were learned, in the order in which they are tried, and in words what each says."""
 
     formats: tuple[Format, ...] = ()
     why: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """Lines of one writer, and which of the fields at and level a header in them must have to be worth it.
 
     What stands inside an envelope that has a time may begin like a header and be none, unless it tells the level.

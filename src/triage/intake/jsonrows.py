@@ -7,13 +7,13 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import or_
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec import Struct, field
 
 from triage.intake.cutting import Cutting, Tree, cutting_of, tree_of
 from triage.intake.distinct import cut_out, on_distinct, plain_texts
@@ -26,8 +26,7 @@ from triage.intake.typedrows import STAMP, Typed, TypedEntries
 from triage.schema import TIME
 
 
-@dataclass(slots=True)
-class Entries:
+class Entries(Struct):
     """Entries of some blocks, sorted by how they were read, each with its place in order, first line and number of lines."""
 
     typed: TypedEntries = field(default_factory=TypedEntries)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import polars as pl
+from msgspec import Struct
 
 from triage.intake.formats import Format, expand
 from triage.intake.times import Clock, read_times
@@ -25,8 +25,7 @@ _SHAPE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How stamps like 2026-03-02 10:14:07,123 differ: what is between date and time, in front of the fraction and behind it (a
     zone, a comma), and how many digits the fraction has."""
 
@@ -41,8 +40,7 @@ class Shape:
         return f"2001-02-03{self.between}04:05:06{self.point}"
 
 
-@dataclass(frozen=True, slots=True)
-class Leads:
+class Leads(Struct, frozen=True):
     """The stamps that texts begin with: which texts have the digits of the shape (None: all), what is behind these, the
     `tail` that still belongs to a stamp, and where times were asked for, these, read as `times` says, and whether without
     a zone."""

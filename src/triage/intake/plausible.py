@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from triage.schema import TIME
 
@@ -16,8 +16,7 @@ _ENOUGH = 3  # stamps that say where a log is
 _EVER = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
+class Usual(Struct, frozen=True):
     """Where the stamps of a source are: the middle of those at its head, and how far from it others may be."""
 
     middle: datetime
@@ -40,8 +39,7 @@ def usual(at: pl.Series) -> Usual | None:
     return Usual(middle, max(NEAR, _SPANS * (high - low)))
 
 
-@dataclass(slots=True)
-class Plausible:
+class Plausible(Struct):
     """The stamps of one source one after the other, whatever blocks they come in.
 
     A stamp is believed when it is near the middle of the head's or near the one believed before it; and when it is near

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 CHAR, SET, RUN, SPLIT, JUMP, SAVE, END, MATCH, GULP = range(9)
 ANY = 0x7FFF
@@ -27,16 +29,14 @@ _ESCAPED = {"n": 10, "t": 9, "r": 13, "f": 12, "v": 11}
 _PLAIN = set(r"\.+*?()|[]{}^$#&-~/ :;,<>=@%!\"'`")
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """`steps` are four 32-bit numbers each (what, and up to three operands), `sets` 256 bytes for each set of bytes."""
 
     steps: bytes
     sets: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(Struct, frozen=True):
     """What tells of texts that surely fit none of many regexes: steps and sets as those of a Program, and `others`, for each of
     the regexes the bytes that a text must hold (128 bits), the set of those it begins with, and its first step."""
 
@@ -49,8 +49,7 @@ NO_PROGRAM = Program(b"", b"")
 NO_SCREEN = Screen(b"", b"", b"")
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A part of a regex. `kind` is set, all, any, repeat, group or end; what the others hold depends on it."""
 
     kind: str
@@ -205,8 +204,7 @@ def _as_bytes(sets: Sequence[frozenset[int]]) -> bytes:
     return b"".join(bytes(n in held for n in range(256)) for held in sets)
 
 
-@dataclass(slots=True)
-class _Parser:
+class _Parser(Struct):
     """Reads the regex from left to right. `loose`: what is not known here, but fits no character of ASCII or none at all, is
     taken for that."""
 
@@ -365,8 +363,7 @@ def _folded(held: frozenset[int], *, fold: bool) -> frozenset[int]:
     return frozenset(ord(case) for n in held for case in (chr(n).lower(), chr(n).upper()))
 
 
-@dataclass(slots=True)
-class _Assembly:
+class _Assembly(Struct):
     """Lays the parts of a regex down as steps."""
 
     steps: list[tuple[int, int, int, int]] = field(default_factory=list)

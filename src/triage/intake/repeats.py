@@ -7,10 +7,10 @@ are that at other times.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec import Struct, field
 
 from triage.schema import EVENTS, TIME, alone, empty
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _CUT = "truncated"  # of texts that say so of themselves, which are counted where they are rows (truncated.py)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A record that may come again: the line and the number of lines it takes, the numbers of what stands below its header and of the
     whole (0: none), and what its header says."""
 
@@ -32,8 +31,7 @@ class Question:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(Struct, frozen=True):
     """Records that came before among lines that were sifted: `again` (line, at, record) is what is left of those that are known as a whole,
     `bodies` (line, body) of those whose header is kept; `questions` are on records that are not known yet."""
 
@@ -54,8 +52,7 @@ class Repeated:
         return Repeated(by, pl.DataFrame(again), pl.DataFrame(below), tuple(Question(*one) for one in questions))
 
 
-@dataclass(slots=True)
-class Repeats:
+class Repeats(Struct):
     """What is known of the records of a source that came twice; `settle` tells compiled code (whether it is a record, its number,
     whether it is known)."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from triage.intake.distinct import changed, on_distinct, plain_texts
 from triage.intake.formats import UNITS_MS, Format
@@ -47,8 +47,7 @@ RAISED = ("Exception", "Error", "Throwable")
 _NIL = ("-", "", "null", "undefined")
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What had to be assumed while a source was read; the one thing here that changes."""
 
     zone: int = 0

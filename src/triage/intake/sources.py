@@ -9,12 +9,14 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.errors import TriageError
 from triage.intake.compiled import count_lines
@@ -64,8 +66,7 @@ _NOT_A_SERVICE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Whole lines of bytes; `line` is the number of the first, `lines` how many there are.
 
     Only the last line of the input may lack its newline. `notices` tell what was lost on the way.
@@ -77,8 +78,7 @@ class Block:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """An input: `name` as the user gave it, `size` in bytes or None, and how to open it.
 
     `service_hint` and `instance_hint` come from the file's name; `modified` is when it was last written (for a pipe:
@@ -103,8 +103,7 @@ class Source:
         return self.open().blocks(size)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Whole lines of a file: its bytes from `start` to `end` (None: what there is); `line` is the number of the first."""
 
     start: int
@@ -448,8 +447,7 @@ def _zstd_error() -> type[Exception]:
     return error
 
 
-@dataclass(frozen=True, slots=True)
-class _Packer:
+class _Packer(Struct, frozen=True):
     """A kind of packed file. `step` takes (unpacker, data) to (plain bytes, data left over, more plain bytes to come)."""
 
     kind: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.errors import PackError
 from triage.intake.renderings import unboxed, unmarked
@@ -15,8 +17,7 @@ from triage.locating import check_types, with_lines
 from triage.packs import is_ours, packs, pattern_dirs
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One call. `file` as printed; `in_app` is False for the runtime, its library and installed packages."""
 
     function: str | None
@@ -27,8 +28,7 @@ class Frame:
     code: str | None = None  # the source line, where the traceback prints it
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Struct, frozen=True):
     """One exception of a chain. `frames` in the order printed."""
 
     type: str
@@ -39,8 +39,7 @@ class Raised:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """A parsed traceback: exceptions root cause first, the one that the program saw last."""
 
     language: str
@@ -68,8 +67,7 @@ _PARSE = (
 _LIBRARY = ("library", "library_functions", "runtime", "runtime_functions")
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
+class Language(Struct, frozen=True):
     """The grammar of one language's tracebacks, compiled from one file in patterns/traces."""
 
     name: str
@@ -98,8 +96,7 @@ class Language:
         return any(pattern.search(line) for pattern in self.rules[rule])
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
+class Traces(Struct, frozen=True):
     """All languages known, the ones with the most definite marks first."""
 
     languages: tuple[Language, ...]
@@ -310,8 +307,7 @@ _BARE_HEADLINE = re.compile(
 )
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     """An exception while its lines are being read."""
 
     type: str = ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 import msgspec
 import polars as pl
+from msgspec import Struct
 
 from triage.intake.exports import Entry
 from triage.intake.formats import Catalog, Format, anonymous
@@ -28,8 +28,7 @@ ANSI = r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
 _NEWLINE, _TABULATOR = "#012", "#011"  # as rsyslog writes them: a record is one line there
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """How the texts of a source are read: the formats of its head first, then all others, in the catalogue's order."""
 
     catalog: Catalog
@@ -53,8 +52,7 @@ class Layers:
         return tuple(f for f in self.catalog.text if f not in self.first and (self.generic or not f.generic))
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """Rows that are done, and the place in order (`i`) from which on the next block is needed to go on (None: nowhere)."""
 
     rows: pl.DataFrame

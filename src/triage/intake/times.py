@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
 import polars as pl
+from msgspec import Struct
 
 from triage.intake.stamps import SHAPES, WHOLE, read_parts
 from triage.schema import TIME
@@ -48,8 +48,7 @@ EPOCH = "epoch"
 _UTC_WORDS = (" UTC", " GMT")
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """What stamps leave out: the zone of those without one, and when the log was last written, for the year."""
 
     zone: str = "UTC"
@@ -58,8 +57,7 @@ class Clock:
     day_first: bool = False  # of day and month as numbers before the year; dots put the day first anyway
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
+class Stamps(Struct, frozen=True):
     """Times read, and how many of them had to assume a zone or a year."""
 
     at: pl.Series

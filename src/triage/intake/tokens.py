@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.intake.levels import WORDS
 from triage.intake.stamps import EPOCH_SHAPE, SHAPES
@@ -36,8 +38,7 @@ _JOINED = re.compile(r"[^\[\]()/|]*[/|]([A-Z]{3,13})")  # thread and level in on
 _TAIL = re.compile(r"[\])}>\"']?(?:[ \t]*[|,;:]+|[ \t]+(?:-{1,3}|–|—|=>|>)(?=[ \t]|$))?[ \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A piece of a line: what it is, the bracket before it, its text, what stands behind it up to the next one."""
 
     kind: str  # stamp, level, number, group, label (a name and a colon), name, text

@@ -22,12 +22,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from copy import copy
-from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from typing import Protocol
 
 import polars as pl
+from msgspec import Struct
 
 from triage.intake import linewise
 from triage.intake.letters import classify, letters_of, patterns_of
@@ -54,8 +54,7 @@ class Rows(Protocol):
         """INTAKE rows that account for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(Struct, frozen=True):
     """Records of a part of the input: EVENTS, and the INTAKE rows that account for them."""
 
     events: pl.DataFrame
@@ -145,8 +144,7 @@ _ALONE = {
 _BROKEN = pl.col("message").str.contains("\n", literal=True).fill_null(False)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What an assembler knows between two batches: how many rows it had, those that wait for their end, and of its streams
     which it has seen, which of them with a header, and which began with bare text."""
 

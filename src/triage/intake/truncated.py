@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 MESSAGE_CAP = 64 << 10  # characters of a message that are kept, most from its start
 # anchored at the end only, so that it is searched from there: a look at the last byte is enough for most texts
@@ -20,8 +20,7 @@ _FLAG = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Cuts:
+class Cuts(Struct):
     """How many entries are marked as truncated, and the first line of one whose text says so."""
 
     entries: int = 0
@@ -49,8 +48,7 @@ class Cuts:
         return [f"{name}: {many} marked as truncated by what wrote or carried them{place}: their ends are missing here"]
 
 
-@dataclass(slots=True)
-class Long:
+class Long(Struct):
     """How many messages were too long to be kept whole, and the first line of one."""
 
     count: int = 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
 from typing import Any, Protocol
 
 import msgspec
 import polars as pl
+from msgspec import Struct, field
 
 from triage.intake.cutting import Cutting, Keys, Tree, cutting_of, tree_of
 from triage.intake.distinct import LAST_SEGMENT
@@ -22,8 +22,7 @@ from triage.schema import TIME
 Reader = Callable[[Sequence[Any]], list[Any]]  # objects to one value of each
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """Where an entry holds a value: number of the object in Typed.nodes, and what reads the value in such objects."""
 
     path: str
@@ -32,8 +31,7 @@ class Spot:
     sure: bool = True  # nothing is cut out of the value, so that it is there when it is not null
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """An object inside an entry: number of the one around it, what reads it there, and what stands for a missing one."""
 
     outer: int
@@ -42,8 +40,7 @@ class Node:
     values: int  # how many values are asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Struct, frozen=True):
     """A decoder of one format's entries that builds only what the format asks for."""
 
     entry: Format
@@ -145,8 +142,7 @@ def _constant(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-@dataclass(frozen=True, slots=True)
-class _Values:
+class _Values(Struct, frozen=True):
     """What stands at a path in some entries: a text that is the same in all of them, or one value each."""
 
     values: pl.Series | str
@@ -172,8 +168,7 @@ class Bodies(Protocol):
     def __getitem__(self, number: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Raws:
+class _Raws(Struct, frozen=True):
     """The texts of entries that were cut."""
 
     cutting: Cutting
@@ -183,8 +178,7 @@ class _Raws:
         return self.cutting.raw(self.lines[number])
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True):
     """Entries that were decoded at once: what stands at each path, their place in order, first line and number of lines."""
 
     columns: Mapping[str, _Values]
@@ -194,8 +188,7 @@ class _Block:
     bodies: Callable[[], Bodies]
 
 
-@dataclass(frozen=True, slots=True)
-class Odd:
+class Odd(Struct, frozen=True):
     """An entry that is not of the format after all, or says nothing where the format looks for it."""
 
     body: bytes
@@ -204,8 +197,7 @@ class Odd:
     order: int
 
 
-@dataclass(slots=True)
-class TypedEntries:
+class TypedEntries(Struct):
     """Entries of one format that were decoded so far."""
 
     blocks: list[_Block] = field(default_factory=list)
@@ -354,8 +346,7 @@ def _places(parts: Sequence[_Values | None], sizes: Sequence[int]) -> pl.Series 
     return place.scatter(rows, pl.int_range(len(rows), dtype=pl.UInt32, eager=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Inside:
+class _Inside(Struct, frozen=True):
     """The objects of one node: which entries have one (None: there is one for each, if only an empty one), and those."""
 
     rows: Sequence[int] | None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.report import Incident, Report
 
@@ -12,8 +14,7 @@ SETTLE_S = 0.2  # a traceback that is still being written looks like an incident
 QUIET = timedelta(seconds=20)  # of the log's own time without a failure, while other things go on, before it is over
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What happened to an incident, and the report of that moment.
 
     `kind` is opened, changed (its severity or its root), recovered, returned after that, or withdrawn: what came since
@@ -26,8 +27,7 @@ class Event:
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """An incident as it was told, and when that was."""
 
     incident: Incident

@@ -7,12 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from msgspec import Struct
 
 from triage.errors import TriageError
 from triage.rendering.events import Message, as_event, as_slack
@@ -24,8 +25,7 @@ MOST_WAITING = 100  # events; of more the oldest are dropped
 BODIES: Mapping[str, Callable[[Message], Mapping[str, Any]]] = {"slack": as_slack, "webhook": as_event}
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Struct, frozen=True):
     """Where events go: a kind of BODIES and a URL, which is a secret as far as more than its host is concerned."""
 
     kind: str
@@ -54,8 +54,7 @@ def parse_receiver(text: str, environment: Mapping[str, str]) -> Receiver:
     return Receiver(kind, url)
 
 
-@dataclass(frozen=True, slots=True)
-class _Letter:
+class _Letter(Struct, frozen=True):
     to: Receiver
     body: bytes
     text: str

@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.engine import Options
 from triage.intake.sources import STDIN
@@ -29,8 +31,7 @@ DRAW_S = 5.0  # the screen says how long it has been silent
 PULSE_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What the user asked for, and the terminal as the command line sees it."""
 
     screen: bool
@@ -49,8 +50,7 @@ class Wishes:
     write: Callable[[Report], object] = id
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How it ended: the report of all that was read, and the exit code of the command that was watched."""
 
     report: Report

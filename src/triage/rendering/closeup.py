@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from triage.errors import TriageError
 from triage.rendering import escaping, terminal
@@ -34,8 +35,7 @@ class Part(Protocol):
     def why(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     part: str
     contributes: bool
     why: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from triage.rendering import escaping, figures, story
 from triage.rendering.redaction import redacted, rewritten
@@ -19,8 +20,7 @@ _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _STYLING = re.compile(r"[*_~`]")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """An event in the words that everybody gets, redacted; its other forms are made of it."""
 
     kind: str  # opened, changed, recovered, returned, withdrawn

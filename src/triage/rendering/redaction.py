@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from triage.errors import PackError
 from triage.packs import pattern_dirs, read_pack
@@ -43,8 +44,7 @@ _NO_MAILBOX = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """A value that was taken out, and what it becomes."""
 
     kind: str
@@ -52,14 +52,12 @@ class Hidden:
     named: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Masked:
+class _Masked(Struct, frozen=True):
     text: str
     hidden: dict[Hidden, str]  # to the private character that stands for it
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """One kind of thing to take out, from patterns/redact.yaml."""
 
     name: str
@@ -119,7 +117,7 @@ def _is_taken_out(text: str, pattern: Pattern) -> bool:
 
 
 def strings(value: Any) -> Iterable[str]:
-    """Every string inside a value of dataclasses, tuples, lists and mappings; keys of mappings are not values."""
+    """Every string inside a value of structs, tuples, lists and mappings; keys of mappings are not values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -128,9 +126,9 @@ def strings(value: Any) -> Iterable[str]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from strings(item)
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from strings(getattr(value, field.name))
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from strings(getattr(value, name))
 
 
 def rewritten(value: T, change: Callable[[str], str]) -> T:
@@ -179,9 +177,8 @@ def _rewritten(value: Any, change: Callable[[str], str]) -> Any:
         return {k: _rewritten(v, change) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return type(value)(_rewritten(v, change) for v in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {f.name: _rewritten(getattr(value, f.name), change) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **changes)
+    if isinstance(value, Struct):
+        return replace(value, **{name: _rewritten(getattr(value, name), change) for name in value.__struct_fields__})
     return value
 
 

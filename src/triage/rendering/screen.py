@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triage.rendering import escaping, figures, nearby, story, terminal
 from triage.rendering.redaction import redacted, rewritten
@@ -19,8 +21,7 @@ KEYS = "q quit · ↑↓ ⏎ look at a group · w write the report · f freeze �
 KEYS_NEAR = "esc back · ↑↓ scroll · ←→ other groups · w write the report · f freeze · q quit"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A moment that the user marked, and how many records there were by then: all, errors, of each group."""
 
     at: datetime
@@ -36,8 +37,7 @@ class Mark:
         return cls(at, report.counts.records, report.counts.errors, {c.id: c.count for c in report.clusters})
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """How the reading goes: lines so far, lines a second, seconds since the last one, what was marked and what was said."""
 
     names: tuple[str, ...]
@@ -49,8 +49,7 @@ class Status:
     said: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What the user looks at: the group that is chosen, whether it is opened, how far its lines are scrolled."""
 
     chosen: str = ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from triage.rendering import figures
 from triage.rendering.escaping import MOST_PROSE, shorten
 from triage.report import Claim, Report
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """The section on the source: as of which commit, the claims, what could not be looked at."""
 
     stamp: str
@@ -18,8 +17,7 @@ class Told:
     notices: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """One claim. `code` holds lines with their numbers, the one that is meant marked; empty when it was shown before."""
 
     text: str

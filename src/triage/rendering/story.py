@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from triage.rendering import figures, source
 from triage.rendering.escaping import MOST_TEXT, shorten
@@ -56,8 +57,7 @@ _REVIEW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """A line of the impact table."""
 
     name: str
@@ -65,8 +65,7 @@ class Fact:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exhibit:
+class Exhibit(Struct, frozen=True):
     """A piece of evidence with its number in this document."""
 
     ref: str
@@ -74,8 +73,7 @@ class Exhibit:
     excerpt: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A step of a chain: one failure, or the HTTP failures that have the same cause."""
 
     key: str
@@ -86,8 +84,7 @@ class Node:
     failures: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     cause: str
     effect: str
     words: str
@@ -96,8 +93,7 @@ class Edge:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A node in the order of reading: `depth` grows where a chain branches, `via` leads to it."""
 
     node: Node
@@ -105,8 +101,7 @@ class Step:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A root cause, best first."""
 
     root: Root
@@ -116,8 +111,7 @@ class Candidate:
     refs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One incident with its causes and its chain."""
 
     incident: Incident
@@ -131,8 +125,7 @@ class Case:
     symptoms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """Everything that is told, in order, as text that is not yet escaped."""
 
     report: Report

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher
+
+from msgspec import Struct
 
 from triage.diagnosis.repo.clues import Clue
 from triage.diagnosis.repo.history import Commit, Hunk
@@ -339,8 +340,7 @@ def changed_runtime(scene: Scene, suspect: Suspect) -> Iterator[Claim]:
                 return
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """A setting that a commit gave another value."""
 
     commit: Commit

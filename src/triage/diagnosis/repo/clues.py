@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from triage.errors import PackError
 from triage.locating import with_lines
@@ -19,8 +20,7 @@ _LONGEST = 4_000
 _QUOTED = re.compile(r"['\"](\w+)['\"]")
 
 
-@dataclass(frozen=True, slots=True)
-class Clue:
+class Clue(Struct, frozen=True):
     """One thing that a failure names. `origin` is the file that asks for a module, where the text says it."""
 
     names: str
@@ -38,8 +38,7 @@ class Clue:
         return (self.name,) if self.name else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """One kind of clue, from patterns/source.yaml."""
 
     name: str
@@ -59,8 +58,7 @@ class Pattern:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Lexicon:
+class Lexicon(Struct, frozen=True):
     """The patterns, the words of settings by kind of failure, and packages that go by another name."""
 
     patterns: tuple[Pattern, ...]

@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 CALL_S = 8.0  # one call of git
 TOTAL_S = 25.0  # all calls of one report
@@ -21,8 +23,7 @@ _FIELD, _RECORD = "\x1f", "\x1e"
 _LAYOUT = f"--format={_RECORD}%H{_FIELD}%P{_FIELD}%aI{_FIELD}%s"
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """One commit. `at` is the author's date, in UTC."""
 
     id: str
@@ -31,8 +32,7 @@ class Commit:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """What a commit did to a file: A added, D deleted, R renamed to `to`, M changed."""
 
     commit: Commit
@@ -41,8 +41,7 @@ class Moved:
     to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hunk:
+class Hunk(Struct, frozen=True):
     """Lines of one file that a commit took out and put in, with the number of the first one put in."""
 
     path: str
@@ -51,8 +50,7 @@ class Hunk:
     added: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """One branch of a repository up to `head`, newest commit first. `prefix` is the folder of it that is looked at.
 
     Every call is limited in time and size; one that reaches its limit gives nothing, and `notes` says so.

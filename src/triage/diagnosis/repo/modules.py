@@ -7,8 +7,9 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from triage.diagnosis.repo.clues import Clue
 from triage.diagnosis.repo.history import Commit
@@ -59,8 +60,7 @@ _BUILT_IN = sys.stdlib_module_names | {
 _DEVELOPMENT = {"package.json": ("devDependencies", "dependencies"), "composer.json": ("require-dev", "require")}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a module would be: `suffixes` are ends of paths, `package` the name under which others publish it."""
 
     shown: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from triage.diagnosis.repo.clues import Clue, Lexicon
 from triage.diagnosis.repo.history import Commit, History, Hunk, Moved
@@ -21,8 +22,7 @@ _CODE = frozenset(
 _DOCS = frozenset(("md", "rst", "adoc", "txt"))
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True):
     """One failure with what its tracebacks say."""
 
     failure: str
@@ -36,8 +36,7 @@ class Suspect:
     libraries: tuple[str, ...] = ()  # packages that its tracebacks run through, nearest to the crash first
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """The source around one failure.
 
     `recent` holds the commits that the one looked at is built on, itself included, newest first and without merges;

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from triage.diagnosis.repo.history import Commit, History
 from triage.intake.stacks import Frame
@@ -38,8 +39,7 @@ _SOURCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A frame in a file of the source. `sure` when path and line fit; `others` are files that would fit as well."""
 
     path: str
@@ -55,8 +55,7 @@ class Placed:
         return self.path if self.line is None else f"{self.path}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """The files of a folder: as they were in `commit`, or, without history, as they lie there."""
 
     folder: Path
