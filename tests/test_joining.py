@@ -260,3 +260,29 @@ def test_lines_below_a_header_that_names_its_node_or_stream_are_of_the_same_writ
         f"{stream}[INFO]\t2026-03-02T10:14:07.200Z\t4299ee27\topen",
     ]
     assert [one["lines"] for one in read(triage, tmp_path, tail)] == [1, 4, 1]
+
+
+def test_what_a_runtime_says_last_ends_its_record(triage: Program, tmp_path: Path) -> None:
+    warned = [
+        "Starting Container",
+        "(node:5494) [DEP0040] DeprecationWarning: The `punycode` module is deprecated.",
+        "(Use `node --trace-deprecation ...` to show where the warning was created)",
+        "rates listening on 8080",
+        "rates has read its table",
+    ]
+    entries = [json.dumps({"message": text, "timestamp": f"2026-03-02T10:14:07.{n:03}Z"}) for n, text in enumerate(warned)]  # fmt: skip
+    log = tmp_path / "app.jsonl"
+    log.write_text("\n".join(entries) + "\n")
+    triage("records", log, "-o", tmp_path / "records.jsonl")
+    with (tmp_path / "records.jsonl").open(encoding="utf-8") as records:
+        assert [json.loads(line)["lines"] for line in records][:2] == [1, 2]
+
+
+def test_an_error_of_puma_is_no_part_of_its_banner(triage: Program, tmp_path: Path) -> None:
+    lines = [
+        "*          PID: 30959",
+        "! Unable to load application: Psych::BadAlias: Unknown alias: default",
+        "/app/lib/mailing.rb:6:in `load': Unknown alias: default (Psych::BadAlias)",
+        "\tfrom config.ru:3:in `<main>'",
+    ]
+    assert [one["lines"] for one in read(triage, tmp_path, lines)] == [1, 3]

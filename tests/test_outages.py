@@ -1215,3 +1215,30 @@ def test_bursts_of_rows_that_are_skipped_all_along_are_no_incident(folder: Path)
         feed += [(3600.0 * hour + 3 * n, f"ERROR import: line {n} cannot be read, skipped") for n in range(5)]
         feed += [(3600.0 * hour + 20 + n, f"INFO import: batch {n} stored") for n in range(60)]
     assert not report_of(folder, importer=feed).incidents
+
+
+def test_probes_that_find_a_program_not_ready_while_it_starts_are_no_failed_requests(folder: Path) -> None:
+    asked: Lines = [(6.0 * n, f"INFO GET /orders/{n} 200 4ms") for n in range(300)]
+    asked += [(10.0 * n + 5, "INFO GET /ready 200 1ms") for n in range(180)]
+    starts = [(600.0 * life + 0.5 * n, "INFO GET /ready 503 0ms") for life in range(3) for n in range(4)]
+    refused = [(200.0 + 300 * n, f"WARNING web: order {n}x cannot be read, answering 400") for n in range(5)]
+    found = report_of(folder, web=[*asked, *starts, *refused])
+    assert found.http is not None
+    assert found.http.errors == len(starts)
+    assert not found.incidents
+    others = [(s, text.replace("/ready", "/orders/7")) for s, text in starts]
+    assert report_of(folder, web=[*asked, *others]).incidents
+    long = [(600.0 + 5 * n, text) for n, (_, text) in enumerate(5 * starts)]
+    assert report_of(folder, web=[*asked, *long]).incidents
+    to_the_end = [(1795.0 + 0.5 * n, text) for n, (_, text) in enumerate(starts)]
+    assert report_of(folder, web=[*asked, *to_the_end]).incidents
+
+
+def test_workers_that_are_asked_to_end_have_not_crashed(folder: Path) -> None:
+    calm = [(10.0 * n, f"[2026-03-02 10:00:00 +0000] [7] [INFO] batch {n} stored") for n in range(200)]
+
+    def ended(signal: str) -> Lines:
+        return [(900.0 + n, f"[2026-03-02 10:00:00 +0000] [7] [ERROR] Worker (pid:{20 + n}) was sent {signal}!") for n in range(2)]  # fmt: skip
+
+    assert not report_of(folder, web=[*calm, *ended("SIGTERM")]).incidents
+    assert report_of(folder, web=[*calm, *ended("SIGABRT")]).incidents

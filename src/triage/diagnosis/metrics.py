@@ -90,6 +90,8 @@ def counts(summary: Summary) -> Counts:
     return Counts(records, errors, warnings, errors / records if records else 0.0)
 
 
+# Paths by which platforms ask: /ready, /healthz, /-/ready, /api/health/live, /actuator/health/readiness, /_status/healthz
+_PROBE = r"(?i)^/(?:[\w.-]+/){0,3}_?(?:ready|readyz|readiness|health|healthz|health[_-]?check|live|livez|liveness|alive|up|startupz?)(?:\.\w+)?/?$"
 EDGE = "request"  # the kind of entries by which a platform tells of requests
 
 
@@ -174,6 +176,21 @@ def _outermost(services: Sequence[str | None], requests: pl.DataFrame) -> list[s
         if not any(same(service, other) for other in left):
             left.append(service)
     return left
+
+
+def unready(summary: Summary, chosen: Layer) -> frozenset[tuple[str | None, int]]:
+    """Services and statuses of failed answers that only probes got, of which twice as many were answered well: so servers tell a platform
+    that they are not up yet."""
+    rows = chosen.of(summary["requests"]).with_columns(
+        probe=pl.col("route").str.contains(_PROBE).fill_null(False), failed=pl.col("status") >= 500
+    )
+    well = rows.filter("probe", pl.col("status") < 400).group_by("service").agg(well=pl.col("count").sum())
+    asked = rows.filter("probe", "failed").group_by("service").agg(asked=pl.col("count").sum())
+    starting = asked.join(well, on="service", nulls_equal=True).filter(pl.col("well") >= 2 * pl.col("asked"))
+    failed = rows.filter("failed").join(starting, on="service", how="semi", nulls_equal=True)
+    others = failed.filter(~pl.col("probe"))
+    mine = failed.join(others, on=["service", "status"], how="anti", nulls_equal=True)
+    return frozenset(mine.select("service", "status").iter_rows())
 
 
 def is_front(service: str | None, fmt: str | None = None) -> bool:

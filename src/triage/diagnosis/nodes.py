@@ -6,7 +6,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import zip_longest
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triage.diagnosis.knowledge import Rule, Rules
-from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.metrics import Layer, to_us, unready
 from triage.diagnosis.shifts import Shift, shifts
 from triage.diagnosis.silences import silences
 from triage.grouping.signature import failure_id
@@ -39,6 +39,9 @@ LADDER: Mapping[str, float] = {
 WARNING, ERROR = LEVELS.index("WARNING"), LEVELS.index("ERROR")
 MEASURED = ("slow", "silent")  # seen in the figures of many records: an effect of something, rarely a cause by itself
 SURE, AGAIN = 0.8, 10  # confidence of a rule and records from which on a cause counts at any level
+STARTING = timedelta(seconds=60)  # longer no server is not ready, and
+PROBED = timedelta(seconds=30)  # apart are two probes of one start at most
+_US = timedelta(microseconds=1)
 MOST = 400  # nodes that take part in the search for causes; with the ends of their chains up to twice as many
 
 Place = tuple[str | None, str | None]  # service, instance
@@ -155,8 +158,28 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
+    for service, status in sorted(unready(summary, layer), key=str) if layer is not None else ():
+        node = found.get(http_id(status, service))
+        if node is not None and layer is not None and _is_for_a_start(node, service, summary, layer):
+            found[node.id] = replace(node, role="noise")
     steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
     return _insisting(_with_harmless(found, summary["links"])) | {n.id: n for n in steps}
+
+
+def _is_for_a_start(node: Node, service: str | None, summary: Summary, layer: Layer) -> bool:
+    """Whether answers to probes fail for no longer than a start takes at a time, and not to the end."""
+    times, pause, longest = node.all_times, PROBED // _US, STARTING // _US
+    if not times:
+        return False
+    begins = times[0]
+    for before, t in itertools.pairwise(times):
+        begins = t if t - before > pause else begins
+        if t - begins > longest:
+            return False
+    after = layer.of(summary["traffic"]).filter(
+        pl.col("service").eq_missing(service), pl.col("bucket") > times[-1], pl.col("requests") > pl.col("failed")
+    )
+    return after.height > 0
 
 
 def _with_harmless(found: Mapping[str, Node], links: pl.DataFrame) -> dict[str, Node]:
@@ -294,10 +317,13 @@ def _role(
 ) -> str:
     if kind == "http":
         return "http"
+    asked = code in (0, 143) or signal == "SIGTERM"  # to end, by whoever runs it
     if "exit" in marks:
-        return "lifecycle" if code in (0, 143) or signal == "SIGTERM" else "exit"
+        return "lifecycle" if asked else "exit"
     if "oom" in marks:
         return "cause"
+    if "worker_exit" in marks and asked:
+        return "lifecycle"
     if "worker_exit" in marks:
         named = kind == "exception" and rule is not None and rule.role == "cause"
         return "cause" if named and inner else "exit"

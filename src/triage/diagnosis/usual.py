@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from statistics import mean, pstdev
 
-from triage.diagnosis.metrics import Layer, to_us
+from triage.diagnosis.metrics import Layer, to_us, unready
 from triage.diagnosis.nodes import ERROR, MEASURED, Node
 from triage.diagnosis.places import is_data_server
 from triage.diagnosis.texts import GOES_ON
@@ -156,7 +156,11 @@ def _answers_all(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -
 def _answering(summary: Summary, layer: Layer | None) -> set[str] | None:
     """The services that answer requests, where the log shows a hundred and more of them and none failed; else None."""
     asked = layer.of(summary["requests"]) if layer is not None else None
-    if asked is None or int(asked["count"].sum()) < ANSWERED or (asked["status"] >= 500).any():
+    if layer is None or asked is None or int(asked["count"].sum()) < ANSWERED:
+        return None
+    starting = unready(summary, layer)
+    failed = asked.filter(asked["status"] >= 500).select("service", "status")
+    if not starting.issuperset(failed.iter_rows()):
         return None
     return set(summary["requests"]["service"].drop_nulls())
 

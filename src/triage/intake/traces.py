@@ -406,6 +406,7 @@ class Assembler:
         else:
             lines = lines.with_columns_seq(lead=pl.lit(True))
         lines = lines.with_columns_seq(own=letters_of(lines["text"], self._patterns))
+        lines = lines.with_columns_seq(behind=self._behind_last(lines))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
         calm = _calm(lines)
@@ -430,6 +431,7 @@ class Assembler:
                 pl.col("gap")
                 | (pl.col("_after") & own.is_in(list("xytopm")))
                 | (pl.col("warned") & own.is_in(["o", "p"]))
+                | (pl.col("behind") & own.is_in(["x", "y"]))
             )
             .then(own.str.to_uppercase())
             .when(pl.col("late") & ~pl.col("_headed") & own.is_in(["x", "y"]))
@@ -457,6 +459,15 @@ class Assembler:
         return light, lines.select_seq(
             "row", "key", "text", "letter", "own", "record", "blank", "lines", "line", "lead", "bare", "_left"
         )
+
+    def _behind_last(self, lines: pl.DataFrame) -> pl.Series:
+        """Which lines stand right behind one that a runtime says last of what failed."""
+        ends = pl.Series([False]).new_from_index(0, lines.height)
+        told = (lines["own"] == "k").arg_true()
+        if "last" in self._patterns and told.len():
+            last = told.filter(lines["text"].gather(told).str.contains(self._patterns["last"]))
+            ends = ends.scatter(last, True)
+        return ends.shift(1, fill_value=False) & (lines["key"] == lines["key"].shift(1)).fill_null(False)
 
     # ------------------------------------------------------------------------------------------------------ holding
 
