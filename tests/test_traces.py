@@ -444,6 +444,7 @@ def test_a_huge_line_is_cut_to_head_and_tail() -> None:
 
 
 TEXTS = [
+    "(Use `node --trace-warnings ...` to show where the warning was created)",
     *(*TRACE, "ValueError: x", "Boom: z", "", "plain text", "Caused by: a.XException: y", "\tat a.B.c(D.java:1)"),
     *("During handling of the above exception, another exception occurred:", "panic: x", "goroutine 1 [running]:"),
     *(
