@@ -276,13 +276,3 @@ def test_what_a_runtime_says_last_ends_its_record(triage: Program, tmp_path: Pat
     triage("records", log, "-o", tmp_path / "records.jsonl")
     with (tmp_path / "records.jsonl").open(encoding="utf-8") as records:
         assert [json.loads(line)["lines"] for line in records][:2] == [1, 2]
-
-
-def test_an_error_of_puma_is_no_part_of_its_banner(triage: Program, tmp_path: Path) -> None:
-    lines = [
-        "*          PID: 30959",
-        "! Unable to load application: Psych::BadAlias: Unknown alias: default",
-        "/app/lib/mailing.rb:6:in `load': Unknown alias: default (Psych::BadAlias)",
-        "\tfrom config.ru:3:in `<main>'",
-    ]
-    assert [one["lines"] for one in read(triage, tmp_path, lines)] == [1, 3]

@@ -1242,3 +1242,19 @@ def test_workers_that_are_asked_to_end_have_not_crashed(folder: Path) -> None:
 
     assert not report_of(folder, web=[*calm, *ended("SIGTERM")]).incidents
     assert report_of(folder, web=[*calm, *ended("SIGABRT")]).incidents
+
+
+def test_a_service_that_answers_that_something_is_gone_fails_who_asked_it(folder: Path) -> None:
+    asked: Lines = [(4.0 * n, f"INFO GET /orders/{n} 200 4ms") for n in range(300)]
+    for n in range(20):
+        cart = 600.0 + 20 * n
+        asked += [
+            (cart, f"QuoteUnavailable: no shipping quote for cart c{98119 + 731 * n}"),
+            (cart, "    at quote (file:///app/server.mjs:20:11) {"),
+            (cart, "  [cause]: RateApiError: rates answered 410: this version was retired"),
+            (cart, "      at rates (file:///app/server.mjs:12:34)"),
+            (cart, "}"),
+            (cart + 0.1, f"INFO GET /carts/{n}/quote 503 4ms"),
+        ]
+    found = report_of(folder, web=sorted(asked, key=lambda line: line[0]))
+    assert first_roots(found) == ["rates answered 410: this version was retired"]

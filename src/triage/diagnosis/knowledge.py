@@ -260,13 +260,15 @@ class Rules(Struct, frozen=True):
         if status is not None:
             sure.update(self._statuses.get(status, ()))
 
-        found = []
-        for place in sorted(sure | self._search(text)):
+        found, told = [], self._search(text)
+        for place in sorted(sure | told):
             rule = self.rules[place]
             if rule.kinds and kind not in rule.kinds:
                 continue
             if any(_compiled(p).search(text) for p in rule.unless):
                 continue
+            if kind == "exception" and rule.role == "noise" and place not in told:
+                continue  # what a server that was called answered, and the program could not live with
             found.append(rule)
         return tuple(found)
 
