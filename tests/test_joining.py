@@ -270,9 +270,6 @@ def test_what_a_runtime_says_last_ends_its_record(triage: Program, tmp_path: Pat
         "rates listening on 8080",
         "rates has read its table",
     ]
-    entries = [json.dumps({"message": text, "timestamp": f"2026-03-02T10:14:07.{n:03}Z"}) for n, text in enumerate(warned)]  # fmt: skip
-    log = tmp_path / "app.jsonl"
-    log.write_text("\n".join(entries) + "\n")
-    triage("records", log, "-o", tmp_path / "records.jsonl")
-    with (tmp_path / "records.jsonl").open(encoding="utf-8") as records:
-        assert [json.loads(line)["lines"] for line in records][:2] == [1, 2]
+    stamp = "2026-03-02T10:14:07.{:03}Z"
+    entries = [json.dumps({"message": text, "timestamp": stamp.format(n)}) for n, text in enumerate(warned)]
+    assert [one["lines"] for one in read(triage, tmp_path, entries)][:2] == [1, 2]

@@ -265,10 +265,10 @@ class Rules(Struct, frozen=True):
             rule = self.rules[place]
             if rule.kinds and kind not in rule.kinds:
                 continue
-            if any(_compiled(p).search(text) for p in rule.unless):
-                continue
             if kind == "exception" and rule.role == "noise" and place not in told:
                 continue  # what a server that was called answered, and the program could not live with
+            if any(_compiled(p).search(text) for p in rule.unless):
+                continue
             found.append(rule)
         return tuple(found)
 

@@ -184,12 +184,13 @@ def unready(summary: Summary, chosen: Layer) -> frozenset[tuple[str | None, int]
     rows = chosen.of(summary["requests"]).with_columns(
         probe=pl.col("route").str.contains(_PROBE).fill_null(False), failed=pl.col("status") >= 500
     )
+    if not rows["failed"].any():
+        return frozenset()
     well = rows.filter("probe", pl.col("status") < 400).group_by("service").agg(well=pl.col("count").sum())
     asked = rows.filter("probe", "failed").group_by("service").agg(asked=pl.col("count").sum())
     starting = asked.join(well, on="service", nulls_equal=True).filter(pl.col("well") >= 2 * pl.col("asked"))
     failed = rows.filter("failed").join(starting, on="service", how="semi", nulls_equal=True)
-    others = failed.filter(~pl.col("probe"))
-    mine = failed.join(others, on=["service", "status"], how="anti", nulls_equal=True)
+    mine = failed.join(failed.filter(~pl.col("probe")), on=["service", "status"], how="anti", nulls_equal=True)
     return frozenset(mine.select("service", "status").iter_rows())
 
 

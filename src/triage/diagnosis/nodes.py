@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from statistics import median
@@ -158,26 +158,21 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
             role="noise" if _says_nothing(about) else _role(about["kind"], mine, rule, r["level"], code, signal, inner=inner),
             inner=inner, times={p: tuple(sorted(t)) for p, t in times.get(failure, {}).items()}, weighed=failure in kept,
         )  # fmt: skip
-    for service, status in sorted(unready(summary, layer), key=str) if layer is not None else ():
-        node = found.get(http_id(status, service))
-        if node is not None and layer is not None and _is_for_a_start(node, service, summary, layer):
-            found[node.id] = replace(node, role="noise")
+    for service, status in unready(summary, layer) if layer is not None else ():
+        id_ = http_id(status, service)
+        if layer is not None and id_ in found and _is_for_a_start(found[id_], service, summary, layer):
+            found[id_] = replace(found[id_], role="noise")
     steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
     return _insisting(_with_harmless(found, summary["links"])) | {n.id: n for n in steps}
 
 
 def _is_for_a_start(node: Node, service: str | None, summary: Summary, layer: Layer) -> bool:
     """Whether answers to probes fail for no longer than a start takes at a time, and not to the end."""
-    times, pause, longest = node.all_times, PROBED // _US, STARTING // _US
-    if not times:
+    starts = episodes([node], PROBED)
+    if not starts or any(end - begin > STARTING // _US for begin, end in starts):
         return False
-    begins = times[0]
-    for before, t in itertools.pairwise(times):
-        begins = t if t - before > pause else begins
-        if t - begins > longest:
-            return False
     after = layer.of(summary["traffic"]).filter(
-        pl.col("service").eq_missing(service), pl.col("bucket") > times[-1], pl.col("requests") > pl.col("failed")
+        pl.col("service").eq_missing(service), pl.col("bucket") > starts[-1][1], pl.col("requests") > pl.col("failed")
     )
     return after.height > 0
 
@@ -322,9 +317,9 @@ def _role(
         return "lifecycle" if asked else "exit"
     if "oom" in marks:
         return "cause"
-    if "worker_exit" in marks and asked:
-        return "lifecycle"
     if "worker_exit" in marks:
+        if asked:
+            return "lifecycle"
         named = kind == "exception" and rule is not None and rule.role == "cause"
         return "cause" if named and inner else "exit"
     if marks & {"stop", "start", "ready", "deploy", "listen", "config"}:
@@ -339,6 +334,17 @@ def _role(
     if kind == "exception":
         return "cause"
     return "cause" if (level or 0) >= ERROR else "precursor"
+
+
+def episodes(nodes: Iterable[Node], apart: timedelta) -> list[tuple[int, int]]:
+    """When each episode of the failures begins and ends, in microseconds: moments no further than this from each other are of one."""
+    found: list[tuple[int, int]] = []
+    for t in sorted(t for n in nodes for t in n.all_times):
+        if found and t - found[-1][1] <= apart // _US:
+            found[-1] = found[-1][0], t
+        else:
+            found.append((t, t))
+    return found
 
 
 def waited(node: Node) -> bool:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from statistics import mean, pstdev
 
 from triage.diagnosis.metrics import Layer, to_us, unready
-from triage.diagnosis.nodes import ERROR, MEASURED, Node
+from triage.diagnosis.nodes import ERROR, MEASURED, Node, episodes
 from triage.diagnosis.places import is_data_server
 from triage.diagnosis.texts import GOES_ON
 from triage.report import Window
@@ -54,7 +54,7 @@ ODD = 3  # warnings
 
 def runs_all_along(nodes: Sequence[Node], span: Window) -> bool:
     """Whether the failures come from about the first to about the last of the log's time, as far as so few can, without a long pause."""
-    times = _episodes(nodes)
+    times = [begin for begin, _ in episodes(nodes, EPISODE)]
     start, end = to_us(span.start), to_us(span.end)
     if len(times) < ENOUGH or end <= start:
         return False
@@ -100,10 +100,8 @@ def _was_seen(nodes: Sequence[Node]) -> bool:
 
 def is_short(nodes: Sequence[Node], span: Window) -> bool:
     """Whether the failures lasted a small part of the log's time; between moments that are far apart things were well."""
-    times = sorted(t for n in nodes for t in n.all_times)
     length = span.end - span.start
-    apart = min(EPISODE, APART * length) // timedelta(microseconds=1)
-    lasted = sum(y - x for x, y in itertools.pairwise(times) if y - x <= apart)
+    lasted = sum(end - begin for begin, end in episodes(nodes, min(EPISODE, APART * length)))
     return timedelta(microseconds=lasted) <= PASSING * length
 
 
@@ -155,12 +153,11 @@ def _answers_all(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -
 
 def _answering(summary: Summary, layer: Layer | None) -> set[str] | None:
     """The services that answer requests, where the log shows a hundred and more of them and none failed; else None."""
-    asked = layer.of(summary["requests"]) if layer is not None else None
-    if layer is None or asked is None or int(asked["count"].sum()) < ANSWERED:
+    if layer is None:
         return None
-    starting = unready(summary, layer)
+    asked = layer.of(summary["requests"])
     failed = asked.filter(asked["status"] >= 500).select("service", "status")
-    if not starting.issuperset(failed.iter_rows()):
+    if int(asked["count"].sum()) < ANSWERED or not unready(summary, layer).issuperset(failed.iter_rows()):
         return None
     return set(summary["requests"]["service"].drop_nulls())
 
@@ -223,15 +220,8 @@ def _from_outside(node: Node) -> bool:
     return node.role in ("timeout", "client") or (node.rule is not None and node.rule.category in OUTSIDE)
 
 
-def _episodes(nodes: Sequence[Node]) -> list[int]:
-    """When each episode of the failures begins, in microseconds."""
-    times = sorted(t for n in nodes for t in n.all_times)
-    apart = EPISODE // timedelta(microseconds=1)
-    return times[:1] + [t for before, t in itertools.pairwise(times) if t - before > apart]
-
-
 def _clockwork(nodes: Sequence[Node]) -> bool:
     """Whether the failures come at fixed times: then each run of a job fails."""
-    begins = _episodes(nodes)
+    begins = [begin for begin, _ in episodes(nodes, EPISODE)]
     pauses = [y - x for x, y in itertools.pairwise(begins)]
     return len(pauses) >= 3 and pstdev(pauses) < CLOCKWORK * mean(pauses)

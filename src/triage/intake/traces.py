@@ -15,6 +15,8 @@ A capital letter is a row that cannot continue anything: too long after the row 
     w  x, and v  y, where nothing says that they belong to the line above: no times, and a stream without headers or
        one that began with a line that had none
     b  blank
+
+A line that a runtime says last of what failed (Node.js' version, Rust's note) is a `k` behind which other text starts anew.
 """
 
 from __future__ import annotations
@@ -462,12 +464,13 @@ class Assembler:
 
     def _behind_last(self, lines: pl.DataFrame) -> pl.Series:
         """Which lines stand right behind one that a runtime says last of what failed."""
-        ends = pl.Series([False]).new_from_index(0, lines.height)
+        none = pl.Series([False]).new_from_index(0, lines.height)
         told = (lines["own"] == "k").arg_true()
-        if "last" in self._patterns and told.len():
-            last = told.filter(lines["text"].gather(told).str.contains(self._patterns["last"]))
-            ends = ends.scatter(last, True)
-        return ends.shift(1, fill_value=False) & (lines["key"] == lines["key"].shift(1)).fill_null(False)
+        if "last" not in self._patterns or not told.len():
+            return none
+        last = told.filter(lines["text"].gather(told).str.contains(self._patterns["last"]))
+        ends = none.scatter(last, True).shift(1, fill_value=False)
+        return ends & (lines["key"] == lines["key"].shift(1)).fill_null(False)
 
     # ------------------------------------------------------------------------------------------------------ holding
 
