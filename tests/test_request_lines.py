@@ -34,6 +34,7 @@ AGENTS = (
     '"https://a.example/ rt=9" "Mozilla/5.0 (X11; Linux) rt 5"',
     '"-" "é"',
     '"-" "cut [truncated]"',
+    '"-" "curl/8" Request-ID: "a81bc{n}01"',
     "",
 )
 TOOK = (
@@ -62,6 +63,7 @@ def log_of(seed: int) -> bytes:
     routes, agents, took = (random.sample(given_, 2) for given_ in (ROUTES, AGENTS, TOOK))
     zone, noise = random.choice(("+0000", "+0000", "+0130", "-0800")), random.choice((0.0, 0.002, 0.05))
     end = random.choice(("\n", "\n", "\r\n"))
+    statuses = random.choice(((200,) * 30 + (304, 302, 404, 404, 500, 503), (200, 200, 404, 500, 503, 503)))
     for _ in range(random.choice((50, 2_000))):
         if random.random() < noise:
             odd = random.choice((*ODD, None))
@@ -70,13 +72,13 @@ def log_of(seed: int) -> bytes:
         seconds += random.choice((0, 0, 0, 1, -2 if noise else 0, 7))
         n, status = (
             random.randrange(10 ** random.randrange(1, 7)),
-            random.choice((200,) * 30 + (304, 302, 404, 404, 500, 503)),
+            random.choice(statuses),
         )
         time = f"{int(seconds) // 3600 % 24:02d}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"
         route = random.choice(routes).format(n=n)
         lines.append(
             f"10.0.{n % 256}.7 - {random.choice(('-', 'bob'))} [02/Mar/2026:{time} {zone}] "
-            f'"{random.choice(("GET", "GET", "POST"))} {route} HTTP/1.1" {status} {n} {random.choice(agents)}'
+            f'"{random.choice(("GET", "GET", "POST"))} {route} HTTP/1.1" {status} {n} {random.choice(agents).format(n=n)}'
             f"{random.choice(took).format(n=n)}{end}".encode()
         )
     return b"".join(lines)
@@ -111,6 +113,31 @@ def test_most_of_a_calm_access_log_never_becomes_rows(tmp_path: Path, monkeypatc
     assert count > 2_000 or compiled.ENTRY_SIEVE is None
     requests = sifted["requests"].sort("status").select("route", "status", "count", "timed", "max_ms").rows()
     assert requests == [("/orders/{id}", 200, 2_970, 2_970, 998.0), ("/orders/{id}", 503, 30, 30, 999.0)]
+
+
+def test_failed_requests_become_no_rows_but_those_that_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.log"
+    random = Random(7)
+    lines = [
+        LINE.format(n // 60, random.randrange(60), random.randrange(9_000), random.choice((200, 502, 503)), n % 1_000)
+        for n in range(3_000)
+    ]
+    path.write_text("".join(lines))
+    sifted, read_, count = summaries(path, monkeypatch, 30_000)
+    same(sifted, read_)
+    assert sifted["clusters"]["count"].sum() > 1_800
+    assert count > 2_500 or compiled.ENTRY_SIEVE is None
+
+
+def test_failed_requests_that_name_their_id_are_known_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.log"
+    said = [f"{n}?{id_}id=a81bc{n}" for n, id_ in enumerate(("x-request-", "req_", "Trace", "correlation-") * 750)]
+    path.write_text("".join(LINE.format(n // 60, n % 60, said[n], 502, 7) for n in range(3_000)))
+    sifted, read_, _ = summaries(path, monkeypatch, 30_000)
+    same(sifted, read_)
+    assert sifted["traces"].height == 3_000
 
 
 def test_single_requests_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

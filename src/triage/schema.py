@@ -60,6 +60,13 @@ CALM: dict[str, pl.DataType] = {
     "count": pl.Int64(),
 }
 
+FAILED = 500  # HTTP status from which on a request is a failure
+TICK_US = 1024  # microseconds of the finest slice of time in which failures are told apart
+EXAMPLES = 3  # records that are shown of each failure
+
+# What failed requests have in common that are counted together.
+ANSWERED: dict[str, pl.DataType] = {n: EVENTS[n] for n in ("kind", "level", "service", "instance", "status")}
+
 # What requests have in common that are counted together.
 ASKED: dict[str, pl.DataType] = {
     n: QUIET[n] for n in ("kind", "source", "format", "service", "method", "status", "route")

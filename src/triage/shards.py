@@ -18,11 +18,12 @@ from msgspec.structs import replace
 
 from triage.counting import Beginning, Gathering, Order, begin, count, is_earlier
 from triage.grouping.marks import telling_words
+from triage.grouping.requests import WORDS
 from triage.intake.borders import BORDER, Opening
 from triage.intake.calm import FIRST_ROWS, Telling
 from triage.intake.decode import Account, Batch, Decoder, batches_of, decode, look, sieve_of
 from triage.intake.detection import Reading
-from triage.intake.entries import EntrySieve
+from triage.intake.entries import EntrySieve, Widths
 from triage.intake.framing import pieces
 from triage.intake.letters import patterns_of
 from triage.intake.plausible import Plausible
@@ -103,7 +104,7 @@ class Reader:
         self._dirs = folders(options)
         # lines that never become rows cannot be left out one by one
         whole = not (options.since or options.until or options.services)
-        telling = Telling(telling_words(self._dirs), _parts_of_traces(self._dirs)) if whole else None
+        telling = Telling(telling_words(self._dirs), _parts_of_traces(self._dirs), WORDS) if whole else None
         self._reading_as = replace(reading_options(options), telling=telling)
         self._known: dict[str, Reading] = {}
         self._sieves: dict[str, EntrySieve | None] = {}
@@ -209,7 +210,7 @@ class Reader:
         merging = Merging()
         if widths := self._widths.get(source.name):
             course.gathering.widen(widths)
-            decoder.widen(widths["volume"], widths["traffic"])
+            decoder.widen(_sifted(widths))
         asides: list[pl.DataFrame] = []
         lent: list[pl.DataFrame] = []
         lines = disorder = 0
@@ -235,7 +236,7 @@ class Reader:
             for summary in course.count(assembled, calm=calm, requests=requests):
                 merging.add(summary)
                 course.gathering.widen(merging.widths)
-                decoder.widen(merging.widths["volume"], merging.widths["traffic"])
+                decoder.widen(_sifted(merging.widths))
             del assembled, calm, requests
         if course.repeats is not None and course.repeats.waits:
             return None
@@ -283,6 +284,11 @@ class Reader:
 def _part_size(size: int) -> int:
     """Bytes of a part of a file of that size: at least one for each process, and more where that costs next to nothing."""
     return max(SMALLEST, min(LARGEST, size // _PARTS, max(_EVEN, size // (2 * _PARTS))))
+
+
+def _sifted(widths: Mapping[str, int]) -> Widths:
+    """The widths of buckets in which lines are told apart that never become rows."""
+    return Widths(widths["volume"], widths["traffic"], widths["activity"], widths["rhythm"])
 
 
 def _parts_of_traces(dirs: tuple[Path, ...] | None) -> tuple[str, ...]:

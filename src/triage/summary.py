@@ -20,13 +20,25 @@ from triage.grouping.crowding import thin_out
 from triage.grouping.marks import mark
 from triage.grouping.masks import merge_routes, route_template
 from triage.grouping.requests import said_traces
-from triage.grouping.signature import failure_id
-from triage.schema import ASKED, CALM, KIND, LEVEL, NODES, QUIET, RATE_US, TIME, conform, empty
+from triage.grouping.signature import failure_id, http_signature
+from triage.schema import (
+    ASKED,
+    CALM,
+    EXAMPLES,
+    FAILED,
+    KIND,
+    LEVEL,
+    NODES,
+    QUIET,
+    RATE_US,
+    TICK_US,
+    TIME,
+    conform,
+    empty,
+)
 from triage.sums import BAND, PACE_US, Sums, step_of
 
 VERSION = "triage.summary/1"
-TICK_US = 1024  # finest time bucket; buckets coarsen by powers of two, so any two summaries share borders
-EXAMPLES = 3
 EXAMPLE_CHARS = 6_000
 # to start the streaming engine costs more than it gains where rows are few, and those of one summary are
 _ENGINE: Literal["in-memory"] = "in-memory"
@@ -59,7 +71,7 @@ class Table(Struct, frozen=True):
     keys: Mapping[str, pl.DataType]
     totals: Totals
     bucket_rows: int = 0  # with a `bucket` key: coarsen the buckets until at most so many rows are left
-    finest: int = TICK_US  # the finest bucket, in microseconds
+    finest: int = TICK_US  # the finest bucket, in microseconds: wider ones are powers of two of them, so any two summaries share borders
     keep: tuple[str, int] | None = None  # (group, k): of each group only the k earliest rows
     most: int = 0  # of all rows only so many, smallest keys first
 
@@ -409,7 +421,11 @@ class Summary(Struct, frozen=True):
         least = {n: _least_width(TABLES[n], b, widths.get(n, TABLES[n].finest)) for n, b in buckets.items()}
         widths = {**widths, **least}
         rows = _tabulate(events, calm, signed, nodes, intake, marked, disorder, undated, widths["volume"])
-        return _settle(rows | _requests(asked, requests), widths)
+        rows |= _requests(asked, requests)
+        for name, more in _failed(requests).items():
+            columns = [*TABLES[name].schema]
+            rows[name] = pl.concat([rows[name].select(columns), more.select(columns)]) if name in rows else more
+        return _settle(rows, widths)
 
     @staticmethod
     def empty() -> Summary:
@@ -531,7 +547,7 @@ def _tabulate(
     width: int,
 ) -> dict[str, pl.LazyFrame]:
     """Rows for every table that has some, not yet folded; those of the volume in buckets of `width` microseconds."""
-    failing = pl.col("signature").is_not_null() | (pl.col("status") >= 500).fill_null(False)
+    failing = pl.col("signature").is_not_null() | (pl.col("status") >= FAILED).fill_null(False)
     out = {"nodes": nodes.lazy()} if nodes.height else {}
     coded = code(events.select("source", "service", "deployment", "level", "at", "bucket", "lines"), _PLACE)
     seen = coded.name(coded.rows.lazy().group_by(coded.keys).agg(**_SEEN).collect(engine=_ENGINE))
@@ -581,7 +597,7 @@ _REQUEST = (
 
 def _answered(hot: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows with the id of the HTTP failure that they are, by service and status (null: none), and its NODES."""
-    pairs = hot.filter(pl.col("status") >= 500).select("service", "status").unique().sort("service", "status")
+    pairs = hot.filter(pl.col("status") >= FAILED).select("service", "status").unique().sort("service", "status")
     ids = [http_id(status, service) for service, status in pairs.iter_rows()]
     text = "HTTP " + pairs["status"].cast(STR)
     named = pl.DataFrame({"id": ids, "message": text, "template": text}, schema_overrides=dict.fromkeys(("id",), STR))
@@ -747,7 +763,7 @@ def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
         count=pl.len().cast(INT), **timed, min_ms=ms.min(), max_ms=ms.max()
     )
     dated = rows.drop_nulls("bucket")
-    failed = (pl.col("answer") >= 500).sum().cast(INT)
+    failed = (pl.col("answer") >= FAILED).sum().cast(INT)
     wide = dated.with_columns(pl.col("bucket") // PACE_US * PACE_US, band=pl.col("step") // BAND)
     told = {"count": pl.len().cast(INT), "line": pl.col("line").min(), "first": pl.col("at").min(), "last": pl.col("at").max()}  # fmt: skip
     plans = (
@@ -755,29 +771,54 @@ def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
         dated.group_by(*coded.keys, "bucket").agg(requests=pl.len().cast(INT), failed=failed, **timed),
         # answers by how long they took, and requests that were refused, in stretches of time
         wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
-        wide.filter(pl.col("answer").is_between(400, 499)).group_by(*coded.keys, "bucket").agg(**told),
+        wide.filter(pl.col("answer").is_between(400, FAILED, closed="left"))
+        .group_by(*coded.keys, "bucket")
+        .agg(**told),
     )
     return _tables(*(coded.name(rows) for rows in pl.collect_all(plans, engine=_ENGINE)))
 
 
 def _summed(requests: Sums) -> dict[str, pl.LazyFrame]:
-    """The same of requests that were summed up already, none of which failed."""
+    """The same of requests that were summed up already."""
     classes = requests.classes.with_columns(route_template(requests.classes["route"]))
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
         return classes[rows[CLASS]].hstack(rows.drop(CLASS))
 
+    moments = named(requests.moments.rename({"count": "requests"}))
+    failed = pl.when(pl.col("status") >= FAILED).then("requests").otherwise(0).alias("failed")
     paced = named(requests.paces.drop("timed", "total_us", "min_ms", "max_ms").rename({"step": "band"}))
     return _tables(
         named(requests.steps.drop("bucket", "line", "first", "last")),
-        named(
-            requests.moments.select(
-                CLASS, "bucket", pl.col("count").alias("requests"), pl.lit(0, INT).alias("failed"), "timed", "total_us"
-            )
-        ),
+        moments.select(*classes.columns, "bucket", "requests", failed, "timed", "total_us"),
         paced.filter(pl.col("status") < 400).select(*classes.columns, "band", "bucket", *PACED),
-        paced.filter(pl.col("status") >= 400).select(*classes.columns, "bucket", *PACED),
+        paced.filter(pl.col("status").is_between(400, FAILED, closed="left")).select(
+            *classes.columns, "bucket", *PACED
+        ),
     )
+
+
+def _failed(requests: Sums | None) -> dict[str, pl.LazyFrame]:
+    """What the tables of failures take of failed requests that were summed up already. Those that they may show are rows, as an
+    answer has one in each batch: so ids and groups are known from these."""
+    if requests is None or not requests.failures.height:
+        return {}
+    statuses = requests.answers.select("service", "status")
+    answers = requests.answers.with_columns(
+        pl.col("level").to_physical().cast(INT).alias("loudness"),
+        signature=pl.Series([http_signature(status) for status in statuses["status"]], dtype=STR),
+        failure=pl.Series([http_id(status, service) for service, status in statuses.iter_rows()], dtype=STR),
+    )
+    failures, rhythm = (
+        answers[table[CLASS]].hstack(table.drop(CLASS)) for table in (requests.failures, requests.rhythm)
+    )
+    return {
+        "failures": failures.lazy().with_columns(pl.col("loudness").alias("level"), stacks=pl.lit(0, INT)),
+        "activity": failures.lazy(),
+        "members": failures.lazy(),
+        "clusters": failures.lazy(),
+        "rhythm": rhythm.lazy(),
+    }
 
 
 def _tables(

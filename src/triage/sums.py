@@ -32,6 +32,7 @@ _COMMON: dict[str, pl.DataType] = {
     "min_ms": pl.Float64(),
     "max_ms": pl.Float64(),
 }
+_FAILED = (CLASS, "bucket", "count", "first", "last")  # of those that failed
 _NO_STEP = -(2**63)  # as intake/_requests.c has it
 
 
@@ -58,59 +59,76 @@ def bounds() -> pl.Series:
 
 class Sums(Struct, frozen=True):
     """Requests that never became rows: by how long they took, by stretches of time, and by both, of which the first has finer
-    steps and the second finer stretches; and what their classes stand for (schema ASKED), a row for each number."""
+    steps and the second finer stretches; those that failed by fine stretches of time, and by those of their rhythm.
+
+    What their classes stand for (schema ASKED) and the answers of those that failed (schema ANSWERED) is a row for each number.
+    """
 
     steps: pl.DataFrame
     moments: pl.DataFrame
     paces: pl.DataFrame
+    failures: pl.DataFrame
+    rhythm: pl.DataFrame
     classes: pl.DataFrame
+    answers: pl.DataFrame
 
     @property
     def height(self) -> int:
         """Rows of all tables."""
-        return self.steps.height + self.moments.height + self.paces.height
+        return sum(table.height for table in self._tables)
 
     @property
     def weight(self) -> int:
         """About how many bytes they take in memory."""
-        return int(sum(table.estimated_size() for table in (self.steps, self.moments, self.paces)))
+        return int(sum(table.estimated_size() for table in self._tables))
+
+    @property
+    def _tables(self) -> tuple[pl.DataFrame, ...]:
+        return self.steps, self.moments, self.paces, self.failures, self.rhythm
 
     @staticmethod
     def of(tables: Sequence[Sequence[pl.Series]]) -> Sums:
-        """What compiled code handed out; nothing is known of the classes yet."""
-        steps, moments, paces = map(_table, tables)
-        return Sums(steps, moments, paces, pl.DataFrame())
+        """What compiled code handed out; nothing is known of the classes and answers yet."""
+        steps, moments, paces, failures, rhythm = map(_table, tables)
+        nothing = pl.DataFrame()
+        return Sums(steps, moments, paces, failures.select(*_FAILED), rhythm.select(*_FAILED), nothing, nothing)
 
     @staticmethod
     def joined(parts: Sequence[Sums]) -> Sums | None:
-        """All of these; None of none. Classes that mean the same are one."""
+        """All of these; None of none. Classes, and answers, that mean the same are one."""
         if not parts:
             return None
-        sizes = [part.classes.height for part in parts]
-        found = code(pl.concat([part.classes for part in parts]), parts[0].classes.columns, few=0)
-        if found.classes is None:
-            return Sums.together(parts)
-        starts = accumulate(sizes, initial=0)
-        places = [found.rows[CLASS].slice(start, size) for start, size in zip(starts, sizes, strict=False)]
-        named = [part._renamed(place) for part, place in zip(parts, places, strict=True)]
-        return replace(Sums.together(named), classes=found.classes)
+        places, classes = _merged([part.classes for part in parts])
+        answered, answers = _merged([part.answers for part in parts])
+        named = [part._renamed(*own) for part, *own in zip(parts, places, answered, strict=True)]
+        return replace(Sums.together(named), classes=classes, answers=answers)
 
     @staticmethod
     def together(parts: Sequence[Sums]) -> Sums:
-        """All of these, whose classes are the same."""
-        return Sums(
-            pl.concat([part.steps for part in parts]),
-            pl.concat([part.moments for part in parts]),
-            pl.concat([part.paces for part in parts]),
-            parts[0].classes,
-        )
+        """All of these, whose classes and answers are the same."""
+        return parts[0]._with(*(pl.concat(tables) for tables in zip(*(part._tables for part in parts), strict=True)))
 
-    def _renamed(self, places: pl.Series) -> Sums:
-        steps, moments, paces = (
-            table.with_columns_seq(places.gather(table[CLASS]).alias(CLASS))
-            for table in (self.steps, self.moments, self.paces)
-        )
-        return Sums(steps, moments, paces, self.classes)
+    def _renamed(self, places: pl.Series, answers: pl.Series) -> Sums:
+        asked = (_renumbered(table, places) for table in (self.steps, self.moments, self.paces))
+        failed = (_renumbered(table, answers) for table in (self.failures, self.rhythm))
+        return self._with(*asked, *failed)
+
+    def _with(self, *tables: pl.DataFrame) -> Sums:
+        """The same with these tables."""
+        steps, moments, paces, failures, rhythm = tables
+        return Sums(steps, moments, paces, failures, rhythm, self.classes, self.answers)
+
+
+def _merged(parts: Sequence[pl.DataFrame]) -> tuple[list[pl.Series], pl.DataFrame]:
+    """For each part the places of its rows among the different ones of all, and these."""
+    found = code(pl.concat(parts), parts[0].columns, few=0)
+    starts = accumulate((part.height for part in parts), initial=0)
+    places = [found.rows[CLASS].slice(start, part.height) for start, part in zip(starts, parts, strict=False)]
+    return places, parts[0] if found.classes is None else found.classes
+
+
+def _renumbered(table: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    return table.with_columns_seq(places.gather(table[CLASS]).alias(CLASS))
 
 
 def _table(columns: Sequence[pl.Series]) -> pl.DataFrame:

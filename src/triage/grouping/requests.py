@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+_OF = ("request", "req", "trace", "correlation")
+WORDS = tuple(f"{word}{between}id" for word in _OF for between in ("", "_", "-"))  # one stands in front of each such id
 _SAID = (
-    r"(?i)\b(?:x[_-])?(?:request|req|trace|correlation)[_-]?id[\"']?\s{0,2}[=:]\s{0,2}[\"']?"
+    rf"(?i)\b(?:x[_-])?(?:{'|'.join(_OF)})[_-]?id"
+    r"[\"']?\s{0,2}[=:]\s{0,2}[\"']?"
     r"([0-9a-z][0-9a-z_-]{5,63})\b"
 )
 

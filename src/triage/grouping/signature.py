@@ -110,6 +110,11 @@ def message_id(template: str) -> str:
     return failure_id("message", None, template)
 
 
+def http_signature(status: int) -> str:
+    """The group of requests that were answered with that status."""
+    return _signature("http", f"HTTP {status}")
+
+
 def _exception_id(exception: str | None, template: str) -> str:
     return failure_id("exception", exception, template)
 

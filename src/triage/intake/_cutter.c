@@ -13,7 +13,7 @@
 #include <emmintrin.h>
 #endif
 
-#define VERSION 9      /* of what is said to and by the Python around it: cutting.py takes no other */
+#define VERSION 10     /* of what is said to and by the Python around it: cutting.py takes no other */
 #define MAX_DEPTH 64   /* of values in values; deeper lines are left to the caller */
 #define FEW 48 /* different texts of a column, none of them long, up to which its rows hold their numbers */
 #define SHORT 256

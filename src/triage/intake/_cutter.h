@@ -289,8 +289,11 @@ void free_sums(struct Sums *sums);
 /* Count a request, in stretches of `width` microseconds where it does not matter how long it took; -1 where memory is short. */
 int add_request(struct Sums *sums, const Steps *steps, int64_t width, int64_t class, int64_t at, double took, int64_t line);
 
-/* Three lists of columns (class, step or band, bucket, count, timed, total microseconds, line, first, last, least, most): by step, by
-   stretch of time, by band and stretch of time. */
+/* Count a failed request, in stretches of so many microseconds: fine ones, and those of the rhythm; -1 where memory is short. */
+int add_failure(struct Sums *sums, const int64_t widths[2], int64_t answer, int64_t at, int64_t line);
+
+/* Five lists of columns (class, step or band, bucket, count, timed, total microseconds, line, first, last, least, most): by step, by
+   stretch of time, by band and stretch of time; failed ones by answer (the first column) and the one and the other stretch of time. */
 PyObject *hand_out_sums(const struct Sums *sums);
 
 extern PyObject *cutter_type, *sieve_type;

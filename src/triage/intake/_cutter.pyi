@@ -56,15 +56,24 @@ class EntrySieve:
         ends: int,
         before: int,
         behind: int,
+        shown: int,
         bounds: bytes,
         band: int,
         pace: int,
         /,
     ) -> EntrySieve: ...
     def sift(
-        self, data: bytes, line: int, start: int, width: int, moment: int, low: int, high: int, before: bytes, /
+        self,
+        data: bytes,
+        line: int,
+        start: int,
+        widths: tuple[int, int, int, int],
+        low: int,
+        high: int,
+        before: bytes,
+        /,
     ) -> Looked: ...
-    def learn(self, kind: int, group: int, writer: int, request: int, closed: int, /) -> None: ...
+    def learn(self, kind: int, group: int, writer: int, request: int, answer: int, closed: int, /) -> None: ...
 
 class Cutter:
     def __new__(cls, slots: list[tuple[int, bytes, int, int, int]], strict: bool, /) -> Cutter: ...

@@ -46,7 +46,8 @@ typedef struct {
 } Place;
 
 typedef struct {
-    int32_t group, writer, class; /* writer: streams have the same but for the instance; class: of requests that are alike; -1: none */
+    int32_t group, writer, class, answer; /* writer: streams have the same but for the instance; class: of requests that are alike;
+                                             answer: of those that failed alike; -1: none */
     uint8_t closed;
 } Kind;
 
@@ -74,8 +75,8 @@ typedef struct {
     Place places[KINDS];
     Kind kinds[MOST_KINDS + 1];
     Place streams[STREAMS];
-    int32_t kind_count, asking_count, group_count, stream_count;
-    int at_ends, ends, before, behind;
+    int32_t kind_count, asking_count, group_count, stream_count, answer_count;
+    int at_ends, ends, before, behind, shown; /* shown: so many failed requests of an answer, the earliest ones, are kept */
     char *scratch;
     size_t scratch_cap;
 } EntrySieve;
@@ -87,10 +88,10 @@ typedef struct {
     int timed, named; /* named: its instance is no part of its kind */
 } Question;
 
-/* What is known of a line beside what it is: its stream and the class of the request that it tells of (-1: none), and how many
-   milliseconds that took (no number: not told). */
+/* What is known of a line beside what it is: its stream, the class of the request that it tells of and the answer where that failed
+   (-1: none), and how many milliseconds it took (no number: not told). */
 typedef struct {
-    int32_t stream, class;
+    int32_t stream, class, answer;
     double took;
     int closed;
 } Beside;
@@ -146,7 +147,7 @@ static int32_t number_of(EntrySieve *self, uint64_t hash, int asking) {
     if (self->kind_count >= MOST_KINDS || (asking && self->asking_count >= MOST_ASKING)) return 0;
     self->asking_count += asking;
     *place = (Place){hash, ++self->kind_count};
-    self->kinds[self->kind_count] = (Kind){NEW, NOTHING, NOTHING, OPEN};
+    self->kinds[self->kind_count] = (Kind){NEW, NOTHING, NOTHING, NOTHING, OPEN};
     return self->kind_count;
 }
 
@@ -297,6 +298,7 @@ static void settle(EntrySieve *self, Sifting *work, Line *line, Beside *beside, 
     int calm = kind->group >= 0 && entry->told == CALM && entry->timed && !entry->more && !entry->unclear;
     beside->stream = stream;
     beside->class = calm ? kind->class : NOTHING;
+    beside->answer = calm ? kind->answer : NOTHING;
     beside->closed = kind->closed != OPEN;
     line->kind = !kind->closed && (entry->told == APART || kind->group == BARE) ? APART : calm ? CALM : KEPT;
     line->group = (uint16_t)(calm ? kind->group : 0);
@@ -442,6 +444,7 @@ static void look_at_text(EntrySieve *self, Sifting *work, Line *line, Beside *be
     else if (reader->search_steps)
         entry.unclear = duration_of(reader, p, end, &beside->took) < 0;
     settle(self, work, line, beside, number, &entry);
+    if (beside->answer >= 0 && holds_word(self->sieve, p, end)) line->kind = KEPT;
 }
 
 /* Of a stream that goes on behind what was looked at: so many of its next lines are kept, and so many where they are records. */
@@ -494,14 +497,51 @@ static int64_t keep_near(const EntrySieve *self, Found *found, const Beside *bes
     return calm;
 }
 
-/* The requests among the lines that only count, summed up; None where there are none. */
-static PyObject *requests_of(const EntrySieve *self, const Found *found, const Beside *beside, int64_t first, int64_t width) {
+/* How many bytes a line has without the return at its end. */
+static size_t bare_size(const Line *line, const char *text) {
+    return line->size - (line->size && text[line->start + line->size - 1] == '\r');
+}
+
+/* Whether the text of the first line comes before that of the second, byte by byte. */
+static int comes_before(const Line *one, const Line *other, const char *text) {
+    size_t own = bare_size(one, text), its = bare_size(other, text);
+    int order = memcmp(text + one->start, text + other->start, own < its ? own : its);
+    return order < 0 || (order == 0 && own < its);
+}
+
+/* Keep of the failed requests of each answer those that a report may show: the earliest ones, and the one with the smallest text.
+   How many lines only count after that; -1 where memory is short. */
+static int64_t keep_shown(const EntrySieve *self, Found *found, const Beside *beside, const char *text, int64_t calm) {
+    size_t each = (size_t)self->shown + 1; /* the earliest ones in order, and the smallest */
+    if (!self->answer_count) return calm;
+    Line **shown = calloc((size_t)self->answer_count * each, sizeof(Line *));
+    if (!shown) return -1;
+    for (int64_t n = 0; n < found->count; n++) {
+        Line *line = found->lines + n;
+        if (line->kind != CALM || beside[n].answer < 0) continue;
+        Line **own = shown + (size_t)beside[n].answer * each;
+        int at = self->shown; /* of lines with the same time the first one is the earliest */
+        for (; at > 0 && (!own[at - 1] || line->at < own[at - 1]->at); at--)
+            if (at < self->shown) own[at] = own[at - 1];
+        if (at < self->shown) own[at] = line;
+        if (!own[self->shown] || comes_before(line, own[self->shown], text)) own[self->shown] = line;
+    }
+    for (size_t n = 0; n < (size_t)self->answer_count * each; n++)
+        if (shown[n] && shown[n]->kind == CALM) shown[n]->kind = KEPT, calm--;
+    free(shown);
+    return calm;
+}
+
+/* The requests among the lines that only count, summed up; None where there are none. `widths`: of the stretches of time, and of those
+   of failed ones. */
+static PyObject *requests_of(const EntrySieve *self, const Found *found, const Beside *beside, int64_t first, const int64_t widths[3]) {
     struct Sums *sums = NULL;
     int failed = 0;
     for (int64_t n = 0; n < found->count && !failed; n++) {
         if (found->lines[n].kind != CALM || beside[n].class < 0) continue;
         if (!sums) sums = new_sums();
-        failed = !sums || add_request(sums, &self->steps, width, beside[n].class, found->lines[n].at, beside[n].took, first + n);
+        failed = !sums || add_request(sums, &self->steps, widths[0], beside[n].class, found->lines[n].at, beside[n].took, first + n);
+        if (!failed && beside[n].answer >= 0) failed = add_failure(sums, widths + 1, beside[n].answer, found->lines[n].at, first + n);
     }
     PyObject *made = failed ? PyErr_NoMemory() : sums ? hand_out_sums(sums) : Py_NewRef(Py_None);
     free_sums(sums);
@@ -510,7 +550,7 @@ static PyObject *requests_of(const EntrySieve *self, const Found *found, const B
 
 /* What is kept, as text and with its numbers, what the others leave behind, and the requests among them. */
 static PyObject *hand_over(const EntrySieve *self, const Found *found, const Beside *beside, const char *text, int64_t calm, int64_t first,
-                           const long long widths[2]) {
+                           const int64_t widths[4]) {
     size_t size = 0, used = 0;
     int64_t k = 0;
     for (int64_t n = 0; n < found->count; n++)
@@ -518,7 +558,7 @@ static PyObject *hand_over(const EntrySieve *self, const Found *found, const Bes
     char *data = malloc(size + 1);
     int64_t *numbers = malloc((size_t)(found->count - calm + 1) * sizeof(int64_t));
     PyObject *made = NULL, *left = data && numbers ? leave(found, self->group_count, first, widths[0]) : PyErr_NoMemory();
-    PyObject *requests = left ? requests_of(self, found, beside, first, widths[1] > 0 ? widths[1] : 1) : NULL;
+    PyObject *requests = left ? requests_of(self, found, beside, first, widths + 1) : NULL;
     for (int64_t n = 0; requests && n < found->count; n++) {
         const Line *line = found->lines + n;
         if (line->kind == CALM) continue;
@@ -603,7 +643,7 @@ static int look_at_all(EntrySieve *self, Sifting *work, Found *found, const uint
         int64_t n = found->count - 1;
         Line *line = found->lines + n;
         line->kind = WALL;
-        work->beside[n] = (Beside){NOTHING, NOTHING, NAN, 0};
+        work->beside[n] = (Beside){NOTHING, NOTHING, NOTHING, NAN, 0};
         if (!(p = look_at_line(self, work, line, work->beside + n, first + n, start, end))) return 0;
         line->size = (uint32_t)(p - start);
         if (line->kind == CALM && (first + n < from || line->at < span[0] || line->at > span[1])) line->kind = KEPT;
@@ -617,8 +657,12 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
     Py_buffer data;
     const char *before;
     Py_ssize_t before_size;
-    long long first, from, widths[2], span[2];
-    if (!PyArg_ParseTuple(args, "y*LLLLLLy#", &data, &first, &from, widths, widths + 1, span, span + 1, &before, &before_size)) return NULL;
+    long long first, from, given[4], span[2];
+    if (!PyArg_ParseTuple(args, "y*LL(LLLL)LLy#", &data, &first, &from, given, given + 1, given + 2, given + 3, span, span + 1, &before,
+                          &before_size))
+        return NULL;
+    int64_t widths[4];
+    for (int n = 0; n < 4; n++) widths[n] = given[n] > 0 ? given[n] : 1;
     Found found = {0};
     Sifting work = {0};
     PyObject *made = NULL;
@@ -635,6 +679,7 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
             calm = keep_near(self, &found, work.beside, rest, known);
             rests = self->stream_count;
             if (work.waiting) work.waiting += quiet - calm;
+            if (calm > 0) calm = keep_shown(self, &found, work.beside, data.buf, calm);
         }
         if (calm < 0 || (!rest && work.walls <= WALLS + found.count / WALLS))
             PyErr_NoMemory();
@@ -655,14 +700,15 @@ static PyObject *entries_sift(EntrySieve *self, PyObject *args) {
 }
 
 static PyObject *entries_learn(EntrySieve *self, PyObject *args) {
-    int number, group, writer, class, closed;
-    if (!PyArg_ParseTuple(args, "iiiii", &number, &group, &writer, &class, &closed)) return NULL;
-    if (number < 1 || number > self->kind_count || group < BARE || group >= 65535 || writer < -1 || class < -1 || closed < OPEN ||
-        closed > SAYS_SO) {
+    int number, group, writer, class, answer, closed;
+    if (!PyArg_ParseTuple(args, "iiiiii", &number, &group, &writer, &class, &answer, &closed)) return NULL;
+    if (number < 1 || number > self->kind_count || group < BARE || group >= 65535 || writer < -1 || class < -1 || answer < -1 ||
+        answer >= MOST_KINDS || closed < OPEN || closed > SAYS_SO) {
         PyErr_SetString(PyExc_ValueError, "there is no such kind of entry");
         return NULL;
     }
-    self->kinds[number] = (Kind){group, writer, class, (uint8_t)closed};
+    self->kinds[number] = (Kind){group, writer, class, answer, (uint8_t)closed};
+    if (answer >= self->answer_count) self->answer_count = answer + 1;
     if (group >= self->group_count) self->group_count = group + 1;
     Py_RETURN_NONE;
 }
@@ -700,15 +746,15 @@ static int take_reader(Reader *reader, PyObject *given) {
 static PyObject *entries_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)kwargs;
     PyObject *cutter, *sieve, *plan, *broken, *reader;
-    int at_ends, ends, before, behind;
+    int at_ends, ends, before, behind, shown;
     const char *bounds;
     Py_ssize_t bound_size;
     long long band, pace;
-    if (!PyArg_ParseTuple(args, "OO!OOOiiiiy#LL", &cutter, sieve_type, &sieve, &plan, &broken, &reader, &at_ends, &ends, &before, &behind, &bounds,
-                          &bound_size, &band, &pace))
+    if (!PyArg_ParseTuple(args, "OO!OOOiiiiiy#LL", &cutter, sieve_type, &sieve, &plan, &broken, &reader, &at_ends, &ends, &before, &behind, &shown,
+                          &bounds, &bound_size, &band, &pace))
         return NULL;
-    if (band < 1 || pace < 1) {
-        PyErr_SetString(PyExc_ValueError, "a band and a pace are at least 1");
+    if (band < 1 || pace < 1 || shown < 1 || shown > 100) {
+        PyErr_SetString(PyExc_ValueError, "a band, a pace and how many are shown are at least 1");
         return NULL;
     }
     if (cutter == Py_None ? !PyTuple_Check(reader) : !PyObject_TypeCheck(cutter, (PyTypeObject *)cutter_type)) {
@@ -726,6 +772,7 @@ static PyObject *entries_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->ends = ends;
     self->before = before;
     self->behind = behind;
+    self->shown = shown;
     self->steps = (Steps){copy_of(bounds, bound_size), bound_size / (Py_ssize_t)sizeof(double), band, pace};
     if (PyErr_Occurred() || (!self->cutter && take_reader(&self->reader, reader))) Py_CLEAR(self);
     return (PyObject *)self;
@@ -751,16 +798,17 @@ static void entries_dealloc(EntrySieve *self) {
 
 static PyMethodDef entries_methods[] = {
     {"sift", (PyCFunction)(void (*)(void))entries_sift, METH_VARARGS,
-     "sift(data, line, start, width, moment, low, high, before): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
+     "sift(data, line, start, (width, moment, tick, beat), low, high, before): (None where all is kept, else (the lines that are kept, their numbers of 64 bits each, what the "
      "others left: ((groups, first times, last times, counts), (numbers, times), steps back), None or the requests among these as "
-     "_requests.c sums them up in stretches of `moment` microseconds), questions (kind, line, time or None, milliseconds or None, whether "
+     "_requests.c sums them up in stretches of `moment` microseconds, and failed ones in those of `tick` and of `beat`), questions (kind, line, time or None, milliseconds or None, whether "
      "the instance is no part of the kind), how many "
      "lines are kept because their answers are not there yet, what is known of streams behind the last line: `before` where that one "
      "is in front of these). `line` is the "
      "number of the first line; those in front of number `start` and those with a time that is not between the two are kept."},
     {"learn", (PyCFunction)(void (*)(void))entries_learn, METH_VARARGS,
-     "learn(kind, group, writer, class, closed): entries of that kind count in this group (-1: in none, -2: they go on others), are by that writer "
-     "(-1: unknown; a stream for each instance of it), are requests of that class (-1: none), and records by themselves (1; 2: where their text is plain)."},
+     "learn(kind, group, writer, class, answer, closed): entries of that kind count in this group (-1: in none, -2: they go on others), are by that writer "
+     "(-1: unknown; a stream for each instance of it), are requests of that class (-1: none), which failed with that answer (-1: they did not), and records "
+     "by themselves (1; 2: where their text is plain)."},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot entries_slots[] = {{Py_tp_new, entries_new}, {Py_tp_dealloc, entries_dealloc}, {Py_tp_methods, entries_methods},

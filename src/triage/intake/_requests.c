@@ -20,7 +20,7 @@ typedef struct {
     int64_t count, cap;
 } Map;
 
-enum { TOOK, MOMENTS, PACES, MAPS };
+enum { TOOK, MOMENTS, PACES, ASKED, FAILURES = ASKED, RHYTHM, MAPS };
 
 struct Sums {
     Map maps[MAPS];
@@ -83,23 +83,36 @@ static int64_t floor_to(int64_t at, int64_t width) { return (at / width - (at % 
 
 struct Sums *new_sums(void) { return calloc(1, sizeof(struct Sums)); }
 
+/* Add one to the sum of what has this in common; NULL without memory. */
+static Sum *add_one(Map *map, int64_t class, int64_t part, int64_t bucket, int64_t at, int64_t line) {
+    Sum *sum = sum_of(map, class, part, bucket);
+    if (!sum) return NULL;
+    sum->count++;
+    if (line < sum->line) sum->line = line;
+    if (at < sum->first) sum->first = at;
+    if (at > sum->last) sum->last = at;
+    return sum;
+}
+
 int add_request(struct Sums *sums, const Steps *steps, int64_t width, int64_t class, int64_t at, double took, int64_t line) {
     int timed = took == took;
     int64_t step = timed ? step_of(steps, took) : NO_STEP, band = timed ? step / steps->band : NO_STEP;
-    int64_t parts[MAPS] = {step, 0, band}, buckets[MAPS] = {0, floor_to(at, width), floor_to(at, steps->pace)};
-    for (int n = 0; n < MAPS; n++) {
-        Sum *sum = sum_of(sums->maps + n, class, parts[n], buckets[n]);
+    int64_t parts[ASKED] = {step, 0, band}, buckets[ASKED] = {0, floor_to(at, width), floor_to(at, steps->pace)};
+    for (int n = 0; n < ASKED; n++) {
+        Sum *sum = add_one(sums->maps + n, class, parts[n], buckets[n], at, line);
         if (!sum) return -1;
-        sum->count++;
-        if (line < sum->line) sum->line = line;
-        if (at < sum->first) sum->first = at;
-        if (at > sum->last) sum->last = at;
         if (!timed) continue;
         sum->timed++;
         sum->total += (int64_t)rint(took * 1000);
         if (took < sum->least) sum->least = took;
         if (took > sum->most) sum->most = took;
     }
+    return 0;
+}
+
+int add_failure(struct Sums *sums, const int64_t widths[2], int64_t answer, int64_t at, int64_t line) {
+    for (int n = FAILURES; n < MAPS; n++)
+        if (!add_one(sums->maps + n, answer, 0, floor_to(at, widths[n - FAILURES]), at, line)) return -1;
     return 0;
 }
 

@@ -44,11 +44,12 @@ _GROUPS = frozenset(("at", "level", "logger"))
 
 
 class Telling(Struct, frozen=True):
-    """What says more than that it was written: texts that hold one of these words (of any case), and those that one of these
-    regexes fits, which are parts of tracebacks."""
+    """What says more than that it was written: texts that hold one of these words (of any case), those that one of these
+    regexes fits, which are parts of tracebacks, and failed requests with one of the words in front of an id."""
 
     words: tuple[str, ...]
     parts: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
 
 class Header(Struct, frozen=True):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from triage.intake._cutter import Cut, Cutter, EntrySieve
     from triage.intake._cutter import Sieve as CompiledSieve
 
-_VERSION = 9  # of what is said to it and by it; an older one may lie in a tree that is worked on
+_VERSION = 10  # of what is said to it and by it; an older one may lie in a tree that is worked on
 
 
 def _count_lines(data: bytes) -> int:

@@ -16,7 +16,7 @@ from triage.intake import compiled
 from triage.intake.calm import Calm, Sieve, Sifted, Telling
 from triage.intake.cutting import Tree
 from triage.intake.detection import MAPPED, Reading, study, with_fields, with_levels
-from triage.intake.entries import EntrySieve, SiftedEntries
+from triage.intake.entries import EntrySieve, SiftedEntries, Widths
 from triage.intake.formats import Catalog, Detection
 from triage.intake.framing import Piece, pieces
 from triage.intake.jsonrows import Entries, frames_of, read_lines, read_objects
@@ -30,7 +30,7 @@ from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
 from triage.intake.truncated import Cuts, Long
 from triage.intake.typedrows import Typed
-from triage.schema import ASKED, CALM, INTAKE, LEVELS, ROWS, conform, empty
+from triage.schema import ANSWERED, ASKED, CALM, INTAKE, LEVELS, ROWS, conform, empty
 from triage.sums import Sums
 
 BATCH_BYTES = 24 << 20  # of entries that are made into rows at once where memory is not short
@@ -173,14 +173,13 @@ class Decoder:
         """Whether entries that only count are told apart from the start."""
         return self._entries is not None and self._entries.worthwhile
 
-    def widen(self, width: int, moment: int) -> None:
+    def widen(self, widths: Widths) -> None:
         """Tell lines that only count, and requests among them, apart in slices of so many microseconds from now on: no finer ones
         are asked for."""
-        for sieve in (self._sieve, self._entries):
-            if sieve is not None:
-                sieve.width = max(width, sieve.width)
+        if self._sieve is not None:
+            self._sieve.width = max(widths.entries, self._sieve.width)
         if self._entries is not None:
-            self._entries.moment = max(moment, self._entries.moment)
+            self._entries.widths.widen(widths)
 
     @property
     def account(self) -> Account:
@@ -495,7 +494,8 @@ def _batch(
         found = [one.requests for one in calm if one.requests is not None]
         if found:
             classes = sieve.classes.with_columns_seq(source=pl.lit(source.name))
-            requests = replace(Sums.together(found), classes=conform(classes, ASKED))
+            requests = Sums.together(found)
+            requests = replace(requests, classes=conform(classes, ASKED), answers=conform(sieve.answers, ANSWERED))
     times = times.merge_sorted(pl.concat([one.ends for one in calm]), key="line")
     repeated = tuple(one.repeated for one in calm if one.repeated is not None)
     return Batch(rows, intake, conform(counted, CALM), times, sum(one.disorder for one in calm), requests, repeated)

@@ -43,7 +43,7 @@ from triage.intake.textrows import Layers
 from triage.intake.times import ISO
 from triage.intake.traces import COMPLETE, own_stream
 from triage.intake.typedrows import Typed
-from triage.schema import ASKED, LEVEL, LEVELS, RATE_US, TIME
+from triage.schema import ANSWERED, ASKED, EXAMPLES, FAILED, LEVEL, LEVELS, RATE_US, TICK_US, TIME
 from triage.sums import BAND, PACE_US, Sums, bounds
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ _OTHERS = {"at": _WHEN, "message": _SAID, "route": _ROUTE, "latency": _TOOK}
 _GROUPS = ("at", "method", "route", "status", "latency")  # of a regex that reads requests, in the order of _entries.c
 _LINES_WORTHWHILE = 4 << 20  # bytes of a source of which each line is a request: one look at it tells all
 COMMON = "%d/%b/%Y:%H:%M:%S %z"  # stamps of access logs
-_REFUSED = 500  # from that status on a request is a failure
 
 
 class Plan(Struct, frozen=True):
@@ -149,13 +148,29 @@ class SiftedEntries(Struct, frozen=True):
         )
 
 
+class Widths(Struct):
+    """Microseconds of the slices of time in which are told apart entries, requests among them, and failed ones: fine, and for their
+    rhythm."""
+
+    entries: int = RATE_US
+    moments: int = RATE_US
+    ticks: int = TICK_US
+    rhythm: int = RATE_US
+
+    def widen(self, other: Widths) -> None:
+        """Make none of them finer than that of the other."""
+        for name in self.__struct_fields__:
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+
+
 class _Learned(Struct):
-    """What is known of the entries of a source: the numbers of groups (level, service, deployment), of classes of requests and of
-    those who write lines, and the compiled part that knows which kind of entry is of which."""
+    """What is known of the entries of a source: the numbers of groups (level, service, deployment), of classes of requests, of
+    answers that failed and of those who write lines, and the compiled part that knows which kind of entry is of which."""
 
     by: CompiledSieve | None = None
     groups: dict[tuple[object, ...], int] = field(default_factory=dict)
     classes: dict[tuple[object, ...], int] = field(default_factory=dict)
+    answers: dict[tuple[object, ...], int] = field(default_factory=dict)
     writers: dict[tuple[object, ...], int] = field(default_factory=dict)
 
 
@@ -175,8 +190,7 @@ class EntrySieve:
     ) -> None:
         self._plan, self._telling, self._hint = plan, telling, hint
         self._span = _span(usual)
-        self.width = RATE_US  # microseconds of a slice of time in which entries are told apart
-        self.moment = RATE_US  # and of one in which requests are
+        self.widths = Widths()
         self._learned = _Learned()
         self._asked: list[tuple[int, int, int | None, float | None, bool]] = []
         self._looked_at = self._calm = 0
@@ -189,7 +203,7 @@ class EntrySieve:
         other = copy(self)
         other._asked, other._looked_at, other._calm = [], 0, 0
         other._rest, other._next = b"", 0
-        other.width = other.moment = RATE_US
+        other.widths = Widths()
         return other
 
     @property
@@ -201,6 +215,11 @@ class EntrySieve:
     def classes(self) -> pl.DataFrame:
         """What the requests of each class have in common, of their routes the first one."""
         return pl.DataFrame([*self._learned.classes], schema=_ASKED_OF, orient="row")
+
+    @property
+    def answers(self) -> pl.DataFrame:
+        """What the failed requests of each answer have in common."""
+        return pl.DataFrame([*self._learned.answers], schema=ANSWERED, orient="row")
 
     @property
     def worthwhile(self) -> bool:
@@ -239,7 +258,10 @@ class EntrySieve:
         return sifted
 
     def _look(self, by: CompiledSieve, data: bytes, line: int, before: bytes) -> Looked:
-        return by.sift(data, line, FIRST_ROWS, self.width, self.moment, *self._span, before)
+        widths = self.widths
+        return by.sift(
+            data, line, FIRST_ROWS, (widths.entries, widths.moments, widths.ticks, widths.rhythm), *self._span, before
+        )
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Take in what became of the entries that were asked for, if they are among these rows."""
@@ -261,14 +283,14 @@ class EntrySieve:
 
     def _make(self) -> CompiledSieve | None:
         plan = self._plan
-        margins = (AT_ENDS, ENDS, BEFORE, BEHIND, array("d", bounds()).tobytes(), BAND, PACE_US)
+        margins = (AT_ENDS, ENDS, BEFORE, BEHIND, EXAMPLES, array("d", bounds()).tobytes(), BAND, PACE_US)
         if compiled.CUTTER is None or compiled.ENTRY_SIEVE is None:
             return None
         if isinstance(plan, Lines):
             entry, common = plan.entry, plan.entry.times[0] == COMMON
             programs = plan.pattern.steps, plan.pattern.sets, plan.search.steps, plan.search.sets
             reader = (*programs, plan.begins, int(common), _unit(entry, Place(())))
-            judge = compiled_sieve((), None, plan.screen)
+            judge = compiled_sieve(self._telling.ids, None, plan.screen)
             return compiled.ENTRY_SIEVE(None, judge, None, None, reader, *margins)
         screen = _screen(plan, self._telling.parts)
         if screen is None:
@@ -281,11 +303,11 @@ class EntrySieve:
 
     def _meant(
         self, row: dict[str, object], at: int | None, took: float | None, *, named: bool
-    ) -> tuple[int, int, int, int]:
-        """The group in which entries like this one count, the numbers of who writes them and of their class of requests, and whether
-        they are records by themselves. `named` says that others of the kind may be of other instances."""
+    ) -> tuple[int, int, int, int, int]:
+        """The group in which entries like this one count, the numbers of who writes them, of their class of requests and of the answer
+        where those failed, and whether they are records by themselves. `named` says that others of the kind may be of other instances."""
         if not row or not row["lines"]:
-            return _NOTHING, -1, -1, _OPEN if not row else _CLOSED
+            return _NOTHING, -1, -1, -1, _OPEN if not row else _CLOSED
         known = self._learned
         service, instance = row["service"], row["instance"]
         if service is None:
@@ -293,13 +315,15 @@ class EntrySieve:
         writer = _number(known.writers, service, None if named else instance, row["stream"])
         closed = _OPEN if not row["complete"] else _SAYS_SO if row["kind"] == "access" else _CLOSED
         if not closed and not row["header"]:
-            return _GOES_ON, writer, -1, _OPEN
-        if not _only_counts(row, at, took):
-            return _NOTHING, writer, -1, closed
+            return _GOES_ON, writer, -1, -1, _OPEN
+        failed = isinstance(row["status"], int) and row["status"] >= FAILED
+        if not _only_counts(row, at, took) or (failed and isinstance(self._plan, Plan)):
+            return _NOTHING, writer, -1, -1, closed
         group = _number(known.groups, row["level"], service, row["deployment"])
-        asked = {**row, "service": service}
+        asked = {**row, "service": service, "instance": instance}
         request = -1 if row["status"] is None else _number(known.classes, *(asked[name] for name in _ASKED_OF))
-        return group, writer, request, closed
+        answer = _number(known.answers, *(asked[name] for name in ANSWERED)) if failed else -1
+        return group, writer, request, answer, closed
 
 
 def _lines_at(data: bytes, line: int, numbers: Sequence[int]) -> SiftedEntries:
@@ -319,12 +343,10 @@ def _number(known: dict[tuple[object, ...], int], *names: object) -> int:
 
 def _only_counts(row: dict[str, object], at: int | None, took: float | None) -> bool:
     """Whether all that a report takes of such an entry is what compiled code read of it."""
-    level, status = row["level"], row["status"]
+    level = row["level"]
     if row["lines"] != 1 or at is None or row["at"] != _time(at) or row["latency_ms"] != took:
         return False
     if (isinstance(level, str) and LEVELS.index(level) > _QUIET) or row["exit_code"] is not None:
-        return False
-    if isinstance(status, int) and status >= _REFUSED:
         return False
     return row["kind"] in ("access", "request") if row["complete"] else level is not None
 
