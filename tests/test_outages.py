@@ -678,6 +678,30 @@ def test_waits_for_locks_that_end_well_are_no_incident(folder: Path) -> None:
     assert report_of(folder, postgres=told, api=served(1800)).healthy
 
 
+@pytest.mark.parametrize(
+    ("began", "linked"),
+    [([599.0], True), ([420.0], False), ([200.0, 599.0], False), ([655.0], False)],
+)  # right before; long before; another time without harm; when others waited already
+def test_work_on_a_whole_table_is_why_others_wait_for_locks(folder: Path, began: list[float], linked: bool) -> None:
+    stamp = "2026-03-02 10:10:03 UTC [7] "
+    told = [(603.0 + 4 * n, stamp + _waiting(100 + n, "RowExclusiveLock")) for n in range(20)]
+    told += [(612.0 + 4 * n, f"{stamp}ERROR:  canceling statement due to lock timeout") for n in range(20)]
+    release = [(s, "INFO release: Migrating to AddWindowToOrders (20260302101512)") for s in began]
+    api = [(612.2 + 4 * n, request(500, 612.2 + 4 * n)) for n in range(20)] + served(1800)
+    found = report_of(folder, postgres=told, release=release, api=api)
+    assert first_roots(found)[0].startswith("Migrating to" if linked else "process 100 still waiting")
+    assert (("Migrating to AddWindowTo", "process 100 still waitin") in links(found)) == linked
+    assert ("process 100 still waitin", "canceling statement due ") in links(found)
+
+
+def test_a_migration_that_nobody_waits_for_is_no_failure(folder: Path) -> None:
+    release = [(600.0, "INFO release: Migrating to AddWindowToOrders (20260302101512)")]
+    failed = [(610.0 + 4 * n, "ERROR api: no such column: window") for n in range(20)]
+    failed += [(610.1 + 4 * n, request(500, 610.1 + 4 * n)) for n in range(20)]
+    assert report_of(folder, release=release, api=served(1800)).healthy
+    assert first_roots(report_of(folder, release=release, api=failed + served(1800))) == ["no such column: window"]
+
+
 @pytest.mark.parametrize(("late", "linked"), [(0.0, True), (700.0, False)])
 def test_who_is_refused_while_a_server_does_not_come_back_from_a_planned_stop_follows_its_end(
     folder: Path, late: float, linked: bool

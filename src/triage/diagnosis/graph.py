@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Edge, Graph
 from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
-from triage.diagnosis.locks import link_lock_queues, link_lock_timeouts
+from triage.diagnosis.locks import link_lock_holders, link_lock_queues, link_lock_timeouts
 from triage.diagnosis.measured import link_measured
 from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
@@ -81,6 +81,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_unready(drawing)
     link_lock_queues(drawing)
     link_lock_timeouts(drawing)
+    link_lock_holders(drawing)
     link_sequences(drawing)
     for role in ("timeout", "exit"):
         link_effects(drawing, role)

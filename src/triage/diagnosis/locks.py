@@ -7,8 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from triage.diagnosis.drawing import Drawing, Edge, by_time, comes_before, is_raised_on
-from triage.diagnosis.nodes import Node, is_short, waited
-from triage.diagnosis.wording import percent
+from triage.diagnosis.metrics import to_us
+from triage.diagnosis.nodes import Node, is_short, waited, waits_for_locks
+from triage.diagnosis.wording import percent, span_words
 
 MOSTLY = 0.8  # of what waits end in, behind a wait for a lock
 BEHIND_US = 120_000_000  # by no more than this
@@ -25,6 +26,9 @@ _LOCKS = (
 )
 _STRENGTH = {name: n for n, name in enumerate(_LOCKS)}
 _KEEPS_OUT = {"ShareLock": 2, "ShareRowExclusiveLock": 2, "ExclusiveLock": 1, "AccessExclusiveLock": 0}
+_GAVE_UP = re.compile(
+    r"(?i)\block (?:wait )?timeout|\bLockWaitTimeout\b|\bLockNotAvailable\b|\bcould not obtain lock\b"
+)
 _WAITS = re.compile(r"\bstill waiting for (?P<lock>\w+Lock) on (?P<table>relation \d+ of database \d+)")
 
 
@@ -41,6 +45,29 @@ def link_lock_queues(drawing: Drawing) -> None:
                 why = f"who waits for {of_a['lock']} on the same table keeps out all who ask for a lock after it"
                 drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.85, why))
                 break
+
+
+def link_lock_holders(drawing: Drawing) -> None:
+    """Work on whole tables (a migration, a backup) that begins right before others wait for locks, each time that it does."""
+    holders = [n for n in drawing.nodes.values() if "holder" in n.marks and n.first is not None]
+    for b in by_time(drawing, lambda n: waits_for_locks(n) and n.first is not None):
+        if not holders or b.id in drawing.parents or b.id in drawing.labels or b.first is None:
+            continue
+        times = b.all_times
+        mine = [a for a in holders if b.id not in drawing.above(a.id) and _is_behind_each(times, a.all_times)]
+        if not mine:
+            continue
+        a = max(mine, key=lambda n: (n.first, n.id))
+        lag = (to_us(b.first) - a.all_times[0]) / 1e6
+        why = f"work on a whole table began {span_words(lag)} before the first wait for a lock"
+        drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.7, why))
+
+
+def _is_behind_each(waits: Sequence[int], begins: Sequence[int]) -> bool:
+    """Whether each of these begins has a wait soon behind it, and no wait came before the first."""
+    if not waits or not begins or waits[0] < begins[0]:
+        return False
+    return all(bisect_right(waits, t + BEHIND_US) > bisect_left(waits, t) for t in begins)
 
 
 def link_lock_timeouts(drawing: Drawing) -> None:
@@ -72,7 +99,9 @@ def _waits(node: Node) -> bool:
 
 
 def _is_cancelled(node: Node) -> bool:
-    return node.severe and node.role == "cause" and node.rule is not None and node.rule.category == "database_query"
+    if not node.severe or node.role != "cause" or node.rule is None:
+        return False
+    return node.rule.category == "database_query" or (waits_for_locks(node) and bool(_GAVE_UP.search(node.text)))
 
 
 def _share_behind(b: Node, waits: Sequence[int]) -> float:

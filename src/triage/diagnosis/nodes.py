@@ -162,6 +162,7 @@ def nodes(summary: Summary, rules: Rules, layer: Layer | None) -> dict[str, Node
         id_ = http_id(status, service)
         if layer is not None and id_ in found and _is_for_a_start(found[id_], service, summary, layer):
             found[id_] = replace(found[id_], role="noise")
+    found = _with_holders(found)
     steps = (_measured(shift, rules) for shift in (*shifts(summary, layer), *silences(summary)))
     return _insisting(_with_harmless(found, summary["links"])) | {n.id: n for n in steps}
 
@@ -175,6 +176,23 @@ def _is_for_a_start(node: Node, service: str | None, summary: Summary, layer: La
         pl.col("service").eq_missing(service), pl.col("bucket") > starts[-1][1], pl.col("requests") > pl.col("failed")
     )
     return after.height > 0
+
+
+def _with_holders(found: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes; work that holds locks for long may be a cause where somebody waits for locks."""
+    if not any(waits_for_locks(n) for n in found.values()):
+        return dict(found)
+    return {i: replace(n, role="cause") if "holder" in n.marks else n for i, n in found.items()}
+
+
+def waits_for_locks(node: Node) -> bool:
+    """Whether it tells of a wait for locks, or of one that was given up."""
+    return (
+        node.role == "cause"
+        and node.rule is not None
+        and node.rule.category == "concurrency"
+        and "holder" not in node.marks
+    )
 
 
 def _with_harmless(found: Mapping[str, Node], links: pl.DataFrame) -> dict[str, Node]:
@@ -322,7 +340,7 @@ def _role(
             return "lifecycle"
         named = kind == "exception" and rule is not None and rule.role == "cause"
         return "cause" if named and inner else "exit"
-    if marks & {"stop", "start", "ready", "deploy", "listen", "config"}:
+    if marks & {"stop", "start", "ready", "deploy", "listen", "config", "holder"}:
         return "lifecycle"
     if kind == "exception" and not inner:
         return "wrapper"

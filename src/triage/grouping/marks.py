@@ -32,6 +32,7 @@ NAMES = (
     "config",
     "slow",
     "told",
+    "holder",
     "retry",
 )
 

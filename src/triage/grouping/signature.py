@@ -25,7 +25,7 @@ LONGEST = 1000  # characters of a message that are masked
 _UNTIDY = r"^\s|\s$|\s\s|[^\S ]"  # white space that is more than one blank between two words
 _EXAMPLE = 2000  # characters of a message that are kept as an example
 _FRAMES = 40  # frames that are kept to be shown
-_TOLD = ("exit", "worker_exit", "oom", "slow", "told")  # marks of what is told of whatever its level
+_TOLD = ("exit", "worker_exit", "oom", "slow", "told", "holder")  # marks of what is told of whatever its level
 
 # Types that say nothing by themselves: of these the message counts too.
 GENERIC = frozenset(
