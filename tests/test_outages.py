@@ -702,6 +702,36 @@ def test_a_migration_that_nobody_waits_for_is_no_failure(folder: Path) -> None:
     assert first_roots(report_of(folder, release=release, api=failed + served(1800))) == ["no such column: window"]
 
 
+@pytest.mark.parametrize(("until", "linked"), [(1790.0, True), (900.0, False)])
+def test_a_disk_that_segments_fill_follows_what_should_archive_them(folder: Path, until: float, linked: bool) -> None:
+    stamp = "2026-03-02 10:10:03 UTC [7] "
+    told = [(float(s), f"{stamp}LOG:  archive command failed with exit code 1") for s in range(600, int(until), 61)]
+    full = 'could not write to file "pg_wal/xlogtemp.71": No space left on device'
+    told += [(1800.0 + n, f"{stamp}{'PANIC' if n % 2 else 'ERROR'}:  {full}") for n in range(6)]
+    api = [(1800.2 + 4 * n, request(500, 1800.2 + 4 * n)) for n in range(20)]
+    found = report_of(folder, postgres=told, api=api + served(1800))
+    assert (("archive command failed w", "could not write to file ") in links(found)) == linked
+    assert first_roots(found)[0].startswith("archive command" if linked else "could not write")
+
+
+def test_callers_fail_while_a_process_starts_anew_behind_its_last_words(folder: Path) -> None:
+    ends = [600.0, 900.0, 1300.0]
+    media = [(10.0, "INFO Server listening on port 8080"), (10.0, "INFO Starting media-api")]
+    media += [(s, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory") for s in ends]
+    media += [(s + 9.0, "INFO Starting media-api") for s in ends] + [
+        (s + 9.2, "INFO Server listening on port 8080") for s in ends
+    ]
+    failed = [
+        (s + 1.5 * n, "ERROR gateway: httpx.ConnectError: All connection attempts failed")
+        for s in ends
+        for n in range(1, 6)
+    ]
+    failed += [(s + 0.1, request(502, s + 0.1)) for s, _ in failed]
+    found = report_of(folder, media=media, gateway=failed + served(1800))
+    assert ("FATAL ERROR: Reached hea", "All connection attempts ") in links(found)
+    assert first_roots(found)[0].startswith("FATAL ERROR")
+
+
 @pytest.mark.parametrize(("late", "linked"), [(0.0, True), (700.0, False)])
 def test_who_is_refused_while_a_server_does_not_come_back_from_a_planned_stop_follows_its_end(
     folder: Path, late: float, linked: bool

@@ -32,6 +32,7 @@ from triage.diagnosis.sequences import (
     link_full_workers,
     link_known_effects,
     link_limits,
+    link_pile_ups,
     link_precursors,
     link_sequences,
     link_shortages,
@@ -87,6 +88,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_breakdowns(drawing)
     link_shortages(drawing)
+    link_pile_ups(drawing)
     link_known_effects(drawing)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)

@@ -187,12 +187,7 @@ def _with_holders(found: Mapping[str, Node]) -> dict[str, Node]:
 
 def waits_for_locks(node: Node) -> bool:
     """Whether it tells of a wait for locks, or of one that was given up."""
-    return (
-        node.role == "cause"
-        and node.rule is not None
-        and node.rule.category == "concurrency"
-        and "holder" not in node.marks
-    )
+    return node.role == "cause" and node.rule is not None and node.rule.name in ("lock-wait", "lock-queue")
 
 
 def _with_harmless(found: Mapping[str, Node], links: pl.DataFrame) -> dict[str, Node]:

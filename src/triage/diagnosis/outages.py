@@ -22,7 +22,7 @@ from triage.diagnosis.drawing import (
 )
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import Node, follow, waited
+from triage.diagnosis.nodes import Node, episodes, follow, waited
 from triage.diagnosis.places import is_client_of, is_data_server, speaks_of
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
@@ -35,6 +35,8 @@ _PILED = re.compile(r"\b(?:queues?|backlog|pending|waiting|unprocessed|lag|oldes
 DOWN_SHARE = 0.3  # of the log's time: who is down for longer is down whatever fails
 DOWN_LONG = 0.8  # the same where what fails has the name of such a server
 DOWN = timedelta(minutes=1)  # so soon after a server goes down its clients tell
+ONE_END = timedelta(seconds=5)  # so near to each other last words are those of one process
+SOON_UP_US = 300_000_000  # behind them it starts anew
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
 _SLOW = 5  # statements: fewer are slow at any time
@@ -210,10 +212,7 @@ def link_down_times(drawing: Drawing, summary: Summary, span: Window | None) -> 
     if span is None:
         return
     down: dict[str, tuple[Node, list[tuple[int, int]], float]] = {}
-    ends: dict[str, list[Node]] = {}
-    for n in by_time(drawing, lambda n: n.role == "exit" and len(n.services) == 1 and n.id not in drawing.labels):
-        ends.setdefault(speaks_of(n.services[0], n.message) or "", []).append(n)
-    for service, found in ends.items():
+    for service, found in _ends(drawing, summary).items():
         starts, stops = _starts_of(service, summary), _stops_of(service, summary)
         spells = _down_spells([*stops, *(t for n in found for t in n.all_times)], starts, to_us(span.end))
         share = sum(until - since for since, until in _joined(spells)) / max(1, to_us(span.end) - to_us(span.start))
@@ -234,6 +233,26 @@ def link_down_times(drawing: Drawing, summary: Summary, span: Window | None) -> 
             a, service = during[0]
             why = f"only while {service} was down: between its end and its next start"
             drawing.draw(Edge(a.id, b.id, "precedes", b.count, None, 0.75, why))
+
+
+def _ends(drawing: Drawing, summary: Summary) -> dict[str, list[Node]]:
+    """What tells of the ends of each service's process: its exits, or where none is told its last words, behind each of which it starts."""
+    ends: dict[str, list[Node]] = {}
+    last: dict[str, list[Node]] = {}
+    for n in by_time(drawing, lambda n: len(n.services) == 1 and n.id not in drawing.labels):
+        if n.role == "exit":
+            ends.setdefault(speaks_of(n.services[0], n.message) or "", []).append(n)
+        elif n.role == "cause" and n.severe and _are_last_words(n, _starts_of(n.services[0], summary)):
+            last.setdefault(n.services[0], []).append(n)
+    return last | ends
+
+
+def _are_last_words(node: Node, starts: Sequence[int]) -> bool:
+    """Whether the service starts anew, once and soon, each time that the failure was seen, and never else from then on."""
+    times = [begin for begin, _ in episodes([node], ONE_END)]
+    later = starts[bisect_right(starts, times[0]) :] if times else ()
+    soon = [t for t in later if 0 <= t - times[max(0, bisect_right(times, t) - 1)] <= SOON_UP_US]
+    return len(times) >= 2 and len(soon) == len(later) and len(times) - 1 <= len(later) <= len(times)
 
 
 def _starts_of(service: str, summary: Summary) -> list[int]:

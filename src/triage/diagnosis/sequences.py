@@ -31,6 +31,8 @@ from triage.diagnosis.wording import percent, span_words
 WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"}  # they speak of the whole host
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
+PILED_US = 600_000_000  # so late it was tried once more to take away what fills a disk
+_AGAIN = 3  # times that it failed
 LIMITS = {"resource_limit", "disk", "quota"}  # what one operation uses up, all others miss
 AT_ONCE_S = 1.0  # what follows at once does so within this time
 ECHO_S = 10.0  # a single line echoes another one within this time
@@ -337,6 +339,29 @@ def link_known_effects(drawing: Drawing) -> None:
                 else "is seen only while that goes on"
             )
             drawing.draw(Edge(cause, b.id, "rule", b.count, lag, 0.7, f"it usually follows from that, and {when}"))
+
+
+def link_pile_ups(drawing: Drawing) -> None:
+    """A disk that is full, behind what failed again and again to take away what fills it, in the same service."""
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.first is not None):
+        if b.rule is None or b.rule.category != "disk" or b.first is None or b.id in drawing.labels:
+            continue
+        if b.id in drawing.parents or is_raised_on(drawing, b):
+            continue
+        start, ranked = to_us(b.first), []
+        for a in drawing.nodes.values():
+            known = (
+                a.role == "cause" and a.rule is not None and a.rule.category == "storage" and "disk" in a.rule.explains
+            )
+            if not known or not shares_service(a, b) or b.id in drawing.above(a.id):
+                continue
+            before = [t for t in a.all_times if t < start]
+            if len(before) >= _AGAIN and start - before[-1] <= PILED_US:
+                ranked.append((len(before), a.id))
+        if ranked:
+            many, cause = max(ranked)
+            why = f"what is not taken away piles up: it failed {many:,} times before"
+            drawing.draw(Edge(cause, b.id, "rule", b.count, None, 0.75, why))
 
 
 def _goes_on_meanwhile(a: Node, b: Node) -> bool:

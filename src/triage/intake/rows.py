@@ -148,6 +148,11 @@ def fill(frame: pl.DataFrame, entry: Format, clock: Clock, tally: Tally) -> pl.D
             names = pl.col("g_logger").is_in(raised)
             new["message"] = pl.when(names).then(pl.col("g_logger") + ": " + new["message"]).otherwise(new["message"])
             new["logger"] = pl.when(~names.fill_null(False)).then(new["logger"])
+    if entry.kind == "text" and entry.message == "rest" and "g_level" in have:
+        fatal = plain_texts(frame["g_level"]) == "FATAL"
+        if fatal.any():  # "FATAL ERROR: Reached heap limit": both words are what V8 says
+            both = pl.lit(fatal) & new["message"].str.starts_with("ERROR: ")
+            new["message"] = pl.when(both).then(pl.lit("FATAL ") + new["message"]).otherwise(new["message"])
     frame = frame.with_columns_seq(
         **{name: value if isinstance(value, pl.Expr) else pl.lit(value) for name, value in new.items()}
     )

@@ -102,7 +102,7 @@ class Step(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """A root cause, best first."""
+    """A root cause; of one incident that which explains most stands first."""
 
     root: Root
     failure: Failure | None
@@ -410,7 +410,7 @@ def _case(
     nodes, edges = _graph(report, incident, failures)
     drawn_nodes, drawn_edges = _drawn(nodes, edges)
     candidates = []
-    for root in sorted(incident.roots, key=lambda r: -r.confidence):
+    for root in incident.roots:
         failure = failures.get(root.failure)
         evidence = _evidence_of(report, failure, clusters) if failure else ()
         refs = dict.fromkeys(numbers[e.source, e.line] for e in evidence if (e.source, e.line) in numbers)
