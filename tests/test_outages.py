@@ -732,6 +732,26 @@ def test_callers_fail_while_a_process_starts_anew_behind_its_last_words(folder: 
     assert first_roots(found)[0].startswith("FATAL ERROR")
 
 
+def test_what_is_there_beside_an_incident_is_no_part_of_it(folder: Path) -> None:
+    """Clients that left before it too, an error that the program does without, and warnings that come all the time."""
+    told = [(float(s), "WARNING edge: no endpoints for shop/legacy-admin") for s in range(30, 1800, 120)]
+    web = [
+        (s, "ERROR web: session cache unavailable, falling back to database: connection pool timeout")
+        for s in (420.0, 900.0)
+    ]
+    web += [
+        (s, "ERROR web: write response: write tcp 10.0.0.7:8080->10.0.0.9:35002: write: broken pipe")
+        for s in (300.0, 640.2)
+    ]
+    quote = [(600.0 + 2 * n, "ERROR quote: KeyError: 'weight'") for n in range(60)]
+    edge = [(600.1 + 2 * n, request(500, 600.1 + 2 * n)) for n in range(60)]
+    found = report_of(folder, edge=edge + told + served(1800), web=web, quote=quote)
+    (incident,) = found.incidents
+    assert first_roots(found) == ["'weight'"]
+    assert incident.start is not None
+    assert incident.start - START >= timedelta(seconds=600)
+
+
 @pytest.mark.parametrize(("late", "linked"), [(0.0, True), (700.0, False)])
 def test_who_is_refused_while_a_server_does_not_come_back_from_a_planned_stop_follows_its_end(
     folder: Path, late: float, linked: bool

@@ -161,7 +161,7 @@ def _ran_before(drawing: Drawing, a: Node, b: Node) -> bool:
         return True  # what a proxy logs stands beside each of its answers
     if runs_without(a, b) and not _share_requests(drawing, a, b):
         return True
-    if b.role == "client" and b.level < ERROR:
+    if b.role == "client" and (b.level < ERROR or (b.rule is not None and b.rule.category == "client")):
         return _share_before(b, a) > 0.1  # clients leave at any time
     return b.kind == "exception" and _share_before(b, a) > 0.3
 

@@ -25,6 +25,7 @@ from triage.diagnosis.usual import (
     are_jobs_tried_again,
     are_strays,
     came_and_went,
+    does_without,
     is_rare,
     is_short,
     is_usual,
@@ -261,7 +262,10 @@ def _background(
 
 
 def _around(case: Case, others: Sequence[Case], severe: Sequence[Node]) -> bool:
-    """Whether a few failures, of no cause that is known for sure, were there before each of the other cases and after it."""
+    """Whether a few failures, of no cause that is known for sure, were there before each of the other cases and after it; before is enough
+    where the program says that it goes on without."""
+    if severe and all(map(does_without, severe)) and sum(n.count for n in severe) < STRAYS:
+        return all(c.start is not None and case.start is not None and case.start < c.start for c in others)
     if any(n.rule is not None and n.rule.confidence >= 0.8 and n.role == "cause" for n in severe):
         return False
     return sum(n.count for n in severe) < STRAYS and all(

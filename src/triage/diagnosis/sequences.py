@@ -32,7 +32,8 @@ WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"} 
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
 PILED_US = 600_000_000  # so late it was tried once more to take away what fills a disk
-_AGAIN = 3  # times that it failed
+_AGAIN = 3  # times: fewer may be chance
+CHANCE = 0.05  # that warnings which come all the time stand before each of some failures
 LIMITS = {"resource_limit", "disk", "quota"}  # what one operation uses up, all others miss
 AT_ONCE_S = 1.0  # what follows at once does so within this time
 ECHO_S = 10.0  # a single line echoes another one within this time
@@ -472,13 +473,25 @@ def link_precursors(drawing: Drawing) -> None:
                 if not set(early.services) <= WATCHERS:
                     break
                 continue
-            if early.count < root.count:
+            if early.count < root.count or root.count < _AGAIN:
                 continue
             found = follow(early, root, 0)
             if found is None or in_every_cycle(early, root) < 0.8 or _is_tighter(follow(root, early, 0), found):
                 continue
+            if _covered(early, found.lag_s, drawing) ** root.count > CHANCE:
+                continue
             drawing.draw(Edge(early.id, root.id, "precedes", root.count, found.lag_s, 0.6, "comes before it each time"))
             break
+
+
+def _covered(early: Node, lag_s: float, drawing: Drawing) -> float:
+    """The share of the time in which failures were seen that lies within so many seconds behind one of these: how likely it is by chance."""
+    clock = drawing.clock
+    if clock is None:
+        return 0.0
+    times, lag = early.all_times, int(lag_s * 1e6)
+    ends = [*times[1:], clock.start + clock.width * clock.count]
+    return sum(min(end - t, lag) for t, end in zip(times, ends, strict=True)) / (clock.width * clock.count)
 
 
 def _is_tighter(back: Follow | None, found: Follow) -> bool:

@@ -123,7 +123,7 @@ def came_and_went(nodes: Sequence[Node], summary: Summary, layer: Layer | None, 
     return (
         many < FEW
         and many < RARE * records
-        and (told or all(_from_elsewhere(n) or _is_vague(n) or _does_without(n) for n in inner))
+        and (told or all(_from_elsewhere(n) or _is_vague(n) or does_without(n) for n in inner))
     )
 
 
@@ -179,7 +179,7 @@ def are_jobs_tried_again(nodes: Sequence[Node], summary: Summary) -> bool:
     return all(map(_from_elsewhere, inner)) and int(told["count"].sum()) >= sum(n.count for n in inner)
 
 
-def _does_without(node: Node) -> bool:
+def does_without(node: Node) -> bool:
     """Whether the program says that it goes on without what failed."""
     return node.kind == "message" and not node.stacks and GOES_ON.search(node.message) is not None
 
