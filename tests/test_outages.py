@@ -732,6 +732,28 @@ def test_callers_fail_while_a_process_starts_anew_behind_its_last_words(folder: 
     assert first_roots(found)[0].startswith("FATAL ERROR")
 
 
+@pytest.mark.parametrize(("lag", "label"), [(0.004, True), (20.0, False)])
+def test_what_a_driver_says_in_front_of_the_traceback_is_its_label(folder: Path, lag: float, label: bool) -> None:
+    raised = (
+        "Microsoft.EntityFrameworkCore.DbUpdateException: An error occurred while saving the entity changes.",
+        " ---> Microsoft.Data.SqlClient.SqlException (0x80131904): Transaction (Process ID 7) was deadlocked on lock resources",
+        "   at Microsoft.Data.SqlClient.SqlCommand.EndExecute(IAsyncResult result)",
+        "   --- End of inner exception stack trace ---",
+        "   at Orders.Api.Checkout.Save(Order order) in /src/Checkout.cs:line 71",
+    )
+    api: Lines = []
+    for n in range(20):
+        at = 600.0 + 40 * n
+        api.append((at, "ERROR api: Failed executing DbCommand (1,279ms) [Parameters=[@p0='?'], CommandTimeout='30']"))
+        api.append((at + lag, "ERROR api: An exception occurred in the database while saving changes"))
+        api += [(at + lag + 0.0001 * k, line) for k, line in enumerate(raised, 1)]
+        api.append((at + lag + 0.01, request(500, at + lag + 0.01)))
+    found = report_of(folder, api=api + served(1800))
+    driver = next(f.id for f in found.failures if (f.message or "").startswith("Failed executing"))
+    told = {(link.kind, found.failure(link.cause).exception) for link in found.links if link.effect == driver}
+    assert (("wraps", "Microsoft.Data.SqlClient.SqlException") in told) == label
+
+
 def test_what_is_there_beside_an_incident_is_no_part_of_it(folder: Path) -> None:
     """Clients that left before it too, an error that the program does without, and warnings that come all the time."""
     told = [(float(s), "WARNING edge: no endpoints for shop/legacy-admin") for s in range(30, 1800, 120)]

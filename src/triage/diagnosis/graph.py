@@ -30,6 +30,7 @@ from triage.diagnosis.sequences import (
     link_devices,
     link_echoes,
     link_full_workers,
+    link_heralds,
     link_known_effects,
     link_limits,
     link_pile_ups,
@@ -72,6 +73,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_embeddings(drawing)
     link_attempts(drawing)
     link_echoes(drawing)
+    link_heralds(drawing)
     link_stages(drawing)
     link_devices(drawing)
     link_limits(drawing)

@@ -32,6 +32,7 @@ WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"} 
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
 PILED_US = 600_000_000  # so late it was tried once more to take away what fills a disk
+HERALD_S = 0.1  # so soon a program raises what it says in front of it that something failed
 _AGAIN = 3  # times: fewer may be chance
 CHANCE = 0.05  # that warnings which come all the time stand before each of some failures
 LIMITS = {"resource_limit", "disk", "quota"}  # what one operation uses up, all others miss
@@ -132,6 +133,26 @@ def link_echoes(drawing: Drawing) -> None:
                 drawing.labels.add(second.id)
                 drawing.nodes[first.id] = replace(first, level=max(a.level, b.level))  # it speaks for both
                 break
+
+
+def link_heralds(drawing: Drawing) -> None:
+    """A line that only says that something failed, each time right in front of the traceback of the same process that says what."""
+    for b in by_time(drawing, lambda n: n.role == "wrapper" and n.kind == "message" and n.severe and not n.stacks):
+        if b.id in drawing.labels or b.id in drawing.parents or b.count < 2:
+            continue
+        ranked = []
+        for a in drawing.nodes.values():
+            told = a.kind == "exception" and a.inner and a.stacks and a.id not in drawing.labels and a.count >= b.count
+            if not told or not set(b.services) <= set(a.services) or b.id in drawing.above(a.id):
+                continue
+            found = follow(b, a, 0)
+            if found is not None and found.scope != "any" and found.share >= 0.9 and found.lag_s <= HERALD_S:
+                ranked.append((found.lag_s, a.id))
+        if ranked:
+            lag, cause = min(ranked)
+            why = "what is raised right behind it, in the same process, says what failed"
+            drawing.draw(Edge(cause, b.id, "wraps", b.count, lag, 0.85, why), main=False)
+            drawing.labels.add(b.id)
 
 
 def _tells_more(b: Node, a: Node, lag_s: float) -> bool:
