@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triage.errors import TriageError
-from triage.intake.sources import Block, Source, Stream, open_sources
+from triage.intake import sources
+from triage.intake.sources import Block, Source, Stream, cut_lines, open_sources
 
 TEXT = b"".join(b"line %d of a log\n" % n for n in range(2000))
 
@@ -218,3 +220,34 @@ def test_container_log_names_give_workload_and_pod(tmp_path: Path) -> None:
 def test_numbered_files_are_instances_of_one_service(tmp_path: Path) -> None:
     got = hints(tmp_path, "web-1.log", "web-2.log")
     assert got == {"web-1.log": ("web", "web-1"), "web-2.log": ("web", "web-2")}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.sampled_from((0, 1, 7, 60, 300, 2_000)), max_size=60),
+    bom=st.booleans(),
+    ends=st.booleans(),
+    size=st.integers(5, 900),
+    part=st.integers(1, 5_000),
+)
+def test_parts_of_a_file_are_read_in_one_go_as_they_are_in_chunks(
+    tmp_path: Path, sizes: list[int], bom: bool, ends: bool, size: int, part: int
+) -> None:
+    path = tmp_path / "app.log"
+    lines = b"\n".join(b"%d" % (n % 10) * length for n, length in enumerate(sizes))
+    path.write_bytes((codecs.BOM_UTF8 if bom else b"") + lines + (b"\n" if ends and lines else b""))
+    (source,) = open_sources([str(path)])
+    parts = cut_lines(source, part)
+
+    def read() -> list[list[tuple[bytes, int]]]:
+        found = []
+        for one in parts:
+            blocks = list(source.open(one).blocks(size))
+            assert [b.line for b in blocks[1:]] == [b.line + b.lines for b in blocks[:-1]]
+            found.append([(b"".join(b.data for b in blocks), sum(b.lines for b in blocks))])
+        return found
+
+    in_one_go = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources._Window, "is_regular", False)
+        assert in_one_go == read()

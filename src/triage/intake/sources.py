@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from glob import glob, has_magic
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -26,6 +27,7 @@ LINE_CAP = 16 << 20  # bytes of one line that are kept
 BLOCK_BYTES = 8 << 20
 HEAD_BYTES = 256 << 10
 _READ = 1 << 20
+_BORDER = 64 << 10  # bytes in which a line ends, if it is not a long one
 
 _LOG_SUFFIXES = (".log", ".txt", ".json", ".jsonl", ".ndjson", ".out", ".err")
 _PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
@@ -96,7 +98,7 @@ class Source(Struct, frozen=True):
         """The input from its start, decompressed, as UTF-8 bytes; or a part of it, which is plain text."""
         if part is None:
             return Stream(self.name, self.opener(), live=self.size is None)
-        return Stream(self.name, cast(BinaryIO, _Window(self.opener(), part)), first=part.line, within=part.start > 0)
+        return Stream(self.name, _Window(self.opener(), part), first=part.line, within=part.start > 0)
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[Block]:
         """The whole input as blocks of whole lines of about `size` bytes."""
@@ -117,13 +119,32 @@ class _Window:
     def __init__(self, file: BinaryIO, part: Part) -> None:
         file.seek(part.start)
         self._file = file
+        self._at = part.start
         self._left = None if part.end is None else part.end - part.start
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it can be read from any place."""
+        return isinstance(self._file, FileIO) and hasattr(os, "pread")
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size if self._left is None else min(size, self._left))
         if self._left is not None:
             self._left -= len(data)
+        self._at += len(data)
         return data
+
+    def whole_lines(self, size: int) -> bytes | None:
+        """The next lines as they are, at most `size` bytes, read in one go; b"" at the end. None, and nothing is read, where the line in which they
+        would end is a long one."""
+        if self._left is not None and self._left <= size:
+            return self.read(self._left)
+        near = min(size, _BORDER)
+        end = os.pread(self._file.fileno(), near, self._at + size - near)
+        if len(end) < near:
+            return self.read(size)
+        border = end.rfind(b"\n")
+        return self.read(size - near + border + 1) if border >= 0 else None
 
     def close(self) -> None:
         self._file.close()
@@ -156,8 +177,13 @@ def is_plain(head: bytes) -> bool:
 class Stream:
     """One reading of a source: look at its head first, then take blocks or chunks, once."""
 
-    def __init__(self, name: str, file: BinaryIO, *, live: bool = False, first: int = 1, within: bool = False) -> None:
+    def __init__(
+        self, name: str, file: BinaryIO | _Window, *, live: bool = False, first: int = 1, within: bool = False
+    ) -> None:
         self.name = name
+        self._window = file if isinstance(file, _Window) and file.is_regular else None
+        self._within = within
+        file = cast(BinaryIO, file)
         self.notices: list[str] = []
         self._first = first  # the number of the first line
         self._chunks = _read(file, name) if within else _as_utf8(_unpack(file, name, self.notices))
@@ -197,7 +223,11 @@ class Stream:
 
     def blocks(self, size: int = BLOCK_BYTES, cap: int = LINE_CAP) -> Iterator[Block]:
         """Blocks of whole lines of about `size` bytes; lines longer than `cap` keep their first part."""
-        line, pending, held = self._first, list[bytes](), 0
+        line = self._first
+        for block in self._read_in_one_go(size) if size <= cap else ():
+            line = block.line + block.lines
+            yield block
+        pending, held = list[bytes](), 0
         begun = over = 0  # of the line that is being read: bytes kept, bytes dropped
         for chunk in self.chunks():
             cut = chunk.find(b"\n")
@@ -233,6 +263,19 @@ class Stream:
             for block in _cut(data, line, size) or [Block(b"", line, 0)]:
                 yield replace(block, notices=notices)
                 notices = ()
+
+    def _read_in_one_go(self, size: int) -> Iterator[Block]:
+        """Blocks of a part of a file, up to a long line, if there is one: nothing is copied."""
+        if self._window is None or self._seen:
+            return
+        line = self._first
+        while data := self._window.whole_lines(size):
+            text = data if self._within or line > self._first else data.removeprefix(codecs.BOM_UTF8)
+            lines = count_lines(text)
+            yield Block(text, line, lines)
+            line, data, text = line + lines, b"", b""
+        if line > self._first:
+            self._chunks = _read(cast(BinaryIO, self._window), self.name)
 
 
 def _cut(data: bytes, line: int, size: int) -> list[Block]:
