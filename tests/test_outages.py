@@ -754,6 +754,35 @@ def test_what_a_driver_says_in_front_of_the_traceback_is_its_label(folder: Path,
     assert (("wraps", "Microsoft.Data.SqlClient.SqlException") in told) == label
 
 
+def _units(folder: Path, lines: Lines) -> Report:
+    """What syslog has of services that systemd runs."""
+    stamped = sorted((s, f"{START + timedelta(seconds=s):%Y-%m-%dT%H:%M:%S.%f}+00:00 web1 {text}") for s, text in lines)
+    path = folder / "syslog"
+    path.write_text("".join(f"{line}\n" for _, line in stamped))
+    return analyze([str(path)])
+
+
+def test_ends_that_systemd_tells_of_follow_the_failures_of_their_units(folder: Path) -> None:
+    full = 'PANIC:  could not write to file "pg_wal/xlogtemp.71": No space left on device'
+    refused = "FATAL:  the database system is starting up"
+    lines: Lines = [(float(s), f"nginx[7]: {request(200, s)}") for s in range(0, 600, 3)]
+    for n in range(6):
+        at = 600.0 + 40 * n
+        lines += [(at, f"postgres[71]: [5-1] {full}"), (at + 5, f"postgres[71]: [6-1] {refused}")]
+        lines += [(at + 1, "systemd[1]: postgresql.service: Main process exited, code=exited, status=1/FAILURE")]
+        lines += [(at + 10, "shop[9]: ERROR startup failed: no connection to the database")]
+        lines += [(at + 11, "systemd[1]: shop.service: Main process exited, code=exited, status=1/FAILURE")]
+        lines += [(at + 11, "systemd[1]: shop.service: Failed with result 'exit-code'.")]
+        lines += [(at + k, f"nginx[7]: {request(502, at + k)}") for k in range(12, 36, 2)]
+    found = _units(folder, lines)
+    causes = {
+        (found.failure(k.effect).message or "")[:30]: (found.failure(k.cause).message or "")[:30] for k in found.links
+    }
+    assert causes["postgresql.service: Main proce"].startswith("could not write to file")
+    assert "startup failed" in causes["shop.service: Main process exi"]
+    assert causes["shop.service: Failed with resu"].startswith("shop.service: Main process")
+
+
 def test_what_is_there_beside_an_incident_is_no_part_of_it(folder: Path) -> None:
     """Clients that left before it too, an error that the program does without, and warnings that come all the time."""
     told = [(float(s), "WARNING edge: no endpoints for shop/legacy-admin") for s in range(30, 1800, 120)]

@@ -89,8 +89,11 @@ class Http(Struct, frozen=True):
     layer: str = ""  # whose requests these are: "edge", "nginx", ...; other layers saw the same requests again
 
 
+UNTOLD = "unknown"  # the code of an exit that no line tells
+
+
 class Loop(Struct, frozen=True):
-    """A crash loop: the same exit again and again."""
+    """A crash loop: the same exit again and again; its code, or signal, as text."""
 
     service: str | None
     code: str

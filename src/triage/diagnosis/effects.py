@@ -22,7 +22,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import ERROR, LADDER, Follow, Node, follow, in_every_cycle
 from triage.diagnosis.numbers import read_numbers
-from triage.diagnosis.places import SYSTEM
+from triage.diagnosis.places import SYSTEM, is_data_server, speaks_of
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
@@ -131,6 +131,8 @@ def _nearest(drawing: Drawing, ranked: Sequence[tuple[tuple[float, Edge], Node]]
 def _note_exit(drawing: Drawing, b: Node) -> None:
     """Another line on an end that the platform states itself: what comes behind it is its effect, all else only a note."""
     for a in by_time(drawing, _is_an_end):
+        if _are_of_different_units(drawing, a, b):
+            continue
         found = follow(a, b, 0)
         if (
             "worker_exit" not in b.marks
@@ -143,6 +145,14 @@ def _note_exit(drawing: Drawing, b: Node) -> None:
             drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.8, why))
             return
     drawing.labels.add(b.id)
+
+
+def _are_of_different_units(drawing: Drawing, a: Node, b: Node) -> bool:
+    """Whether one line tells of another service's process than the other one, as far as it says so."""
+    mine, theirs = ({speaks_of(s, n.message) for s in n.services} for n in (a, b))
+    if drawing.names[b.id] & set(a.services) or drawing.names[a.id] & set(b.services) or mine & theirs - SYSTEM:
+        return False
+    return bool(drawing.names[b.id]) or bool(mine - SYSTEM and theirs - SYSTEM)
 
 
 def _is_an_end(node: Node) -> bool:
@@ -178,6 +188,8 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if b.role == "exit" and _is_probe(a):
         return _PROBED in b.message
+    if b.role == "exit" and _is_refusal_of_server(a):
+        return False
     if a.role == "exit" and ((_is_probe(b) and _is_ended_by(b, drawing)) or _READING in b.message):
         return False  # its probe failed before, and what is waited for an answer from was there to take the request
     if _is_probe(a) and b.role in ("http", "client"):
@@ -195,6 +207,12 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
     if b.shift is not None and not _same_refusals(drawing, a, b):
         return False
     return a.role != "precursor" and not is_raised_on(drawing, a) and a.step < b.step
+
+
+def _is_refusal_of_server(node: Node) -> bool:
+    """Whether a server of data tells its clients that it is not to be had now: that ends no process."""
+    told = node.kind == "message" and node.rule is not None and node.rule.category == "database_connection"
+    return told and bool(node.services) and all(is_data_server(service) for service in node.services)
 
 
 def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:

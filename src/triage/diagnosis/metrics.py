@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triage.report import Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
+from triage.report import UNTOLD, Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
 from triage.summary import Summary
 from triage.sums import LATENCY_BASE, LATENCY_MIN_MS
 
@@ -318,7 +319,8 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
         if r["count"] >= 3:
             span = (r["last"] - r["first"]).total_seconds() if r["first"] is not None else None
             interval = round(span / (r["count"] - 1), 3) if span else None
-            loops.append(Loop(r["service"], r["signal"] or str(r["code"]), r["count"], interval))
+            code = r["signal"] or (str(r["code"]) if r["code"] is not None else UNTOLD)
+            loops.append(Loop(r["service"], code, r["count"], interval))
     marks = summary["marks"]
     if onset is not None:
         marks = marks.filter(pl.col("at") >= onset)
@@ -371,9 +373,14 @@ def retold(summary: Summary) -> dict[str, str]:
         str(failure): _ends_of(rows)
         for (failure,), rows in ends.sort("failure").group_by("failure", maintain_order=True)
     }
+    named = dict(summary["nodes"].select("id", "message").iter_rows())
+    of = {
+        failure: unit_of(named.get(failure) or "") for failure in told
+    }  # of systemd's lines the service of which they tell
     found: dict[str, str] = {}
     for one, mine in told.items():
-        others = {o: ends for o, ends in told.items() if o not in (one, *found) and ends.keys() <= mine.keys()}
+        same_unit = {o for o in told if of[o] is None or of[one] is None or of[o] == of[one]} - {one, *found}
+        others = {o: ends for o, ends in told.items() if o in same_unit and ends.keys() <= mine.keys()}
         if one in found.values() or not others:
             continue
         most = max(others, key=lambda o: (sum(e.count for e in others[o].values()), o))
@@ -382,6 +389,15 @@ def retold(summary: Summary) -> dict[str, str]:
         if same is not None or _tell_of_the_same(mine, [*others.values()]):
             found[one] = same or most
     return found
+
+
+_UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
+
+
+def unit_of(text: str) -> str | None:
+    """The unit of which a line of systemd tells, without its ending; None where it is no service."""
+    found = _UNIT.match(text)
+    return found["unit"] if found is not None else None
 
 
 class _Ends(Struct, frozen=True):

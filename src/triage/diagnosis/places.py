@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from triage.diagnosis.metrics import unit_of
 from triage.diagnosis.nodes import Node
 from triage.summary import Summary
 
@@ -37,7 +38,7 @@ _CLIENTS = {
     "postgres": ("psycopg", "pgx", "sqlstate"),
     "mysql": ("mariadb",),
 }
-_UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
+_TELLING = 4  # letters of a service's name that may begin that of its unit
 _KINDS = {kind for kinds in _SERVERS.values() for kind in kinds}
 _DATA_SERVERS = _KINDS | {"database", "db", "nats", "mosquitto", "emqx", "etcd", "pulsar", "activemq"}
 
@@ -50,8 +51,7 @@ def is_data_server(service: str) -> bool:
 
 def speaks_of(service: str | None, text: str) -> str | None:
     """The service whose process a line is about: that of the line, but of systemd's the one whose unit it names."""
-    found = _UNIT.match(text) if service == "systemd" else None
-    return found["unit"] if found is not None else service
+    return (unit_of(text) or service) if service == "systemd" else service
 
 
 def is_client_of(text: str, service: str) -> bool:
@@ -90,8 +90,9 @@ class Places(Struct, frozen=True):
         return Places(frozenset(services), {k: frozenset(v) for k, v in listening.items()})
 
     def named(self, node: Node) -> frozenset[str]:
-        """Other services that the failure's text names: by host name, by the address that they listen at, or as what was called."""
-        found: set[str] = set()
+        """Other services that the failure's text names: by host name, by the address that they listen at, as what was called, or as the unit of
+        systemd of which it tells."""
+        found = self._of_unit(node)
         for host, port in addresses(node.message):
             name = host.split(".")[0]
             found |= {s for s in self.services if s.lower() in (name, host) or s.lower().replace("_", "-") == name}
@@ -106,6 +107,18 @@ class Places(Struct, frozen=True):
         if not found and node.role == "proxy" and node.services and addresses(node.message):
             found = self._behind(node)
         return frozenset(found - set(node.services))
+
+    def _of_unit(self, node: Node) -> set[str]:
+        """The service that writes by the name of the unit, or by one that begins it (postgres, postgresql.service)."""
+        told = {unit for s in node.services if (unit := speaks_of(s, node.message)) not in (s, None)}
+        found = {s for unit in told for s in self.services if unit and s.lower() == unit.lower()}
+        begins = {
+            s
+            for unit in told
+            for s in self.services
+            if unit and len(s) >= _TELLING and unit.lower().startswith(s.lower())
+        }
+        return found or (begins if len(begins) == 1 else set())
 
     def _behind(self, proxy: Node) -> set[str]:
         """The one program that can stand behind a proxy, where only one other is in the log; none where there are several."""

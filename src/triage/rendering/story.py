@@ -12,6 +12,7 @@ from triage.rendering import figures, source
 from triage.rendering.escaping import MOST_TEXT, shorten
 from triage.rendering.source import Told
 from triage.report import (
+    UNTOLD,
     Action,
     Cluster,
     Evidence,
@@ -377,7 +378,8 @@ def _facts(report: Report) -> Iterable[Fact]:
 
 def loop_words(loop: Loop) -> str:
     """A crash loop in words: "exit(3), 1,290 times, every 2.8 s"."""
-    code = f"exit code {loop.code}" if loop.code.lstrip("-").isdigit() else shorten(loop.code, 60)
+    numbered = loop.code.lstrip("-").isdigit() or loop.code == UNTOLD
+    code = f"exit code {loop.code}" if numbered else shorten(loop.code, 60)
     every = f", every {figures.seconds(loop.interval_s)}" if loop.interval_s else ""
     return f"{code}, {figures.amount(loop.count)} times{every}"
 
