@@ -196,7 +196,8 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return _names_status(a, b)  # a probe sees what the requests see, unless it is what asks
     if b.role == "timeout":
         other = bool(drawing.names[b.id] & set(a.services)) and not shares_service(a, b)
-        slow = a.rule is not None and a.rule.category in SATURATION and shares_service(a, b)
+        slow = a.rule is not None and shares_service(a, b)
+        slow = slow and (a.rule.category in SATURATION or "upstream_timeout" in a.rule.explains)  # type: ignore[union-attr]
         met = len(drawing.traces.get(a.id, frozenset()) & drawing.traces.get(b.id, frozenset())) >= SAME_REQUESTS
         return (
             not is_raised_on(drawing, a)

@@ -263,8 +263,9 @@ def _background(
 
 def _around(case: Case, others: Sequence[Case], severe: Sequence[Node]) -> bool:
     """Whether a few failures, of no cause that is known for sure, were there before each of the other cases and after it; before is enough
-    where the program says that it goes on without."""
-    if severe and all(map(does_without, severe)) and sum(n.count for n in severe) < STRAYS:
+    where the program says that it goes on without, or tries again."""
+    harmless = bool(severe) and all(does_without(n) or _is_to_be_tried_again(n) for n in severe)
+    if harmless and sum(n.count for n in severe) < STRAYS:
         return all(c.start is not None and case.start is not None and case.start < c.start for c in others)
     if any(n.rule is not None and n.rule.confidence >= 0.8 and n.role == "cause" for n in severe):
         return False
@@ -273,6 +274,11 @@ def _around(case: Case, others: Sequence[Case], severe: Sequence[Node]) -> bool:
         and case.start < c.start and c.end < case.end
         for c in others
     )  # fmt: skip
+
+
+def _is_to_be_tried_again(node: Node) -> bool:
+    """Whether the program says that it will try again."""
+    return node.kind == "message" and not node.stacks and RETRY.search(node.message) is not None
 
 
 def _severe(members: Sequence[str], graph: Graph) -> list[Node]:
