@@ -26,6 +26,7 @@ from triage.diagnosis.places import SYSTEM, is_data_server, speaks_of
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
+ALL = 0.95  # of the answers: what fails as often explains them all
 SOON_S = 1.0  # so soon who asked another service is told of its failure
 AT_ONCE_S = 10.0  # the moments of refusals are known by stretches of a few seconds
 STRAY = 3  # records: of so few it takes more than the time to explain ten times as many
@@ -279,7 +280,7 @@ def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
         return not drawing.traces.get(main.id, frozenset()) & mine & theirs
     if blames:
         return False
-    if drawing.together(b, a) < 0.8:
+    if drawing.together(b, a) < 0.8 or _covers(drawing, main, b):
         return False
     few = a.count <= STRAY and a.count * 10 <= b.count
     if few and not shares_service(a, b) and not _share_requests(drawing, a, b):
@@ -288,6 +289,13 @@ def _own_share(drawing: Drawing, a: Node, b: Node, main: Node) -> bool:
         found = follow(a, b, drawing.slack)
         return found is not None and found.pace < 0.3 and found.scope != "any" and shares_service(a, b)
     return True
+
+
+def _covers(drawing: Drawing, main: Node, b: Node) -> bool:
+    """Whether each of these answers has one of that failure right before it: nothing is left for others to explain."""
+    found = follow(main, b, drawing.slack)
+    near = found is not None and found.share >= 0.98 and found.lag_s <= SOON_S and found.pace < 0.3
+    return near and ALL * b.count <= main.count <= b.count / ALL
 
 
 def _evidence(drawing: Drawing, a: Node, b: Node) -> tuple[float, Edge]:
