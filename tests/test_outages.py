@@ -338,6 +338,24 @@ def test_callers_that_find_no_connection_follow_statements_that_became_slow(fold
     assert first_roots(found)[0].startswith("orders-pool")
 
 
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        ("duration: 8812.441 ms  statement: ", True),
+        ("duration: 812.441 ms  statement: ", False),
+        ("slow query (8.8 s): ", True),
+    ],
+)
+def test_a_slow_statement_began_before_the_line_that_tells_of_its_end(folder: Path, text: str, linked: bool) -> None:
+    slow = [(603.0 + 5 * n, f"WARNING db: {text}SELECT * FROM orders WHERE lower(email) = $1") for n in range(80)]
+    waits = [
+        (600.0 + 7 * n, "ERROR app: orders-pool - Connection is not available, request timed out after 3000ms")
+        for n in range(50)
+    ]
+    found = report_of(folder, db=slow, app=waits, edge=[*served(1800), *((s + 0.1, request(500, s)) for s, _ in waits)])
+    assert first_roots(found)[0].startswith(text[:9] if linked else "orders-pool")
+
+
 @pytest.mark.parametrize(("status", "healthy"), [(409, True), (200, False)])
 def test_what_breaks_a_constraint_and_is_told_so_is_no_incident(folder: Path, status: int, healthy: bool) -> None:
     times = [100.0 + 90 * n for n in range(12)]

@@ -56,6 +56,10 @@ _STALE = re.compile(
     r"\b(?P<what>[A-Za-z]{4,})(?: (?:data|feed|cache|snapshot))? (?:is|are) (?:stale|outdated|out of date)\b",
     re.IGNORECASE,
 )
+_TOOK = re.compile(
+    r"(?i:\b(?:duration|took|time)\b[:= ]{1,2}|\()(?P<ms>\d+(?:\.\d+)?) ?ms\b|\bQuery_time: (?P<query>\d+(?:\.\d+)?)"
+    r"|(?i:\b(?:duration|took|time)\b[:= ]{1,2}|\()(?P<s>\d+(?:\.\d+)?) ?s(?:ec\w*)?\b"
+)
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _LOST = re.compile(
     r"\bconnection (?:to \S+ )?(?:was )?(?:lost|closed|reset|terminated|dropped)\b|\blost connection\b|\bdisconnected\b|\bEOF\b|\bECONNRESET\b|\bconnection reset\b",
@@ -380,7 +384,7 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
         together = drawing.together(a, b)
         if together < STAYS_SLOW:
             continue
-        lag = _lag_s(a, b)
+        lag = max(0.0, _lag_s(a, b) + _took(a).total_seconds())
         what = "work held up a whole process" if _is_held_up(a) else "statements of the database became slow"
         why = f"{what} from {span_words(lag)} before on, and in {percent(together)} of its time"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
@@ -398,10 +402,19 @@ def _is_held_up(node: Node) -> bool:
 
 def _slows_down(a: Node, b: Node, span: Window) -> bool:
     """Whether `a` begins before `b`, little of it long before, and not when the log does."""
-    if a.first is None or b.first is None or a.first > b.first or not _is_quiet_before(a.first, span):
+    if a.first is None or b.first is None or a.first - _took(a) > b.first or not _is_quiet_before(a.first, span):
         return False
     times = a.all_times
     return bisect_left(times, to_us(b.first - LATE)) <= EARLY * len(times)
+
+
+def _took(node: Node) -> timedelta:
+    """How long a statement took of which it is told when it ends, as the sample of its texts says."""
+    found = _TOOK.search(node.message)
+    if found is None:
+        return timedelta()
+    ms, s = found["ms"], found["s"] or found["query"]
+    return timedelta(milliseconds=float(ms)) if ms else timedelta(seconds=float(s))
 
 
 def _is_quiet_before(first: datetime, span: Window) -> bool:
