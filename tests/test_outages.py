@@ -338,6 +338,23 @@ def test_callers_that_find_no_connection_follow_statements_that_became_slow(fold
     assert first_roots(found)[0].startswith("orders-pool")
 
 
+@pytest.mark.parametrize("backend", ["fastcgi://127.0.0.1:9000", "fastcgi://unix:/run/php/php8.3-fpm.sock:"])
+def test_a_proxy_waits_for_php_whose_workers_are_all_busy(folder: Path, backend: str) -> None:
+    script = "child {n}, script '/var/www/shop/index.php' (request: \"POST /index.php\") executing too slow (5.012 sec), logging"
+    fpm = [(580.0 + 11 * n, f"WARNING: [pool www] {script.format(n=n)}") for n in range(60)]
+    fpm += [
+        (605.0 + 60 * n, "WARNING: [pool www] server reached pm.max_children setting (20), consider raising it")
+        for n in range(10)
+    ]
+    late = f'ERROR nginx: upstream timed out (110: Connection timed out) while reading response header from upstream, upstream: "{backend}"'
+    edge = [(600.0 + 5 * n, late) for n in range(120)] + [
+        (600.0 + 5 * n, request(504, 600.0 + 5 * n)) for n in range(120)
+    ]
+    found = report_of(folder, edge=edge + served(1800), **{"php-fpm": fpm})
+    assert first_roots(found) == ["server reached pm.max_children setting (20), consider raising it"]
+    assert any(cause.startswith("child") and effect.startswith("server reached") for cause, effect in links(found))
+
+
 @pytest.mark.parametrize(
     ("text", "linked"),
     [

@@ -28,6 +28,8 @@ _SERVERS = {  # what listens at a port by custom, in names that services have
     "9092": ("kafka",),
     "9200": ("elasticsearch", "opensearch"),
 }
+_FASTCGI = "9000"  # the port by custom, and where a socket stands for it
+_PROGRAMS = {_FASTCGI: ("fpm", "php")}  # the same of programs that answer for a proxy
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
@@ -102,6 +104,8 @@ class Places(Struct, frozen=True):
                 )
         if not found:
             found = {s for _, port in addresses(node.message) for s in self._customary(port)}
+        if not found and "fastcgi://" in node.message:
+            found = set(self._customary(_FASTCGI))
         if not found and node.rule is not None and node.rule.category == "dependency":
             found = {s for s in self.services if re.search(rf"(?<![\w./-]){re.escape(s)}(?![\w/-])", node.message)}
         if not found and node.role == "proxy" and node.services and addresses(node.message):
@@ -128,6 +132,6 @@ class Places(Struct, frozen=True):
 
     def _customary(self, port: str | None) -> list[str]:
         """The one service of the kind that listens at that port by custom; none where there are several."""
-        kinds = _SERVERS.get(port or "", ())
+        kinds = _SERVERS.get(port or "", ()) or _PROGRAMS.get(port or "", ())
         fit = [s for s in self.services if any(k in s.lower() for k in kinds)]
         return fit if len(fit) == 1 else []

@@ -468,7 +468,8 @@ def link_consequences(drawing: Drawing) -> None:
 
 def link_precursors(drawing: Drawing) -> None:
     """Warnings that come before a root in the same service: again and again, or of the same kind. Early signs, no roots."""
-    heads = [n for n in drawing.nodes.values() if n.severe and n.id not in drawing.parents]
+    leads = {e.cause for edges in drawing.parents.values() for e in edges}
+    heads = [n for n in drawing.nodes.values() if (n.severe or n.id in leads) and n.id not in drawing.parents]
     roots = [n for n in heads if n.role == "cause" or calls_another(n)]
     for early in by_time(drawing, lambda n: n.role == "precursor" and (not n.severe or n.rule is not None)):
         if any(e.cause == early.id or (e.effect == early.id and e.kind != "wraps") for e in drawing.edges):
