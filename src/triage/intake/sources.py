@@ -185,7 +185,7 @@ class Stream:
         self._within = within
         file = cast(BinaryIO, file)
         self.notices: list[str] = []
-        self._first = first  # the number of the first line
+        self._first = first  # the number of the first line that is still to come
         self._chunks = _read(file, name) if within else _as_utf8(_unpack(file, name, self.notices))
         self._seen: list[bytes] = []
         self.ended = False
@@ -223,10 +223,9 @@ class Stream:
 
     def blocks(self, size: int = BLOCK_BYTES, cap: int = LINE_CAP) -> Iterator[Block]:
         """Blocks of whole lines of about `size` bytes; lines longer than `cap` keep their first part."""
+        if size <= cap:
+            yield from self._read_in_one_go(size)
         line = self._first
-        for block in self._read_in_one_go(size) if size <= cap else ():
-            line = block.line + block.lines
-            yield block
         pending, held = list[bytes](), 0
         begun = over = 0  # of the line that is being read: bytes kept, bytes dropped
         for chunk in self.chunks():
@@ -265,16 +264,15 @@ class Stream:
                 notices = ()
 
     def _read_in_one_go(self, size: int) -> Iterator[Block]:
-        """Blocks of a part of a file, up to a long line, if there is one: nothing is copied."""
+        """Blocks of a part of a file, up to a long line, if there is one: nothing is copied, and none is held on to."""
         if self._window is None or self._seen:
             return
-        line = self._first
         while data := self._window.whole_lines(size):
-            text = data if self._within or line > self._first else data.removeprefix(codecs.BOM_UTF8)
-            lines = count_lines(text)
-            yield Block(text, line, lines)
-            line, data, text = line + lines, b"", b""
-        if line > self._first:
+            data = data if self._within else data.removeprefix(codecs.BOM_UTF8)
+            blocks = [Block(data, self._first, count_lines(data))]
+            self._first, self._within, data = self._first + blocks[0].lines, True, b""
+            yield blocks.pop()
+        if self._within:
             self._chunks = _read(cast(BinaryIO, self._window), self.name)
 
 
