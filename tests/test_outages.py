@@ -816,6 +816,11 @@ def test_ends_that_systemd_tells_of_follow_the_failures_of_their_units(folder: P
     assert causes["postgresql.service: Main proce"].startswith("could not write to file")
     assert "startup failed" in causes["shop.service: Main process exi"]
     assert causes["shop.service: Failed with resu"].startswith("shop.service: Main process")
+    assert found.exits is not None
+    assert {(loop.service, loop.code, loop.count) for loop in found.exits.loops} == {
+        ("shop", "1", 6),
+        ("postgresql", "1", 6),
+    }
 
 
 def test_what_is_there_beside_an_incident_is_no_part_of_it(folder: Path) -> None:

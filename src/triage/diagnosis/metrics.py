@@ -309,6 +309,11 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     codes = ended.drop_nulls("code").group_by("code").agg(pl.col("count").sum()).sort("code")
     signals = ended.drop_nulls("signal").group_by("signal").agg(pl.col("count").sum()).sort("signal")
     bad = ended.filter(pl.col("code").fill_null(1) != 0)
+    units = {failure: unit for failure, text in _texts(summary).items() if (unit := unit_of(text)) is not None}
+    of_unit = pl.col("failure").replace_strict(units, default=None, return_dtype=pl.String)
+    bad = bad.with_columns(
+        service=pl.when(pl.col("service") == INIT).then(of_unit.fill_null(INIT)).otherwise("service")
+    )
     loops = []
     per = bad.group_by("service", "code", "signal").agg(
         pl.col("count").sum(), pl.col("first").min(), pl.col("last").max()
@@ -373,10 +378,8 @@ def retold(summary: Summary) -> dict[str, str]:
         str(failure): _ends_of(rows)
         for (failure,), rows in ends.sort("failure").group_by("failure", maintain_order=True)
     }
-    named = dict(summary["nodes"].select("id", "message").iter_rows())
-    of = {
-        failure: unit_of(named.get(failure) or "") for failure in told
-    }  # of systemd's lines the service of which they tell
+    named = _texts(summary)
+    of = {failure: unit_of(named.get(failure, "")) for failure in told}
     found: dict[str, str] = {}
     for one, mine in told.items():
         same_unit = {o for o in told if of[o] is None or of[one] is None or of[o] == of[one]} - {one, *found}
@@ -391,7 +394,13 @@ def retold(summary: Summary) -> dict[str, str]:
     return found
 
 
+INIT = "systemd"  # it speaks of the processes of others
 _UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
+
+
+def _texts(summary: Summary) -> dict[str, str]:
+    """The sample of each failure's texts."""
+    return {failure: text or "" for failure, text in summary["nodes"].select("id", "message").iter_rows()}
 
 
 def unit_of(text: str) -> str | None:

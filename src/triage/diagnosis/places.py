@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from triage.diagnosis.metrics import unit_of
+from triage.diagnosis.metrics import INIT, unit_of
 from triage.diagnosis.nodes import Node
 from triage.summary import Summary
 
@@ -53,7 +53,7 @@ def is_data_server(service: str) -> bool:
 
 def speaks_of(service: str | None, text: str) -> str | None:
     """The service whose process a line is about: that of the line, but of systemd's the one whose unit it names."""
-    return (unit_of(text) or service) if service == "systemd" else service
+    return (unit_of(text) or service) if service == INIT else service
 
 
 def is_client_of(text: str, service: str) -> bool:
