@@ -16,7 +16,7 @@ from triage.diagnosis.drawing import Edge, Graph
 from triage.diagnosis.graph import link
 from triage.diagnosis.incidents import Case
 from triage.diagnosis.knowledge import Rules, load_rules
-from triage.diagnosis.nodes import Node, nodes
+from triage.diagnosis.nodes import WARNING, Node, nodes
 from triage.diagnosis.places import Places
 from triage.diagnosis.wording import plural
 from triage.grouping.clusters import fold_ids
@@ -88,7 +88,8 @@ def diagnose(
     headline = story.headline(cases, facts)
     members = incidents.all_members(cases)
     steering = load_grouping(pattern_dirs(patterns)) if patterns else ()
-    clusters = _clusters(summary, cut, examples, steering)
+    begun = _only_begun(found_nodes, members)
+    clusters = tuple(c for c in _clusters(summary, cut, examples, steering) if c.id not in begun)
     return Report(
         tool={"name": "triage", "version": _version()},
         title=title or (told[0].title if told else "No incident found"),
@@ -100,7 +101,7 @@ def diagnose(
         ruled_out=story.ruled_out(found_nodes, rules, counts), timeline=story.timeline(cases, facts),
         five_whys=tuple(whys), actions=tuple(actions), metrics=story.success(cases, facts),
         rates=metrics.rates(summary, layer, cut), slice_s=cut.width / 1e6 if cut is not None else None,
-        noise=_noise(found_nodes, members | set(passed), quiet, clusters),
+        noise=tuple(c for c in _noise(found_nodes, members | set(passed), quiet, clusters) if c not in begun),
         passed=_passed(found_nodes, members, passed),
     )  # fmt: skip
 
@@ -280,6 +281,17 @@ def _noise(
     outside = {c for n in found.values() if n.id not in members or n.id in quiet for c in n.clusters}
     noise = outside - inside
     return tuple(sorted(noise if len(noise) <= MOST_LISTED else noise & {c.id for c in clusters}))
+
+
+def _only_begun(found: Mapping[str, Node], members: frozenset[str]) -> frozenset[str]:
+    """Clusters of work that begins (a migration, a backup) and that is no part of an incident: it failed nobody."""
+    begun = {
+        c
+        for n in found.values()
+        if "holder" in n.marks and n.id not in members and n.level < WARNING
+        for c in n.clusters
+    }
+    return frozenset(begun - {c for i in members for c in found[i].clusters})
 
 
 def _passed(found: Mapping[str, Node], members: frozenset[str], passed: Sequence[str]) -> tuple[str, ...]:

@@ -243,11 +243,16 @@ def _ends(drawing: Drawing, summary: Summary) -> dict[str, list[Node]]:
     """What tells of the ends of each service's process: its exits, or where none is told its last words, behind each of which it starts."""
     ends: dict[str, list[Node]] = {}
     last: dict[str, list[Node]] = {}
+    starts: dict[str, list[int]] = {}
     for n in by_time(drawing, lambda n: len(n.services) == 1 and n.id not in drawing.labels):
         if n.role == "exit":
             ends.setdefault(speaks_of(n.services[0], n.message) or "", []).append(n)
-        elif n.role == "cause" and n.severe and _are_last_words(n, _starts_of(n.services[0], summary)):
-            last.setdefault(n.services[0], []).append(n)
+        elif n.role == "cause" and n.severe:
+            (service,) = n.services
+            if service not in starts:
+                starts[service] = _starts_of(service, summary)
+            if _are_last_words(n, starts[service]):
+                last.setdefault(service, []).append(n)
     return last | ends
 
 
