@@ -771,11 +771,13 @@ def _requests_of(coded: Coded) -> dict[str, pl.LazyFrame]:
         dated.group_by(*coded.keys, "bucket").agg(requests=pl.len().cast(INT), failed=failed, **timed),
         # answers by how long they took, and requests that were refused, in stretches of time
         wide.filter(pl.col("answer") < 400).group_by(*coded.keys, "band", "bucket").agg(**told),
-        wide.filter(pl.col("answer").is_between(400, FAILED, closed="left"))
-        .group_by(*coded.keys, "bucket")
-        .agg(**told),
+        wide.filter(_refused("answer")).group_by(*coded.keys, "bucket").agg(**told),
     )
     return _tables(*(coded.name(rows) for rows in pl.collect_all(plans, engine=_ENGINE)))
+
+
+def _refused(status: str) -> pl.Expr:
+    return pl.col(status).is_between(400, FAILED, closed="left")
 
 
 def _summed(requests: Sums) -> dict[str, pl.LazyFrame]:
@@ -792,9 +794,7 @@ def _summed(requests: Sums) -> dict[str, pl.LazyFrame]:
         named(requests.steps.drop("bucket", "line", "first", "last")),
         moments.select(*classes.columns, "bucket", "requests", failed, "timed", "total_us"),
         paced.filter(pl.col("status") < 400).select(*classes.columns, "band", "bucket", *PACED),
-        paced.filter(pl.col("status").is_between(400, FAILED, closed="left")).select(
-            *classes.columns, "bucket", *PACED
-        ),
+        paced.filter(_refused("status")).select(*classes.columns, "bucket", *PACED),
     )
 
 

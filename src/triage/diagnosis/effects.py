@@ -22,7 +22,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import ERROR, LADDER, Follow, Node, follow, in_every_cycle
 from triage.diagnosis.numbers import read_numbers
-from triage.diagnosis.places import SYSTEM, is_data_server, speaks_of
+from triage.diagnosis.places import SYSTEM, are_data_servers, speaks_of
 from triage.diagnosis.wording import percent
 
 ENOUGH_SEEN = 0.4  # the same for what users and proxies saw: their servers see the failures of all services
@@ -214,7 +214,7 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
 def _is_refusal_of_server(node: Node) -> bool:
     """Whether a server of data tells its clients that it is not to be had now: that ends no process."""
     told = node.kind == "message" and node.rule is not None and node.rule.category == "database_connection"
-    return told and bool(node.services) and all(is_data_server(service) for service in node.services)
+    return told and are_data_servers(node)
 
 
 def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:

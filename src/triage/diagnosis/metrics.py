@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triage.report import UNTOLD, Counts, Exits, Http, Input, Intake, Latency, Loop, Rate, Route, Window
+from triage.schema import FAILED
 from triage.summary import Summary
 from triage.sums import LATENCY_BASE, LATENCY_MIN_MS
 
@@ -127,7 +128,7 @@ def layer(summary: Summary) -> Layer | None:
     edge, behind = seen.filter(kind=EDGE), seen.filter(pl.col("kind") != EDGE)
     if len(edge):
         services = tuple(edge["service"].sort())
-        if not len(behind) or (summary["requests"].filter(kind=EDGE)["status"] < 500).any():
+        if not len(behind) or (summary["requests"].filter(kind=EDGE)["status"] < FAILED).any():
             return Layer(EDGE, services, "edge")
         return replace(_servers(summary, behind), instead=services)  # it tells of its failures only
     return _servers(summary, seen)
@@ -162,7 +163,7 @@ def _outermost(services: Sequence[str | None], requests: pl.DataFrame) -> list[s
     for r in requests.filter(pl.col("service").is_in(services, nulls_equal=True)).iter_rows(named=True):
         routes, place = seen[r["service"]], (r["method"], r["route"])
         routes[place] = routes.get(place, 0) + r["count"]
-        failed[r["service"]] += r["count"] if r["status"] >= 500 else 0
+        failed[r["service"]] += r["count"] if r["status"] >= FAILED else 0
         waited[r["service"]] += r["total_us"]
 
     def same(one: str | None, other: str | None) -> bool:
@@ -183,7 +184,7 @@ def unready(summary: Summary, chosen: Layer) -> frozenset[tuple[str | None, int]
     """Services and statuses of failed answers that only probes got, of which twice as many were answered well: so servers tell a platform
     that they are not up yet."""
     rows = chosen.of(summary["requests"]).with_columns(
-        probe=pl.col("route").str.contains(_PROBE).fill_null(False), failed=pl.col("status") >= 500
+        probe=pl.col("route").str.contains(_PROBE).fill_null(False), failed=pl.col("status") >= FAILED
     )
     if not rows["failed"].any():
         return frozenset()
@@ -207,10 +208,10 @@ def http(summary: Summary, chosen: Layer | None) -> Http | None:
         return None
     rows = chosen.of(summary["requests"])
     steps = chosen.of(summary["latency"])
-    requests, errors = int(rows["count"].sum()), int(rows.filter(pl.col("status") >= 500)["count"].sum())
+    requests, errors = int(rows["count"].sum()), int(rows.filter(pl.col("status") >= FAILED)["count"].sum())
     by_status = rows.group_by("status").agg(pl.col("count").sum()).sort("status")
     routes = []
-    grouped = rows.with_columns(failed=pl.when(pl.col("status") >= 500).then("count").otherwise(0))
+    grouped = rows.with_columns(failed=pl.when(pl.col("status") >= FAILED).then("count").otherwise(0))
     table = (
         grouped.group_by("service", "method", "route")
         .agg(pl.col("count").sum(), pl.col("failed").sum(), pl.col("max_ms").max())
@@ -309,8 +310,7 @@ def exits(summary: Summary, onset: datetime | None = None) -> Exits:
     codes = ended.drop_nulls("code").group_by("code").agg(pl.col("count").sum()).sort("code")
     signals = ended.drop_nulls("signal").group_by("signal").agg(pl.col("count").sum()).sort("signal")
     bad = ended.filter(pl.col("code").fill_null(1) != 0)
-    units = {failure: unit for failure, text in _texts(summary).items() if (unit := unit_of(text)) is not None}
-    of_unit = pl.col("failure").replace_strict(units, default=None, return_dtype=pl.String)
+    of_unit = pl.col("failure").replace_strict(_units(summary), default=None, return_dtype=pl.String)
     bad = bad.with_columns(
         service=pl.when(pl.col("service") == INIT).then(of_unit.fill_null(INIT)).otherwise("service")
     )
@@ -378,11 +378,10 @@ def retold(summary: Summary) -> dict[str, str]:
         str(failure): _ends_of(rows)
         for (failure,), rows in ends.sort("failure").group_by("failure", maintain_order=True)
     }
-    named = _texts(summary)
-    of = {failure: unit_of(named.get(failure, "")) for failure in told}
+    units = _units(summary)
     found: dict[str, str] = {}
     for one, mine in told.items():
-        same_unit = {o for o in told if of[o] is None or of[one] is None or of[o] == of[one]} - {one, *found}
+        same_unit = {o for o in told if len({units[i] for i in (o, one) if i in units}) < 2} - {one, *found}
         others = {o: ends for o, ends in told.items() if o in same_unit and ends.keys() <= mine.keys()}
         if one in found.values() or not others:
             continue
@@ -398,9 +397,10 @@ INIT = "systemd"  # it speaks of the processes of others
 _UNIT = re.compile(r"^(?:(?:Started|Starting|Stopped|Stopping|Failed to start) )?(?P<unit>[\w@.:-]+?)\.service\b")
 
 
-def _texts(summary: Summary) -> dict[str, str]:
-    """The sample of each failure's texts."""
-    return {failure: text or "" for failure, text in summary["nodes"].select("id", "message").iter_rows()}
+def _units(summary: Summary) -> dict[str, str]:
+    """The units of systemd of whose ends failures tell, by failure."""
+    ends = summary["nodes"].join(summary["exits"].select(id="failure"), on="id", how="semi").select("id", "message")
+    return {failure: unit for failure, text in ends.iter_rows() if (unit := unit_of(text or "")) is not None}
 
 
 def unit_of(text: str) -> str | None:

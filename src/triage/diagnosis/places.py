@@ -51,6 +51,11 @@ def is_data_server(service: str) -> bool:
     return any(word == kind or (word.startswith(kind) and kind in _KINDS) for word in words for kind in _DATA_SERVERS)
 
 
+def are_data_servers(node: Node) -> bool:
+    """Whether all services of a failure are such servers."""
+    return bool(node.services) and all(is_data_server(service) for service in node.services)
+
+
 def speaks_of(service: str | None, text: str) -> str | None:
     """The service whose process a line is about: that of the line, but of systemd's the one whose unit it names."""
     return (unit_of(text) or service) if service == INIT else service

@@ -11,9 +11,10 @@ from statistics import mean, pstdev
 
 from triage.diagnosis.metrics import Layer, to_us, unready
 from triage.diagnosis.nodes import ERROR, MEASURED, Node, episodes
-from triage.diagnosis.places import is_data_server
+from triage.diagnosis.places import are_data_servers
 from triage.diagnosis.texts import GOES_ON
 from triage.report import Window
+from triage.schema import FAILED
 from triage.summary import Summary
 
 ODD_ONES = 5  # statements: where more of them set in, something has changed
@@ -156,7 +157,7 @@ def _answering(summary: Summary, layer: Layer | None) -> set[str] | None:
     if layer is None:
         return None
     asked = layer.of(summary["requests"])
-    failed = asked.filter(asked["status"] >= 500).select("service", "status")
+    failed = asked.filter(asked["status"] >= FAILED).select("service", "status")
     if int(asked["count"].sum()) < ANSWERED or not unready(summary, layer).issuperset(failed.iter_rows()):
         return None
     return set(summary["requests"]["service"].drop_nulls())
@@ -202,7 +203,7 @@ def _is_borne(nodes: Sequence[Node], summary: Summary, layer: Layer | None) -> b
 def _is_refusal(node: Node) -> bool:
     """Whether a data server refuses something: no end of its own, and nothing that it lacks."""
     told = node.kind == "message" and node.rule is not None and node.rule.category in REFUSALS
-    return told and bool(node.services) and all(is_data_server(service) for service in node.services)
+    return told and are_data_servers(node)
 
 
 def _is_start(node: Node) -> bool:

@@ -16,7 +16,7 @@ from triage.grouping.marks import mark
 from triage.grouping.masks import mask
 from triage.grouping.steering import steer
 from triage.intake.stacks import Frame, Raised, Stack, Traces, known_traces, parse_stack, raising_frame
-from triage.schema import EVENTS, NODES, SIGNED, conform, empty
+from triage.schema import EVENTS, FAILED, NODES, SIGNED, conform, empty
 
 VERSION = "v1"
 NEAREST = 5  # in-app frames that count
@@ -230,7 +230,7 @@ def find_failing(
     seen = events.select_seq(
         matters=(pl.col("level") >= "WARNING").fill_null(False)
         | pl.col("stack").is_not_null()
-        | (pl.col("status") >= 500).fill_null(False),
+        | (pl.col("status") >= FAILED).fill_null(False),
         unsaid=(platform | (pl.col("level").is_null() & (pl.col("kind") == "app"))).fill_null(False),
     )
     matters = seen["matters"]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from triage.intake import compiled
 from triage.intake.calm import (
@@ -258,10 +258,7 @@ class EntrySieve:
         return sifted
 
     def _look(self, by: CompiledSieve, data: bytes, line: int, before: bytes) -> Looked:
-        widths = self.widths
-        return by.sift(
-            data, line, FIRST_ROWS, (widths.entries, widths.moments, widths.ticks, widths.rhythm), *self._span, before
-        )
+        return by.sift(data, line, FIRST_ROWS, astuple(self.widths), *self._span, before)
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Take in what became of the entries that were asked for, if they are among these rows."""
