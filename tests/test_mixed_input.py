@@ -107,8 +107,8 @@ def test_what_aws_logs_tail_prints_as_json_is_one_record_each(tmp_path: Path) ->
     rows, report = read(tmp_path, text)
     assert [r["message"] for r in rows][:3] == ["answer 1", "answer 2", "answer 3"]
     assert report.counts.errors == 10
-    assert len(rows) == 31
-    assert [r["lines"] for r in rows if "plain words" in str(r["message"])] == [14, 2]
+    assert len(rows) == 32
+    assert [r["lines"] for r in rows if "plain words" in str(r["message"])] == [2, 2]
 
 
 def test_an_object_that_never_ends_keeps_its_lines(tmp_path: Path) -> None:
@@ -126,3 +126,41 @@ def test_stamps_of_whole_seconds_behind_finer_ones_are_in_order(tmp_path: Path, 
     assert report.intake.out_of_order == 0
     assert [row["stack"] for row in rows[::2]] == [STACK.rstrip("\n")] * times
     assert [row["message"] for row in rows[::2]] == [f"Exception on /orders/{s} [GET]" for s in range(times)]
+
+
+@pytest.mark.parametrize("label", [{"service": "worker"}, {"labels": {"app": "worker"}}, {}])
+def test_labels_beside_the_text_make_no_record_of_a_printed_line(tmp_path: Path, label: dict[str, object]) -> None:
+    """An exporter adds a name of its own to each line that a program prints: level and header are those in the text."""
+    said: list[tuple[str, str, str]] = []
+    for s in range(1, 13):
+        clock = f"10:14:{s:02d}"
+        said += [
+            ("error", f"{clock}.112", f"2026-03-02 {clock},110 INFO shop.jobs: render {s}"),
+            ("info", f"{clock}.612", f"{clock} Worker 7f: default: Job OK ({s})"),
+            ("info", f"{clock}.613", f"{clock} Worker 7f: result is kept"),
+        ]
+        if s % 4 == 0:
+            said += [("error", f"{clock}.7", f"2026-03-02 {clock},700 ERROR shop.jobs: cannot render {s}")]
+            said += [("error", f"{clock}.70{n}", line) for n, line in enumerate(STACK.splitlines(), 1)]
+    text = "".join(
+        json.dumps({"timestamp": f"2026-03-02T{at}00Z", "level": level, "message": message, **label}) + "\n"
+        for level, at, message in said
+    )
+    rows, report = read(tmp_path, text)
+    assert len(rows) == 39
+    assert (report.counts.errors, report.counts.warnings) == (3, 0)
+    assert [r["lines"] for r in rows if r["exception"] == "KeyError"] == [5, 5, 5]
+
+
+def test_printed_lines_long_after_a_record_are_no_part_of_it(tmp_path: Path) -> None:
+    text = "".join(
+        json.dumps({"timestamp": f"2026-03-02T10:14:{s:02d}.{ms}Z", "level": "info", "message": message}) + "\n"
+        for s in range(1, 20)
+        for ms, message in (
+            (112345, f"2026-03-02 10:14:{s:02d},110 INFO shop.jobs: effective settings of run {s}:"),
+            (112399, "retries = 3"),
+            (812345, f"stored {s} files"),
+        )
+    )
+    rows, _ = read(tmp_path, text)
+    assert [r["lines"] for r in rows] == [2, 1] * 19

@@ -75,6 +75,12 @@ def stamped(second: float, text: str) -> str:
     return f"2026-03-02 10:{int(second) // 60 % 60:02d}:{second % 60:06.3f}".replace(".", ",") + f" {text}"
 
 
+def journalled(second: float, writer: str, lines: Sequence[str]) -> list[str]:
+    """A message of several lines as journalctl prints it: all but the first set in by the width of the header."""
+    header = f"Mar 02 10:{int(second) // 60 % 60:02d}:{int(second) % 60:02d} node2 {writer}: "
+    return [header + lines[0], *(" " * len(header) + line for line in lines[1:])]
+
+
 def make_text(kinds: Sequence[tuple[str, int]]) -> list[str]:
     """Lines of plain text: each kind is some records of a class, its number says which and when."""
     lines: list[str] = []
@@ -102,6 +108,7 @@ def make_text(kinds: Sequence[tuple[str, int]]) -> list[str]:
             "later": [f"2029-0{n % 9 + 1}-01 00:00:00,000 INFO app.order: much later"],
             "cri": [f"2026-03-02T10:{int(second) // 60:02d}:{int(second) % 60:02d}.000000000Z stdout P half of ", f"2026-03-02T10:{int(second) // 60:02d}:{int(second) % 60:02d}.000000000Z stdout F an entry {n}"],
             "long": [stamped(second, "ERROR app.order: " + "x" * 70_000)],
+            "journal": journalled(second, f"app{n % 2}[{n % 3}]", ["cannot pay", *STACK] if n % 2 else ["state", f"  a={n}", "", "  b"]),
             "broken": ["\udcff".join(("half", f"a line {n}"))],
         }[kind]  # fmt: skip
     return lines
@@ -133,7 +140,7 @@ def make_json(kinds: Sequence[tuple[str, int]]) -> list[str]:
     return lines
 
 
-TEXT = ("info", "warning", "error", "chain", "java", "linewise", "panic", "node", "torn", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "broken")  # fmt: skip
+TEXT = ("info", "warning", "error", "chain", "java", "linewise", "panic", "node", "torn", "undated", "bare", "stack", "go", "blank", "access", "early", "far", "later", "cri", "journal", "broken")  # fmt: skip
 JSON = ("info", "plain", "error", "lines", "quiet", "structured", "frame", "request", "system", "numbered", "text", "cut", "blank", "new")  # fmt: skip
 
 
@@ -202,6 +209,24 @@ def test_a_message_with_its_header_on_each_line_is_one_record_across_a_border(tm
     assert whole["sources"]["records"].sum() == 32
     for size in (170, 333):
         assert_same(read_in_parts(path, size), whole)
+
+
+def test_lines_that_a_journal_sets_in_go_on_the_message_of_their_writer_wherever_it_is_cut(tmp_path: Path) -> None:
+    lines: list[str] = []
+    for n in range(24):
+        lines += journalled(
+            n, f"app{n % 2}[{n % 2}]", ["cannot pay", *STACK] if n % 3 else ["stored", "  a", "", "  b"]
+        )
+    path = write(tmp_path / "journal.log", lines)
+    whole = read_in_parts(path, 1 << 30)
+    assert whole["sources"]["records"].sum() == 24
+    assert set(whole["clusters"]["service"]) == {"app0", "app1"}
+    for size in (90, 170, 333):
+        assert_same(read_in_parts(path, size), whole)
+    with pytest.MonkeyPatch.context() as patched:
+        small = replace(reading_options(Options()), block_bytes=1, batch_bytes=2, text_bytes=1)
+        patched.setattr(shards, "reading_options", lambda _: small)
+        assert_same(read_in_parts(path, 1 << 30), whole)
 
 
 @mixed

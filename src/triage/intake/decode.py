@@ -25,6 +25,7 @@ from triage.intake.plausible import Plausible
 from triage.intake.repeats import Repeated
 from triage.intake.retold import Retold
 from triage.intake.rows import Tally, blank_rows
+from triage.intake.setin import SetIn, names_above
 from triage.intake.sources import Source, Stream
 from triage.intake.textrows import read_texts
 from triage.intake.times import Clock
@@ -150,6 +151,7 @@ class Decoder:
         self._long = Long()
         spoken = [one for one in reading.json if one.name in reading.detection.formats]
         self._retold = Retold() if any(one.retells for one in spoken) else None
+        self._set_in = SetIn() if not reading.json_first and names_above(reading.layers.first) else None
         self._sieve: Sieve | None = None
         self._entries: EntrySieve | None = None
         if options.telling is not None and not options.with_fields:
@@ -165,7 +167,7 @@ class Decoder:
         other = copy(self)
         other._tally, other._stamps, other._cuts = replace(self._tally), replace(self._stamps), replace(self._cuts)
         other._long, other._notices = replace(self._long), list(self._notices)
-        other._retold = copy(self._retold)
+        other._retold, other._set_in = copy(self._retold), copy(self._set_in)
         return other
 
     @property
@@ -215,7 +217,8 @@ class Decoder:
         if self._reading.typed is None:  # platforms whose fields are known have no such field
             self._cuts.see_flags(taken.suspects)
         ends = pl.concat([calm.ends for calm in taken.calm]) if taken.calm else None
-        rows = self._long.shorten(self._stamps.believed(taken.rows, ends))
+        rows = taken.rows if self._set_in is None else self._set_in.named(taken.rows)
+        rows = self._long.shorten(self._stamps.believed(rows, ends))
         rows = rows if self._retold is None else self._retold.once(rows)
         uncounted = taken.rejected, taken.blank
         return _batch(rows, parts, uncounted, self._source, self._reading.detection, said, taken.calm, self._entries)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,9 +22,11 @@ from triage.intake.entries import Lines, Plan, lines_of
 from triage.intake.exports import Entry, explode
 from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
+from triage.intake.given import Objects
 from triage.intake.jsonrows import (
     Entries,
     asked,
+    columns_of,
     enabled,
     frames_of,
     read_lines,
@@ -94,8 +96,9 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         if only is None or only.kind == "text"
         else tuple(dict.fromkeys((only, catalog.json[-1])))
     )
-    main = Counter(next((f.name for f in formats if speaks(o, f)), "") for o in objects).most_common(1)
-    best = catalog.formats.get(main[0][0]) if main else None
+    formats = _unlabelled(formats, objects, catalog)
+    main = Counter(_spoken(o, formats) for o in objects).most_common(1)
+    best = next((f for f in formats if main and f.name == main[0][0]), None)
     typed = typed_decoder(best) if best is not None and best.typed else None
     layers = Layers(catalog, (), formats, only)
     rows = _read_head(entries, formats, layers, json_first, whole, clock)
@@ -141,6 +144,42 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         header,
         plan,
     )
+
+
+def _spoken(entry: Entry, formats: Sequence[Format]) -> str:
+    return next((f.name for f in formats if speaks(entry, f)), "")
+
+
+def _unlabelled(formats: Sequence[Format], objects: Sequence[Entry], catalog: Catalog) -> tuple[Format, ...]:
+    """The formats of a head with what stands beside a program's own lines taken for labels of the transport: who writes a time
+    and a level into a text did not write the entry around it, nor did who prints a frame of a traceback."""
+    spoken = [_spoken(o, formats) for o in objects]
+    return tuple(
+        _without_labels(f, [o for o, name in zip(objects, spoken, strict=True) if name == f.name], catalog)
+        if f.structured
+        else f
+        for f in formats
+    )
+
+
+def _without_labels(entry: Format, objects: Sequence[Entry], catalog: Catalog) -> Format:
+    if len(objects) < _OWN:
+        return entry
+    found = pl.select(*columns_of(Objects(objects), entry))
+    if not {"g_structured", "g_message"} <= set(found.columns):
+        return entry
+    text = found["g_message"]
+    own = (found["g_structured"] & text.str.contains(_OF_A_PROGRAM)).fill_null(False)
+    if own.sum() < _OWN:
+        return entry
+    headed = [anonymous(f.pattern) for f in catalog.text if {"at", "level"} <= {*f.groups} and f.row == "app"]
+    own &= text.str.contains("|".join(f"(?:^{pattern})" for pattern in headed)) | text.str.contains(CONTINUES)
+    if own.sum() < _OWN:
+        return entry
+    if "+" not in entry.structured:
+        return replace(entry, structured=())
+    labels = {key for o in compress(objects, own) for key in o}
+    return replace(entry, known=entry.known | labels)
 
 
 def _headed_within(rows: pl.DataFrame, layers: Layers) -> frozenset[str | None]:
@@ -266,6 +305,11 @@ def _learn(
 
 # day and month as numbers, the year behind them; which comes first is the same in the whole source
 _DAY_MONTH = re.compile(rb"\b(\d{1,2})[/.-]\d{1,2}[/.-]\d{4}[ T,]+\d{1,2}:\d\d")
+# a date, a time of day and a level at the head of a text, or what stands in a traceback alone
+_OF_A_PROGRAM = (
+    r"^(?:[^\w]{0,2}[0-9]{2,4}[-/.][0-9]{2}[-/.][0-9]{2,4}[T ,]+[0-9]{2}:[0-9]{2}:[0-9]{2}.{0,80}?\b(?:TRACE|DEBUG|INFO|NOTICE|WARN"
+    r"|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\b|Traceback \(most recent call last\):$|  File \"[^\"]+\", line [0-9]+|\s+at [\w.$<>]+\()"
+)
 # a time of day, seconds since 1970, or a level early in the text
 _MAY_HAVE_A_HEADER = (
     r"^.{0,120}?(?:\d[:.]\d\d?[:.]\d|\[ *\d+\.\d{6}\]|\b\d{10}\b|\b\d{13}\b|\b\d{6} \d{6}\b|\d{8}T?\d{4}"

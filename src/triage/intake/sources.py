@@ -26,6 +26,9 @@ STDIN = "-"
 LINE_CAP = 16 << 20  # bytes of one line that are kept
 BLOCK_BYTES = 8 << 20
 HEAD_BYTES = 256 << 10
+SET_IN = (
+    b" " * 12
+)  # a line that begins so has no header: it goes on the line above, as journalctl sets it in by the header's width
 _READ = 1 << 20
 _BORDER = 64 << 10  # bytes in which a line ends, if it is not a long one
 
@@ -151,17 +154,21 @@ class _Window:
 
 
 def cut_lines(source: Source, size: int) -> list[Part]:
-    """A file of plain text as parts of whole lines of about `size` bytes each."""
+    """A file of plain text as parts of whole lines of about `size` bytes each; none begins with a line that is `SET_IN`."""
     total = source.size or 0
     borders = [0]
     with source.opener() as file:
         while borders[-1] + size < total:
             at = borders[-1] + size - 1
-            file.seek(at)
-            while data := file.read(1 << 16):
-                found = data.find(b"\n")
-                at += len(data) if found < 0 else found + 1
-                if found >= 0:
+            while True:
+                file.seek(at)
+                while data := file.read(1 << 16):
+                    found = data.find(b"\n")
+                    at += len(data) if found < 0 else found + 1
+                    if found >= 0:
+                        break
+                file.seek(at)
+                if file.read(len(SET_IN)) != SET_IN:
                     break
             if at >= total:
                 break

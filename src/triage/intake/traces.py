@@ -348,7 +348,11 @@ class Assembler:
             gap=((~same_key).fill_null(True) | (far() & ~pl.col("_joined"))).fill_null(True),
             late=late() & ~pl.col("_joined"),
             # what the runtime prints of a crash is no part of a warning
-            warned=(~pl.col("bare").shift(1) & (pl.col("level").shift(1) == _WARNING) & same_key).fill_null(False),
+            warned=pl.when(~pl.col("bare"))
+            .then(pl.col("level") == _WARNING)
+            .forward_fill()
+            .over("key")
+            .fill_null(False),
             _after=pl.col("_after") | (pl.col("_done").shift(1) & same_key).fill_null(False),
         ).with_columns_seq(apart=pl.col("gap") | ~pl.col("wanted").shift(1).fill_null(False))
         light = self._note_headers(rows, light)
@@ -408,7 +412,7 @@ class Assembler:
         else:
             lines = lines.with_columns_seq(lead=pl.lit(True))
         lines = lines.with_columns_seq(own=letters_of(lines["text"], self._patterns))
-        lines = lines.with_columns_seq(behind=self._behind_last(lines))
+        lines = lines.with_columns_seq(behind=self._behind_last(lines), under=_under(lines))
         own = pl.col("own")
         quiet = (pl.col("level") <= pl.lit("INFO", dtype=LEVEL)).fill_null(False)
         calm = _calm(lines)
@@ -436,8 +440,10 @@ class Assembler:
                 | (pl.col("behind") & own.is_in(["x", "y"]))
             )
             .then(own.str.to_uppercase())
-            .when(pl.col("late") & ~pl.col("_headed") & own.is_in(["x", "y"]))
+            .when(pl.col("late") & own.is_in(["x", "y"]))
             .then(own.str.to_uppercase())
+            .when(pl.col("under") & (own == "x"))
+            .then(pl.lit("n"))
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "x"))
             .then(pl.lit("w"))
             .when(~pl.col("_headed") & pl.col("at").is_null() & (own == "y"))
@@ -563,6 +569,19 @@ def _starts(letters: pl.Series) -> pl.Series:
     word = letters.gather(left).str.join("").item()
     starts = pl.Series([match.start() for match in _RECORD.finditer(word)], dtype=pl.UInt32)
     return alone.scatter(left.gather(starts), True).alias("start")
+
+
+def _under(lines: pl.DataFrame) -> pl.Series:
+    """Which lines without a time stand below plain text that had one from its transport, with no part of a trace in between: they go
+    on it, though it opened no record of its own by a header."""
+    none = pl.Series([False]).new_from_index(0, lines.height)
+    timed = pl.col("at").is_not_null()
+    if not lines.select_seq((timed & pl.col("bare")).any()).item():
+        return none
+    run = (timed | (pl.col("key") != pl.col("key").shift(1))).fill_null(True).cum_sum()
+    plain = pl.col("bare") & pl.col("own").is_in(["x", "y", "n", "b"])
+    begun = (timed & pl.col("bare") & (pl.col("own") == "x")).first().over(run)
+    return lines.select_seq((~timed & begun & plain.cum_min().over(run)).fill_null(False)).to_series()
 
 
 def _calm(lines: pl.DataFrame) -> pl.Series:
