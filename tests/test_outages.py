@@ -1426,3 +1426,79 @@ def test_a_service_that_answers_that_something_is_gone_fails_who_asked_it(folder
         ]
     found = report_of(folder, web=sorted(asked, key=lambda line: line[0]))
     assert first_roots(found) == ["rates answered 410: this version was retired"]
+
+
+def test_a_link_that_goes_down_is_why_calls_fail_meanwhile(folder: Path) -> None:
+    down = [600.0, 900.0, 1300.0]
+    kernel = [(s, "ixgbe 0000:3b:00.0 ens1f0: NIC Link is Down") for s in down]
+    kernel += [(s + 60, "ixgbe 0000:3b:00.0 ens1f0: NIC Link is Up 10 Gbps, Flow Control: RX/TX") for s in down]
+    calls = [
+        (s + 3 + n, "ERROR pricing: refresh failed: rpc error: code = Unavailable desc = connection error")
+        for s in down
+        for n in range(0, 55, 5)
+    ]
+    failed = [(s + 0.1, request(503, s)) for s, _ in calls]
+    report = report_of(folder, kernel=kernel, pricing=calls, gateway=served(1800) + failed)
+    assert first_roots(report)[0].endswith("NIC Link is Down")
+    assert next(c.count for c in report.clusters if "NIC Link is Down" in c.message) == 3
+
+
+def test_what_kubelet_and_nomad_tell_of_the_ends_of_tasks_is_counted(folder: Path) -> None:
+    kubelet, nomad = [], []
+    for n in range(4):
+        kubelet += [
+            (600.0 + 60 * n + s, f'I0302 10:1{n}:0{s}.000000    1423 prober.go:107] "Probe failed" probeType="Liveness" pod="shop/orders-{n}" containerName="orders" probeResult="failure" output="connection refused"')
+            for s in range(3)
+        ]  # fmt: skip
+        kubelet += [(605.0 + 60 * n, f'I0302 10:1{n}:05.000000    1423 kuberuntime_manager.go:1056] "Message for Container of pod" containerName="orders" pod="shop/orders-{n}" containerMessage="Container orders failed liveness probe, will be restarted"')]  # fmt: skip
+        kubelet += [(608.0 + 60 * n, f'I0302 10:1{n}:08.000000    1423 generic.go:334] "Generic (PLEG): container finished" podID="3cbd{n}" containerID="ee92{n}" exitCode=137')]  # fmt: skip
+        nomad += [(700.0 + 60 * n, f'[INFO]  client.alloc_runner.task_runner: Task event: alloc_id=db99{n} task=rank type=Terminated msg="Exit Code: 2, Exit Message: \\"Docker container exited\\"" failed=false')]  # fmt: skip
+    report = report_of(folder, kubelet=kubelet, nomad=nomad, web=[(float(s), "INFO web: alive") for s in range(1200)])
+    assert report.exits.codes == {"137": 4, "2": 4}
+    told = {c.message.split('"')[1]: c.count for c in report.clusters if c.message.startswith('"')}
+    assert told["Probe failed"] == 12
+    assert told["Message for Container of pod"] == 4
+
+
+def test_statements_of_the_slow_log_head_the_pool_that_runs_dry(folder: Path) -> None:
+    slow = "".join(
+        f"# Time: {START + timedelta(seconds=590 + 20 * n):%Y-%m-%dT%H:%M:%S.%fZ}\n# User@Host: shop[shop] @  [10.20.0.31]  Id: {n}\n"
+        f"# Query_time: {45 + n}.478198  Lock_time: 0.000009 Rows_sent: 11  Rows_examined: 1841324{n}\nSET timestamp=177277673{n};\n"
+        f"select id,total from orders where customer_id={7000 + n} order by created_at desc limit 20;\n"
+        for n in range(30)
+    )
+    (folder / "mysql-slow.log").write_text(slow)
+    lines = [
+        f"{START + timedelta(seconds=600 + 20 * n):%Y-%m-%dT%H:%M:%S.%fZ} ERROR shop.pool: HikariPool-1 - Connection is not available, request timed out after 30001ms"
+        for n in range(30)
+    ]
+    lines = [f"{START:%Y-%m-%dT%H:%M:%S.%fZ} INFO shop.main: started", *lines]
+    (folder / "shop.log").write_text("".join(f"{line}\n" for line in lines))
+    report = analyze([str(folder)])
+    (cluster,) = (c for c in report.clusters if "Query_time" in c.message)
+    assert cluster.count == 30
+    assert "select id,total from orders where customer_id=" in cluster.message.splitlines()[0]
+    assert first_roots(report)[0].startswith("Query_time: ")
+
+
+def test_what_members_of_a_replica_set_tell_of_each_other_is_told_of_a_failure(folder: Path) -> None:
+    def said(second: float, part: str, text: str, **attr: object) -> str:
+        at = f"{START + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "+00:00"
+        entry = {"t": {"$date": at}, "s": "I", "c": part, "id": 7, "ctx": "ReplCoord-1", "msg": text, "attr": attr}
+        return json.dumps(entry) + "\n"
+
+    lines = [said(s, "NETWORK", "Connection accepted", connectionId=s) for s in range(600)]
+    for s in (200, 400):
+        lines += [said(s + n, "COMMAND", "Slow query", durationMillis=4000 + n, ns="shop.carts") for n in range(10)]
+        lines += [
+            said(s + 5, "REPL_HB", "Heartbeat failed after max retries", error={"errmsg": "Request 812 timed out"})
+        ]
+        lines += [
+            said(s + 6, "ELECTION", "Starting an election, since we've seen no PRIMARY in election timeout period")
+        ]
+        lines += [said(s + 9, "ELECTION", "Stepping down from primary, because a new term has begun")]
+    (folder / "mongo.jsonl").write_text("".join(sorted(lines)))
+    report = analyze([str(folder)])
+    assert {c.message.split(",")[0]: c.count for c in report.clusters} == {
+        "Slow query": 20, "Heartbeat failed after max retries: Request 812 timed out": 2, "Starting an election": 2, "Stepping down from primary": 2,
+    }  # fmt: skip

@@ -31,6 +31,10 @@ _SERVERS = {  # what listens at a port by custom, in names that services have
 _FASTCGI = "9000"  # the port by custom, and where a socket stands for it
 _PROGRAMS = {_FASTCGI: ("fpm", "php")}  # the same of programs that answer for a proxy
 SYSTEM = {"kernel", "systemd", "kubelet", "docker", "containerd"}  # they speak of the processes of every service
+_NODE_AGENT = "kubelet"
+_CONTAINER = re.compile(
+    r'\bcontainerName="([^"]+)"|\bfailed container=([\w.-]+)|\bContainer ([\w.-]+) failed (?:liveness|startup) probe'
+)
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "::1", "::", "*"}
 
 
@@ -57,7 +61,10 @@ def are_data_servers(node: Node) -> bool:
 
 
 def speaks_of(service: str | None, text: str) -> str | None:
-    """The service whose process a line is about: that of the line, but of systemd's the one whose unit it names."""
+    """The service whose process a line is about: that of the line, but of systemd's and kubelet's the unit or container that it names."""
+    if service == _NODE_AGENT:
+        found = _CONTAINER.search(text)
+        return next(filter(None, found.groups()), service) if found is not None else service
     return (unit_of(text) or service) if service == INIT else service
 
 

@@ -18,6 +18,11 @@ _WORDY = r"[A-Za-z](?:Error|Exception|Throwable|Panic|Fault)\b"
 _RAISES = r"[A-Za-z](?:Error|Exception)\s*:?\s*$"
 _GROUP = r"(?m)^[ \t]*\|[ \t]+([A-Za-z_][A-Za-z0-9_.]*: .*\([0-9]+ sub-exceptions?\))[ \t]*$"
 _PREFIX = r'^Exception in thread "[^"]*" '
+# an entry of MySQL's slow log, whose first line is the time: who asked, how long it took, the statement
+_STATEMENT = (
+    r"(?s)^# Time: [^\n]*\n(?:# (User@Host:[^\n]*)\n)?# (Query_time:[^\n]*[^\s])\s*\n(?:#[^\n]*\n)*(?:use [^\n]*;\n)?"
+    r"(?:SET timestamp=[0-9]+;\n)?(.+)$"
+)
 
 
 def build(rows: pl.DataFrame, out: pl.Series, lines: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -39,6 +44,8 @@ def _put_together(events: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     at = made["record"]
     own = events.select_seq("message", "level", "kind")[at]
     level, message = own["level"], made["_message"].zip_with(made["_message"].is_not_null(), own["message"])
+    if message.str.starts_with("# Time: ").any():
+        message = message.str.replace(_STATEMENT, "$2: $3\n$1").str.strip_chars_end("\n")
     calm = level.is_null() | (made["_crash"] & (level <= pl.Series(["INFO"], dtype=LEVEL)))
     uncaught = (calm & made["_stack"].is_not_null() & (own["kind"] == "app")).fill_null(False)
     return events.with_columns_seq(
