@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -672,7 +673,7 @@ def change(entry: dict[str, Any], changes: list[tuple[tuple[str, ...], Any]]) ->
         if value == "drop":
             inner.pop(path[-1], None)
         else:
-            inner[path[-1]] = value
+            inner[path[-1]] = deepcopy(value)  # a change to come may put something into it
     if "jsonPayload" in entry:  # an entry has one payload
         entry.pop("textPayload", None)
     return entry

@@ -164,3 +164,13 @@ def test_printed_lines_long_after_a_record_are_no_part_of_it(tmp_path: Path) -> 
     )
     rows, _ = read(tmp_path, text)
     assert [r["lines"] for r in rows] == [2, 1] * 19
+
+
+@pytest.mark.parametrize(("stamp", "unit"), [("1772446447.{s:03d}", 1000.0), ('"2026-03-02T10:14:07.{s:03d}Z"', 1.0)])
+def test_durations_without_a_unit_are_seconds_where_the_stamps_are(tmp_path: Path, stamp: str, unit: float) -> None:
+    text = "".join(
+        f'{{"level":"info","ts":{stamp.format(s=s)},"msg":"request","method":"GET","path":"/a","status":200,"duration":0.00{s}}}\n'
+        for s in range(101, 130)
+    )
+    rows, _ = read(tmp_path, text)
+    assert [r["latency_ms"] for r in rows] == pytest.approx([s * 1e-5 * unit for s in range(101, 130)])

@@ -1502,3 +1502,76 @@ def test_what_members_of_a_replica_set_tell_of_each_other_is_told_of_a_failure(f
     assert {c.message.split(",")[0]: c.count for c in report.clusters} == {
         "Slow query": 20, "Heartbeat failed after max retries: Request 812 timed out": 2, "Starting an election": 2, "Stepping down from primary": 2,
     }  # fmt: skip
+
+
+def test_a_roll_out_of_many_pods_whose_probes_fail_a_few_times_each_is_no_incident(folder: Path) -> None:
+    def event(second: float, pod: int) -> str:
+        at = f"{START + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}"
+        entry = {
+            "type": "Warning", "reason": "Unhealthy", "message": "Readiness probe failed: HTTP probe failed with statuscode: 503",
+            "lastTimestamp": at, "involvedObject": {"kind": "Pod", "name": f"web-58cbd6f7f9-{pod:05d}"},
+        }  # fmt: skip
+        return json.dumps(entry) + "\n"
+
+    (folder / "web.log").write_text("".join(f"{request(200, s)}\n" for s in range(0, 1800, 2)))
+    (folder / "events.jsonl").write_text(
+        "".join(event(600 + 30 * pod + 5 * n, pod) for pod in range(8) for n in range(2))
+    )
+    assert not analyze([str(folder)]).incidents
+    (folder / "events.jsonl").write_text("".join(event(600 + 30 * n, 1) for n in range(16)))
+    assert analyze([str(folder)]).incidents
+
+
+def test_orders_that_are_refused_all_along_and_answered_so_by_the_server_in_front_are_no_incident(folder: Path) -> None:
+    def log(reasons: list[str], status: int) -> Report:
+        rejected = [
+            (
+                7.0 + 100 * n,
+                f"ERROR orders: Order rejected: {reasons[n % len(reasons) if n > 15 else 0]} (order={7000 + n})",
+            )
+            for n in range(40)
+        ]
+        answers = [(s + 0.1, request(status, s)) for s, _ in rejected]
+        return report_of(folder, orders=rejected, nginx=served(4000) + answers)
+
+    reasons = ["insufficient funds", "price outside of the band", "price outside of the band", "market is closed"]
+    assert not log(reasons, 422).incidents
+    assert log(reasons, 200).incidents
+    assert log(reasons, 502).incidents
+
+
+def test_a_start_that_waits_for_a_lock_is_ended_by_its_probe_and_leaves_the_work_to_the_others(folder: Path) -> None:
+    lives = [600.0 + 90 * n for n in range(8)]
+    orders = [(s, 'INFO flyway: Migrating schema "public" to version "48 - audit channel"') for s in lives]
+    locks = [
+        (s + 1, f"2026-03-02 10:00:00.000 UTC [90{n}] LOG:  process 90{n} still waiting for AccessExclusiveLock on relation 16734 of database 16401 after 1000.2 ms")
+        for n, s in enumerate(lives)
+    ]  # fmt: skip
+    kubelet = [
+        (s + 15 + 10 * n, 'I0302 10:10:00.000000    1423 prober.go:107] "Probe failed" probeType="Liveness" pod="shop/orders-7b4c9d6f9c-r6x4b" podUID="3cbd" containerName="orders" probeResult="failure" output="connection refused"')
+        for s in lives for n in range(3)
+    ]  # fmt: skip
+    kubelet += [(s + 35.03, 'I0302 10:10:00.000000    1423 kuberuntime_manager.go:1056] "Message for Container of pod" containerName="orders" pod="shop/orders-7b4c9d6f9c-r6x4b" containerMessage="Container orders failed liveness probe, will be restarted"') for s in lives]  # fmt: skip
+    kubelet += [(s + 66, 'I0302 10:10:00.000000    1423 generic.go:334] "Generic (PLEG): container finished" podID="3cbd" containerID="ee92" exitCode=137') for s in lives]  # fmt: skip
+    starved = [700.0 + 6 * n for n in range(90)]
+    orders += [(s, "ERROR pool: HikariPool-1 - Connection is not available, request timed out after 3000ms") for s in starved]  # fmt: skip
+    failed = [(s + 0.01, request(503, s)) for s in starved]
+    report = report_of(folder, orders=orders, postgres=locks, kubelet=kubelet, web=served(1800) + failed)
+    assert "still waiting for AccessExclusiveLock" in first_roots(report)[0]
+    effects = " ".join(report.failure(link.effect).message[:20] for link in report.links)
+    for words in ('"Probe failed" probeT', '"Message for Contain', '"Generic (PLEG): con', "HikariPool-1 - Conne"):
+        assert words[:20] in effects
+
+
+def test_clients_of_a_replica_set_follow_what_its_members_tell(folder: Path) -> None:
+    away = [600.0, 900.0, 1200.0]
+    mongo = [
+        (s - 20 + n, f"INFO mongod: Slow query: update shop.carts took {4000 + n} ms") for s in away for n in range(18)
+    ]
+    mongo += [
+        (s + n, "Heartbeat failed after max retries: Request 812 timed out") for s in away for n in range(0, 30, 5)
+    ]
+    calls = [(s + n + 0.5, "ERROR api: MongoServerSelectionError: Server selection timed out after 3000 ms") for s in away for n in range(0, 30, 5)]  # fmt: skip
+    failed = [(s + 0.01, request(500, s)) for s, _ in calls]
+    report = report_of(folder, mongo=mongo, api=calls, web=served(1800) + failed)
+    assert ("Heartbeat failed after m", "Server selection timed o") in links(report)

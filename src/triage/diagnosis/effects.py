@@ -33,6 +33,7 @@ STRAY = 3  # records: of so few it takes more than the time to explain ten times
 ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 _PROBED = "probe, will be restarted"  # the cluster ends a container because its probe failed
+_GRACE_S = 120.0  # at most between the word that it is ended and the kill
 _READING = "timed out (110: Operation timed out) while reading response header"
 
 
@@ -44,12 +45,31 @@ def link_retold(drawing: Drawing, retold: Mapping[str, str]) -> None:
             drawing.labels.add(one)
 
 
+def link_probed(drawing: Drawing) -> None:
+    """A container that the cluster ends because its probe fails gets the time to end by itself, then is killed: that is its end."""
+    ended = [n for n in drawing.nodes.values() if n.role == "exit" and _PROBED in n.message and n.first is not None]
+    for b in by_time(drawing, lambda n: n.role == "exit" and "exit" in n.marks and n.id not in drawing.labels):
+        for a in ended:
+            found = follow(a, b, 0) if a.id != b.id and b.id not in drawing.above(a.id) else None
+            if (
+                found is not None
+                and found.share >= 0.9
+                and found.lag_s <= _GRACE_S
+                and not _are_of_different_units(drawing, a, b)
+            ):
+                why = f"the cluster ended it for its probe {lag_words(found)} before in {percent(found.share)} of {b.count:,} cases"
+                drawing.draw(Edge(a.id, b.id, "rule", b.count, found.lag_s, 0.85, why))
+                break
+
+
 def link_effects(drawing: Drawing, role: str) -> None:
     """Exits, errors of proxies, HTTP failures and errors of clients: find what they are effects of."""
     platform_exits = any(_is_an_end(n) for n in drawing.nodes.values() if n.role == "exit")
     for b in by_time(drawing, lambda n: n.role == role and n.id not in drawing.labels):
         if role == "exit" and platform_exits and not _is_an_end(b):
             _note_exit(drawing, b)
+            continue
+        if role == "exit" and "exit" in b.marks and b.id in drawing.parents:
             continue
         ranked = sorted(
             ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
@@ -174,6 +194,8 @@ def _ran_before(drawing: Drawing, a: Node, b: Node) -> bool:
         return True
     if b.role == "client" and (b.level < ERROR or (b.rule is not None and b.rule.category == "client")):
         return _share_before(b, a) > 0.1  # clients leave at any time
+    if _is_probe(b) and _share_before(b, a) > 0.1:
+        return True
     return b.kind == "exception" and _share_before(b, a) > 0.3
 
 

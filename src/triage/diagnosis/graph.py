@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from triage.diagnosis.drawing import Drawing, Edge, Graph
-from triage.diagnosis.effects import link_breakdowns, link_effects, link_retold
-from triage.diagnosis.locks import link_lock_holders, link_lock_queues, link_lock_timeouts
+from triage.diagnosis.effects import link_breakdowns, link_effects, link_probed, link_retold
+from triage.diagnosis.locks import link_lock_holders, link_lock_queues, link_lock_starts, link_lock_timeouts
 from triage.diagnosis.measured import link_measured
 from triage.diagnosis.metrics import retold, window
 from triage.diagnosis.nodes import MEASURED, Clock, Node
 from triage.diagnosis.outages import (
     link_answers,
+    link_data_servers,
     link_down_times,
     link_loops,
     link_lost_consumers,
@@ -33,6 +34,7 @@ from triage.diagnosis.sequences import (
     link_heralds,
     link_known_effects,
     link_limits,
+    link_lost_instances,
     link_pile_ups,
     link_precursors,
     link_sequences,
@@ -85,10 +87,13 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_lock_queues(drawing)
     link_lock_timeouts(drawing)
     link_lock_holders(drawing)
+    link_lock_starts(drawing)
     link_sequences(drawing)
+    link_probed(drawing)
     for role in ("timeout", "exit"):
         link_effects(drawing, role)
     link_breakdowns(drawing)
+    link_lost_instances(drawing)
     link_shortages(drawing)
     link_pile_ups(drawing)
     link_known_effects(drawing)
@@ -96,6 +101,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
         link_effects(drawing, role)
     link_answers(drawing)
     link_shutdowns(drawing)
+    link_data_servers(drawing)
     link_partings(drawing)
     link_loops(drawing, span)
     link_lost_consumers(drawing, span)

@@ -132,7 +132,7 @@ def cases(
             found[place] = _with_symptoms(home, members)
     found = [c for c in found if not _background(c, found, span, graph, summary, quiet)]
     found = [c for c in found if not _usual(c, graph, summary, layer, span, quiet)]
-    found = [c for c in found if not _refused_as_asked(c, graph, summary, span, quiet)]
+    found = [c for c in found if not _refused_as_asked(c, graph, summary, layer, span, quiet)]
     found = [c for c in found if not _passing(c, graph, summary, layer, span, passed)]
     found = _with_kin(found, graph)
     if usual is not None:
@@ -368,7 +368,9 @@ def _knocking(case: Case, span: Window | None, graph: Graph, quiet: list[str]) -
     return False
 
 
-def _refused_as_asked(case: Case, graph: Graph, summary: Summary, span: Window | None, quiet: list[str]) -> bool:
+def _refused_as_asked(
+    case: Case, graph: Graph, summary: Summary, layer: Layer | None, span: Window | None, quiet: list[str]
+) -> bool:
     """Whether all that failed broke a constraint of the data, and whoever asked for it was told so: with a conflict, and no error; or
     whether as many requests were refused as malformed, all along."""
     severe = _severe(case.members, graph)
@@ -376,17 +378,31 @@ def _refused_as_asked(case: Case, graph: Graph, summary: Summary, span: Window |
     if case.impact.failed or not severe or case.impact.exits:
         return False
     rows = summary["requests"]
+    many = [n.count for n in severe if n.inner or broken]
     if not broken:
         services = {s for n in severe for s in n.services}
-        rows = rows.filter(pl.col("service").is_in(list(services)))
-        if span is None or case.severity != "P3" or not runs_all_along(severe, span):
+        kin = _worded_alike(severe, graph)
+        own = rows.filter(pl.col("service").is_in(list(services)))
+        # who logs no requests answers those of the server in front of it
+        rows = own if own.height or layer is None else layer.of(rows)
+        if span is None or case.severity != "P3" or not runs_all_along(kin or severe, span):
             return False
+        many = [n.count for n in kin] or many
     told = int(rows.filter(pl.col("status").is_in(_CONFLICTS if broken else _MALFORMED))["count"].sum())
-    many = [n.count for n in severe if n.inner or broken]
     if told < (max(many) if broken else sum(many)):
         return False
     quiet += case.members
     return True
+
+
+def _worded_alike(severe: Sequence[Node], graph: Graph) -> list[Node]:
+    """All refusals of a program that begin with the same words as these ("Order rejected: ..."); none where one is no such text."""
+    heads = {(n.services, n.message.partition(": ")[0]) for n in severe}
+    plain = all(n.kind == "message" and n.rule is None and not n.stacks and ": " in n.message for n in severe)
+    if not plain or len(heads) > 1:
+        return []
+    others = (n for n in graph.nodes.values() if n.severe and n.kind == "message" and n.rule is None and not n.stacks)
+    return [n for n in others if (n.services, n.message.partition(": ")[0]) in heads]
 
 
 def _as_ever(case: Case, usual: Mapping[str, float], graph: Graph, span: Window | None, quiet: list[str]) -> bool:
@@ -462,6 +478,11 @@ def _with_kin(found: Sequence[Case], graph: Graph) -> list[Case]:
 
 
 def _is_kin(mine: Sequence[Node], case: Case, other: Case, graph: Graph) -> bool:
+    if (
+        case.start is None and other.start is not None
+    ):  # without times (a table of events with ages) it is the same thing told again
+        rules = {t.rule.name for t in _severe(other.members, graph) if t.rule is not None}
+        return bool(mine) and all(n.rule is not None and n.rule.name in rules for n in mine)
     if None in (case.start, case.end, other.start, other.end) or AGAIN * case.impact.records > other.impact.records:
         return False
     theirs = _severe(other.members, graph)

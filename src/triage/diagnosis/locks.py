@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from triage.diagnosis.drawing import Drawing, Edge, by_time, comes_before, is_raised_on
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, is_short, waited, waits_for_locks
+from triage.diagnosis.places import speaks_of
 from triage.diagnosis.wording import percent, span_words
 
 MOSTLY = 0.8  # of what waits end in, behind a wait for a lock
@@ -61,6 +62,23 @@ def link_lock_holders(drawing: Drawing) -> None:
         lag = (to_us(b.first) - a.all_times[0]) / 1e6
         why = f"work on a whole table began {span_words(lag)} before the first wait for a lock"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.7, why))
+
+
+def link_lock_starts(drawing: Drawing) -> None:
+    """A program whose start waits for a lock each time does not answer its liveness probe, and is ended for that."""
+    waits = [n for n in drawing.nodes.values() if _waits(n)]
+    holders = [n for n in drawing.nodes.values() if "holder" in n.marks]
+    for b in by_time(drawing, lambda n: n.rule is not None and n.rule.name == "k8s-liveness" and n.first is not None):
+        if b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        of = {speaks_of(s, b.message) for s in b.services}
+        for a in waits:
+            mine = [h for h in holders if of & set(h.services) and _is_behind_each(a.all_times, h.all_times)]
+            share = _share_behind(b, a.all_times)
+            if mine and share >= MOSTLY and comes_before(a, b, 0) and b.id not in drawing.above(a.id):
+                why = f"it waits for a lock as it starts, in the two minutes before {percent(share)} of them"
+                drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.75, why))
+                break
 
 
 def _is_behind_each(waits: Sequence[int], begins: Sequence[int]) -> bool:

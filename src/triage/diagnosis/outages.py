@@ -16,6 +16,7 @@ from triage.diagnosis.drawing import (
     Edge,
     by_time,
     calls_another,
+    comes_before,
     is_raised_on,
     is_vague,
     lag_words,
@@ -23,7 +24,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, episodes, follow, waited
-from triage.diagnosis.places import is_client_of, is_data_server, speaks_of
+from triage.diagnosis.places import are_data_servers, is_client_of, is_data_server, speaks_of
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
 from triage.summary import Summary
@@ -39,6 +40,7 @@ ONE_END = timedelta(seconds=5)  # so near to each other last words are those of 
 SOON_UP_US = 300_000_000  # behind them it starts anew
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
+_AWAY = "mongo-member-away"
 _SLOW = 5  # statements: fewer are slow at any time
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 FEW = 3  # records of an error that ends a consumer: who goes on raising it goes on working
@@ -337,6 +339,28 @@ def _takes_down(a: Node, b: Node, drawing: Drawing) -> bool:
     )
 
 
+def link_data_servers(drawing: Drawing) -> None:
+    """What clients of a kind of data server meet while such a server tells that it, or its set, is in trouble."""
+    tellers = [
+        n for n in drawing.nodes.values() if n.role == "cause" and n.id not in drawing.labels and "told" in n.marks
+    ]
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and n.rule is not None and n.count >= FEW):
+        if b.id in drawing.parents or b.id in drawing.labels or is_raised_on(drawing, b):
+            continue
+        ranked = []
+        for a in tellers:
+            known = a.rule is not None and b.rule is not None and b.rule.category in a.rule.explains
+            if not known or a.rule is b.rule or not are_data_servers(a) or set(a.services) & set(b.services):
+                continue
+            met = any(is_client_of(b.text, service) for service in a.services)
+            if met and comes_before(a, b, drawing.slack) and b.id not in drawing.above(a.id):
+                ranked.append((drawing.together(b, a), a.id))
+        together, cause = max(ranked, default=(0.0, ""))
+        if together >= STAYS:
+            why = f"the servers that it talks to tell of it in {percent(together)} of its time"
+            drawing.draw(Edge(cause, b.id, "rule", b.count, None, 0.7, why))
+
+
 def link_partings(drawing: Drawing) -> None:
     """Connections that a service loses right after a server tells that it closes one of a client of that name."""
     tellers = [n for n in drawing.nodes.values() if "told" in n.marks and n.role == "cause" and n.first is not None]
@@ -381,7 +405,7 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
     if span is None:
         return
     slow = [n for n in drawing.nodes.values() if (_is_slow_statement(n) or _is_held_up(n)) and n.count >= _SLOW]
-    for b in by_time(drawing, lambda n: n.first is not None and n.severe and waited(n) and n.id not in drawing.labels):
+    for b in by_time(drawing, lambda n: n.first is not None and _waits_for_servers(n) and n.id not in drawing.labels):
         found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b, span)]
         if not found:
             continue
@@ -393,6 +417,11 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
         what = "work held up a whole process" if _is_held_up(a) else "statements of the database became slow"
         why = f"{what} from {span_words(lag)} before on, and in {percent(together)} of its time"
         drawing.draw(Edge(a.id, b.id, "precedes", b.count, lag, 0.6, why))
+
+
+def _waits_for_servers(node: Node) -> bool:
+    """Whether callers gave up waiting, or the other members of a set of servers did."""
+    return (node.severe and waited(node)) or (node.rule is not None and node.rule.name == _AWAY)
 
 
 def _is_slow_statement(node: Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from datetime import timedelta
 from statistics import median
 
@@ -24,10 +25,11 @@ from triage.diagnosis.drawing import (
     shares_service,
 )
 from triage.diagnosis.metrics import to_us
-from triage.diagnosis.nodes import Follow, Node, follow, in_every_cycle, is_short
-from triage.diagnosis.places import SYSTEM
+from triage.diagnosis.nodes import Follow, Node, follow, in_every_cycle, is_short, waits_for_locks
+from triage.diagnosis.places import SYSTEM, speaks_of
 from triage.diagnosis.wording import percent, span_words
 
+_WORDS = 24  # letters of a line by which it is known again
 WATCHERS = SYSTEM | {"monit", "smartd", "collectd", "netdata", "node_exporter"}  # they speak of the whole host
 DEVICE = timedelta(seconds=60)  # so soon programs fail on a device that fails
 AFTERMATH_US = 60_000_000  # so soon what is left broken is used again
@@ -127,7 +129,9 @@ def link_echoes(drawing: Drawing) -> None:
             found = follow(a, b, 0)
             near = found is not None and (a.count > 2 or found.lag_s <= ECHO_S)
             if found is not None and near and found.share >= 0.9 and found.pace < 0.3:
-                first, second = (b, a) if _tells_more(b, a, found.lag_s) else (a, b)
+                # work that asks for a lock as often as it begins waits itself: others hold it
+                waits = "holder" in a.marks and waits_for_locks(b)
+                first, second = (b, a) if waits or _tells_more(b, a, found.lag_s) else (a, b)
                 why = f"tells of the same event {lag_words(found)} {'later' if first is a else 'before'}"
                 drawing.draw(Edge(first.id, second.id, "precedes", second.count, found.lag_s, 0.8, why))
                 drawing.labels.add(second.id)
@@ -136,14 +140,19 @@ def link_echoes(drawing: Drawing) -> None:
 
 
 def link_heralds(drawing: Drawing) -> None:
-    """A line that only says that something failed, each time right in front of the traceback of the same process that says what."""
-    for b in by_time(drawing, lambda n: n.role == "wrapper" and n.kind == "message" and n.severe and not n.stacks):
+    """A line that only says that something failed, or what the traceback will say, each time right in front of that traceback of the same
+    process."""
+    for b in by_time(
+        drawing, lambda n: n.role in ("wrapper", "cause") and n.kind == "message" and n.severe and not n.stacks
+    ):
         if b.id in drawing.labels or b.id in drawing.parents or b.count < 2:
             continue
         ranked = []
         for a in drawing.nodes.values():
             told = a.kind == "exception" and a.inner and a.stacks and a.id not in drawing.labels and a.count >= b.count
             if not told or not set(b.services) <= set(a.services) or b.id in drawing.above(a.id):
+                continue
+            if b.role == "cause" and (b.count != a.count or not _says_the_same(b, a)):
                 continue
             found = follow(b, a, 0)
             if found is not None and found.scope != "any" and found.share >= 0.9 and found.lag_s <= HERALD_S:
@@ -153,6 +162,12 @@ def link_heralds(drawing: Drawing) -> None:
             why = "what is raised right behind it, in the same process, says what failed"
             drawing.draw(Edge(cause, b.id, "wraps", b.count, lag, 0.85, why), main=False)
             drawing.labels.add(b.id)
+
+
+def _says_the_same(line: Node, raised: Node) -> bool:
+    """Whether the exception's message begins with the words of the line, whatever the numbers in them."""
+    said, told = (re.sub(r"\d+", "0", text.split("\n", 1)[0]) for text in (line.message, raised.message))
+    return len(said) >= _WORDS and said[:_WORDS] in told
 
 
 def _tells_more(b: Node, a: Node, lag_s: float) -> bool:
@@ -306,6 +321,31 @@ def link_aftermath(drawing: Drawing) -> None:
             why = f"the first of {b.count:,} comes {span_words(lag)} behind it, and says that what it left is broken"
             # an end by itself tells no more of why than what it left behind
             drawing.draw(Edge(a.id, b.id, "rule", b.count, lag, 0.8, why), main=a.role != "exit")
+
+
+def link_lost_instances(drawing: Drawing) -> None:
+    """Instances of a service that keep ending leave all its requests to the others, which run out of what each of them has."""
+    ends = [n for n in drawing.nodes.values() if n.role == "exit" and n.severe and n.count >= 3 and n.first is not None]
+    for b in by_time(drawing, lambda n: n.role == "cause" and n.severe and is_short(n)):
+        if b.id in drawing.parents or b.id in drawing.labels:
+            continue
+        ranked = []
+        for a in ends:
+            platform = set(a.services) <= SYSTEM  # it tells of others
+            of = {speaks_of(s, a.message) for s in a.services} if platform else set()
+            if (
+                not of & set(b.services)
+                or a.id in drawing.labels
+                or not comes_before(a, b, 0)
+                or b.id in drawing.above(a.id)
+            ):
+                continue
+            if (together := drawing.together(b, a)) >= 0.6:
+                ranked.append((together, a.first, a))
+        if ranked:
+            together, _, a = max(ranked, key=lambda x: (x[0], x[1], x[2].id))
+            why = f"other instances of it keep ending meanwhile, in {percent(together)} of its time: fewer do all the work"
+            drawing.draw(Edge(a.id, b.id, "rule", b.count, None, 0.65, why))
 
 
 def link_shortages(drawing: Drawing) -> None:
@@ -495,7 +535,7 @@ def link_precursors(drawing: Drawing) -> None:
                 if not set(early.services) <= WATCHERS:
                     break
                 continue
-            if early.count < root.count or root.count < _AGAIN:
+            if early.count < root.count or root.count < _AGAIN or set(early.services) <= SYSTEM:
                 continue
             found = follow(early, root, 0)
             if found is None or in_every_cycle(early, root) < 0.8 or _is_tighter(follow(root, early, 0), found):

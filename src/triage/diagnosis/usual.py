@@ -18,7 +18,7 @@ from triage.schema import FAILED
 from triage.summary import Summary
 
 ODD_ONES = 5  # statements: where more of them set in, something has changed
-STARTS = 10  # probes that fail: more are no start
+STARTS = 10  # probes of one instance that fail: more are no start
 ENOUGH = 5  # moments, from which on it can be said how evenly they come
 RARE = 0.01  # of all records, and of the requests
 RETRIED = 0.1  # the same of what is tried again each time
@@ -208,7 +208,8 @@ def _is_refusal(node: Node) -> bool:
 
 def _is_start(node: Node) -> bool:
     """Whether a probe finds a few times that a program is not up yet."""
-    probe = node.rule is not None and node.rule.category == "health_check" and node.count <= STARTS
+    instances = max(1, len({instance for _, instance in node.times}))
+    probe = node.rule is not None and node.rule.category == "health_check" and node.count <= STARTS * instances
     return probe and re.search(r"\b(?:startup|readiness)\b", node.message, re.IGNORECASE) is not None
 
 

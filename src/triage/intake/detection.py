@@ -24,6 +24,7 @@ from triage.intake.formats import Catalog, Detection, Format, Place, anonymous
 from triage.intake.framing import Framing, find_framing, pieces
 from triage.intake.given import Objects
 from triage.intake.jsonrows import (
+    VAGUE,
     Entries,
     asked,
     columns_of,
@@ -96,7 +97,7 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         if only is None or only.kind == "text"
         else tuple(dict.fromkeys((only, catalog.json[-1])))
     )
-    formats = _unlabelled(formats, objects, catalog)
+    formats = _in_seconds(_unlabelled(formats, objects, catalog), objects)
     main = Counter(_spoken(o, formats) for o in objects).most_common(1)
     best = next((f for f in formats if main and f.name == main[0][0]), None)
     typed = typed_decoder(best) if best is not None and best.typed else None
@@ -180,6 +181,20 @@ def _without_labels(entry: Format, objects: Sequence[Entry], catalog: Catalog) -
         return replace(entry, structured=())
     labels = {key for o in compress(objects, own) for key in o}
     return replace(entry, known=entry.known | labels)
+
+
+def _in_seconds(formats: Sequence[Format], objects: Sequence[Entry]) -> tuple[Format, ...]:
+    """The formats with durations that name no unit in seconds, where the stamps are seconds since 1970 with a fraction: a logger
+    (zap) writes both alike."""
+    told = sum(isinstance(o.get("ts"), float) and any(isinstance(o.get(key), float) for key in VAGUE) for o in objects)
+    if told < _OWN:
+        return tuple(formats)
+    return tuple(replace(f, fields={**f.fields, "latency": _seconds(f)}) if f.aliases else f for f in formats)
+
+
+def _seconds(entry: Format) -> tuple[Place, ...]:
+    places = entry.fields.get("latency", ())
+    return tuple(replace(place, unit="s") if place.dotted in VAGUE else place for place in places)
 
 
 def _headed_within(rows: pl.DataFrame, layers: Layers) -> frozenset[str | None]:
