@@ -1575,3 +1575,43 @@ def test_clients_of_a_replica_set_follow_what_its_members_tell(folder: Path) -> 
     failed = [(s + 0.01, request(500, s)) for s, _ in calls]
     report = report_of(folder, mongo=mongo, api=calls, web=served(1800) + failed)
     assert ("Heartbeat failed after m", "Server selection timed o") in links(report)
+
+
+def test_calls_that_are_refused_follow_the_failure_of_the_one_service_that_answers_so(folder: Path) -> None:
+    moments = [600.0 + 15 * n for n in range(60)]
+    broker = [(s, "WARNING broker: token request failed error=invalid_client AADSTS7000222: The provided client secret keys for app 'x' are expired.") for s in moments[::4]]  # fmt: skip
+    broker += [(s + 1, request(401, s)) for s in moments]
+    docs = [
+        (s + 1.01, "ERROR docs: Error: document fetch failed: Request failed with status code 401") for s in moments
+    ]
+    failed = [(s + 1.02, request(500, s)) for s in moments]
+    report = report_of(folder, broker=broker, docs=docs, web=served(1800) + failed)
+    assert "AADSTS7000222" in first_roots(report)[0]
+    assert any("which broker alone answers" in link.why for link in report.links)
+    others = [(s, text.replace("401", "404")) for s, text in broker]
+    report = report_of(folder, broker=others, docs=docs, web=served(1800) + failed)
+    assert not any("alone answers" in link.why for link in report.links)
+
+
+def test_a_task_that_nomad_stops_is_down_until_it_serves_again(folder: Path) -> None:
+    ends = [600.0, 1200.0, 1800.0]
+    nomad = []
+    for s in ends:
+        said = "[INFO]  client.alloc_runner.task_runner: {}alloc_id=be94e7bc-f750-42b1 task=stock {}"
+        nomad += [
+            (
+                s,
+                said.format(
+                    "Task event: ", 'type=Terminated msg="Exit Code: 143, Exit Message: \\"ended\\"" failed=false'
+                ),
+            )
+        ]
+        nomad += [(s + 0.01, said.format("restarting task: ", 'reason="" delay=0s'))]
+    stock = [(s + 100, "INFO c.h.StockApplication: Started StockApplication in 97.2 seconds") for s in (-99.0, *ends)]
+    refused = [(s + 5 + 9 * n, "ERROR shop: stock lookup failed: connect ECONNREFUSED 10.30.1.12:8080") for s in ends for n in range(10)]  # fmt: skip
+    failed = [(s + 0.01, request(500, s)) for s, _ in refused]
+    report = report_of(folder, nomad=nomad, stock=stock, shop=refused, web=served(2400) + failed)
+    assert report.exits.codes == {"143": 3}
+    causes = {cause for cause, effect in links(report) if effect.startswith("stock lookup failed")}
+    assert causes
+    assert all("task" in cause.lower() for cause in causes)

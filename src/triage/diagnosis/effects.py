@@ -69,7 +69,7 @@ def link_effects(drawing: Drawing, role: str) -> None:
         if role == "exit" and platform_exits and not _is_an_end(b):
             _note_exit(drawing, b)
             continue
-        if role == "exit" and "exit" in b.marks and b.id in drawing.parents:
+        if b.id in drawing.parents and ((role == "exit" and "exit" in b.marks) or _is_refused(drawing, b)):
             continue
         ranked = sorted(
             ((_evidence(drawing, a, b), a) for a in drawing.nodes.values() if _may_cause(drawing, a, b)),
@@ -91,6 +91,11 @@ def link_effects(drawing: Drawing, role: str) -> None:
                 if a.id == main.id or a.id in above or not _own_share(drawing, a, b, main):
                     continue
                 drawing.draw(edge)
+
+
+def _is_refused(drawing: Drawing, call: Node) -> bool:
+    """Whether it is known which service answered the call with the status that it tells of."""
+    return call.kind != "http" and any(e.kind == "names" for e in drawing.parents[call.id])
 
 
 def _answer_of(drawing: Drawing, said: Node) -> Node | None:
@@ -209,6 +214,8 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if b.kind == "http" and tells_of(a, b):
         return False
+    if b.role == "http" and b.kind != "http" and a.role == "proxy":  # each tells of what it called itself
+        return shares_service(a, b) or bool(drawing.names[b.id] & set(a.services))
     if b.role == "exit" and _is_probe(a):
         return _PROBED in b.message
     if b.role == "exit" and _is_refusal_of_server(a):

@@ -18,6 +18,7 @@ from triage.diagnosis.outages import (
     link_lost_consumers,
     link_lost_routes,
     link_partings,
+    link_refusals,
     link_resources,
     link_shutdowns,
     link_slow_statements,
@@ -97,6 +98,7 @@ def link(nodes: Mapping[str, Node], summary: Summary) -> Graph:
     link_shortages(drawing)
     link_pile_ups(drawing)
     link_known_effects(drawing)
+    link_refusals(drawing, summary)
     for role in ("proxy", "http", "client"):
         link_effects(drawing, role)
     link_answers(drawing)

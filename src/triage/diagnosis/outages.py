@@ -24,6 +24,7 @@ from triage.diagnosis.drawing import (
 from triage.diagnosis.effects import REACHED, tells_of
 from triage.diagnosis.metrics import to_us
 from triage.diagnosis.nodes import Node, episodes, follow, waited
+from triage.diagnosis.numbers import read_numbers
 from triage.diagnosis.places import are_data_servers, is_client_of, is_data_server, speaks_of
 from triage.diagnosis.wording import percent, span_words
 from triage.report import Window
@@ -97,6 +98,31 @@ def link_answers(drawing: Drawing) -> None:
                 why = f"it tells of the status that was answered {lag_words(found)} before in {percent(found.share)} of {b.count:,} cases"
                 drawing.draw(Edge(a.id, b.id, "names", b.count, found.lag_s, 0.75, why))
                 break
+
+
+def link_refusals(drawing: Drawing, summary: Summary) -> None:
+    """Calls that are told to have failed with a status of the client's doing, which one service alone answers, and the known failure of
+    which that service tells meanwhile."""
+    answered = summary["requests"].filter(pl.col("status").is_between(400, 499)).group_by("service", "status")
+    counts = {(s, status): n for s, status, n in answered.agg(pl.col("count").sum()).iter_rows() if s is not None}
+    for b in by_time(
+        drawing, lambda n: n.severe and n.kind != "http" and n.count >= FEW and n.id not in drawing.labels
+    ):
+        status = read_numbers(b.text).status
+        who = [s for (s, code), n in counts.items() if code == status and n >= b.count and s not in b.services]
+        if status is None or len(who) != 1 or b.id in drawing.parents or is_raised_on(drawing, b):
+            continue
+        told = [
+            a
+            for a in drawing.nodes.values()
+            if a.services == (who[0],) and a.role == "cause" and a.rule is not None and a.id not in drawing.labels
+        ]
+        told = [a for a in told if comes_before(a, b, drawing.slack) and b.id not in drawing.above(a.id)]
+        told = [a for a in told if a.count >= FEW and not is_vague(a) and drawing.together(b, a) >= ENOUGH]
+        if told:
+            a = max(told, key=lambda n: (n.rule.confidence if n.rule else 0.0, n.count, n.id))
+            why = f"it tells of the status {status}, which {who[0]} alone answers while that fails there"
+            drawing.draw(Edge(a.id, b.id, "names", b.count, None, 0.75, why))
 
 
 def link_loops(drawing: Drawing, span: Window | None) -> None:
@@ -247,7 +273,7 @@ def _ends(drawing: Drawing, summary: Summary) -> dict[str, list[Node]]:
     last: dict[str, list[Node]] = {}
     starts: dict[str, list[int]] = {}
     for n in by_time(drawing, lambda n: len(n.services) == 1 and n.id not in drawing.labels):
-        if n.role == "exit":
+        if n.role == "exit" or (n.role == "lifecycle" and "exit" in n.marks):  # who is asked to end is down as well
             ends.setdefault(speaks_of(n.services[0], n.message) or "", []).append(n)
         elif n.role == "cause" and n.severe:
             (service,) = n.services

@@ -102,7 +102,8 @@ def link_embeddings(drawing: Drawing) -> None:
                 or _is_server_of(outer, inner, drawing.slack)
             ):
                 continue
-            if outer.role == "proxy" and (inner.id, outer.id) in drawing.drawn:
+            same = outer.role == "cause" and outer.rule is inner.rule
+            if (outer.role == "proxy" or same) and (inner.id, outer.id) in drawing.drawn:
                 break  # the record that carries the exception repeats its words: it is no step of its own
             drawing.labels.discard(outer.id)
             found = follow(inner, outer, drawing.slack)
