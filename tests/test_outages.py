@@ -1615,3 +1615,15 @@ def test_a_task_that_nomad_stops_is_down_until_it_serves_again(folder: Path) -> 
     causes = {cause for cause, effect in links(report) if effect.startswith("stock lookup failed")}
     assert causes
     assert all("task" in cause.lower() for cause in causes)
+
+
+def test_a_call_that_meets_some_of_the_failed_answers_is_not_why_they_failed(folder: Path) -> None:
+    moments = [600.0 + 10 * n for n in range(60)]
+    trace = "ERROR reports: Exception on /reports/summary [GET]"
+    stack = ["Traceback (most recent call last):", '  File "/app/reports.py", line 31, in mean', "    return total / count", "ZeroDivisionError: division by zero"]  # fmt: skip
+    raised = [(s + n / 10_000, line) for s in moments for n, line in enumerate((trace, *stack))]
+    failed = [(s + 0.012, request(500, s)) for s in moments]
+    mailer = [(s + 3, "ERROR mailer: AxiosError: Request failed with status code 500") for s in moments[::5]]
+    report = report_of(folder, reports=raised, mailer=mailer, web=served(1800) + failed)
+    assert first_roots(report)[0] == "division by zero"
+    assert not any(cause.startswith("AxiosError") for cause, effect in links(report) if effect == "HTTP 500")

@@ -212,7 +212,7 @@ def _is_over_before(one: Node, other: Node) -> bool:
 def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
     if a.id == b.id or a.id in drawing.labels or b.id in drawing.above(a.id):
         return False
-    if b.kind == "http" and tells_of(a, b):
+    if b.kind == "http" and (tells_of(a, b) or _meets_some(a, b)):
         return False
     if b.role == "http" and b.kind != "http" and a.role == "proxy":  # each tells of what it called itself
         return shares_service(a, b) or bool(drawing.names[b.id] & set(a.services))
@@ -277,6 +277,11 @@ def tells_of(a: Node, b: Node) -> bool:
     told, caused = follow(b, a, 0), follow(a, b, 0)
     after = told is not None and told.share >= 0.9 and told.lag_s <= AT_ONCE_S
     return after and told is not None and (caused is None or told.lag_s < caused.lag_s)
+
+
+def _meets_some(a: Node, b: Node) -> bool:
+    """Whether `a` is a call of another service that fails with the status of the answers `b`, half as often or less: it meets some."""
+    return calls_another(a) and 2 * a.count <= b.count and f"HTTP {read_numbers(a.text).status}" == b.message
 
 
 def _share_requests(drawing: Drawing, a: Node, b: Node) -> bool:
