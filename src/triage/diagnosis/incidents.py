@@ -478,9 +478,8 @@ def _with_kin(found: Sequence[Case], graph: Graph) -> list[Case]:
 
 
 def _is_kin(mine: Sequence[Node], case: Case, other: Case, graph: Graph) -> bool:
-    if (
-        case.start is None and other.start is not None
-    ):  # without times (a table of events with ages) it is the same thing told again
+    # without times (a table of events with ages) it is the same thing told again
+    if case.start is None and other.start is not None:
         rules = {t.rule.name for t in _severe(other.members, graph) if t.rule is not None}
         return bool(mine) and all(n.rule is not None and n.rule.name in rules for n in mine)
     if None in (case.start, case.end, other.start, other.end) or AGAIN * case.impact.records > other.impact.records:
