@@ -1474,11 +1474,23 @@ def test_statements_of_the_slow_log_head_the_pool_that_runs_dry(folder: Path) ->
     ]
     lines = [f"{START:%Y-%m-%dT%H:%M:%S.%fZ} INFO shop.main: started", *lines]
     (folder / "shop.log").write_text("".join(f"{line}\n" for line in lines))
+    waits = [
+        f'{START + timedelta(seconds=630 + 20 * n):%Y/%m/%d %H:%M:%S} [error] 29#29: *{n} upstream timed out (110: Connection timed out) while reading response header from upstream, client: 10.0.0.9, request: "GET /orders HTTP/1.1", upstream: "http://10.20.0.31:8080/orders"'
+        for n in range(30)
+    ]
+    (folder / "nginx-error.log").write_text("".join(f"{line}\n" for line in waits))
+    (folder / "nginx-access.log").write_text(
+        "".join(f"{line}\n" for n in range(30) for line in (request(500, 600 + 20 * n), request(504, 630 + 20 * n)))
+    )
     report = analyze([str(folder)])
     (cluster,) = (c for c in report.clusters if "Query_time" in c.message)
     assert cluster.count == 30
     assert "select id,total from orders where customer_id=" in cluster.message.splitlines()[0]
     assert first_roots(report)[0].startswith("Query_time: ")
+    drawn = links(report)
+    assert ("upstream timed out (110:", "HTTP 504") in drawn
+    assert ("upstream timed out (110:", "HTTP 500") not in drawn
+    assert any(cause.startswith("Query_time") and effect.startswith("upstream") for cause, effect in drawn)
 
 
 def test_what_members_of_a_replica_set_tell_of_each_other_is_told_of_a_failure(folder: Path) -> None:

@@ -33,6 +33,7 @@ STRAY = 3  # records: of so few it takes more than the time to explain ten times
 ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 _PROBED = "probe, will be restarted"  # the cluster ends a container because its probe failed
+_FRONTS = ("upstream_timeout", "proxy")
 _GRACE_S = 120.0  # at most between the word that it is ended and the kill
 _READING = "timed out (110: Operation timed out) while reading response header"
 
@@ -214,6 +215,8 @@ def _is_apt(drawing: Drawing, a: Node, b: Node) -> bool:
         return False
     if b.kind == "http" and (tells_of(a, b) or _meets_some(a, b)):
         return False
+    if b.message == "HTTP 500" and a.role == "proxy" and a.rule is not None and a.rule.category in _FRONTS:
+        return False  # who waits for a backend in vain answers 502, 503 or 504
     if b.role == "http" and b.kind != "http" and a.role == "proxy":  # each tells of what it called itself
         return shares_service(a, b) or bool(drawing.names[b.id] & set(a.services))
     if b.role == "exit" and _is_probe(a):

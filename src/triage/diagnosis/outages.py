@@ -432,6 +432,8 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
         return
     slow = [n for n in drawing.nodes.values() if (_is_slow_statement(n) or _is_held_up(n)) and n.count >= _SLOW]
     for b in by_time(drawing, lambda n: n.first is not None and _waits_for_servers(n) and n.id not in drawing.labels):
+        if b.role == "proxy" and b.id in drawing.parents:
+            continue
         found = [a for a in slow if b.id not in drawing.above(a.id) and _slows_down(a, b, span)]
         if not found:
             continue
@@ -446,8 +448,10 @@ def link_slow_statements(drawing: Drawing, span: Window | None) -> None:
 
 
 def _waits_for_servers(node: Node) -> bool:
-    """Whether callers gave up waiting, or the other members of a set of servers did."""
-    return (node.severe and waited(node)) or (node.rule is not None and node.rule.name == _AWAY)
+    """Whether callers, or a proxy in front of them, gave up waiting, or the other members of a set of servers did."""
+    proxy = node.role == "proxy" and node.rule is not None and node.rule.category == "upstream_timeout"
+    told = node.rule is not None and node.rule.name == _AWAY
+    return told or (node.severe and (waited(node) or proxy))
 
 
 def _is_slow_statement(node: Node) -> bool:

@@ -157,7 +157,7 @@ def _unlabelled(formats: Sequence[Format], objects: Sequence[Entry], catalog: Ca
     spoken = [_spoken(o, formats) for o in objects]
     return tuple(
         _without_labels(f, [o for o, name in zip(objects, spoken, strict=True) if name == f.name], catalog)
-        if f.structured
+        if "+" in f.structured
         else f
         for f in formats
     )
@@ -177,8 +177,6 @@ def _without_labels(entry: Format, objects: Sequence[Entry], catalog: Catalog) -
     own &= text.str.contains("|".join(f"(?:^{pattern})" for pattern in headed)) | text.str.contains(CONTINUES)
     if own.sum() < _OWN:
         return entry
-    if "+" not in entry.structured:
-        return replace(entry, structured=())
     labels = {key for o in compress(objects, own) for key in o}
     return replace(entry, known=entry.known | labels)
 
