@@ -33,7 +33,7 @@ STRAY = 3  # records: of so few it takes more than the time to explain ten times
 ONSET_US = 60_000_000  # so soon after a single cause its effects begin
 SAME_REQUESTS = 3  # that met both: then it is not only what else was slow
 _PROBED = "probe, will be restarted"  # the cluster ends a container because its probe failed
-_FRONTS = ("upstream_timeout", "proxy")
+_FRONTS = ("upstream_timeout", "proxy")  # what a server in front tells of those behind it
 _GRACE_S = 120.0  # at most between the word that it is ended and the kill
 _READING = "timed out (110: Operation timed out) while reading response header"
 
@@ -48,7 +48,7 @@ def link_retold(drawing: Drawing, retold: Mapping[str, str]) -> None:
 
 def link_probed(drawing: Drawing) -> None:
     """A container that the cluster ends because its probe fails gets the time to end by itself, then is killed: that is its end."""
-    ended = [n for n in drawing.nodes.values() if n.role == "exit" and _PROBED in n.message and n.first is not None]
+    ended = [n for n in drawing.nodes.values() if _is_ended_for_its_probe(n) and n.first is not None]
     for b in by_time(drawing, lambda n: n.role == "exit" and "exit" in n.marks and n.id not in drawing.labels):
         for a in ended:
             found = follow(a, b, 0) if a.id != b.id and b.id not in drawing.above(a.id) else None
@@ -184,7 +184,11 @@ def _are_of_different_units(drawing: Drawing, a: Node, b: Node) -> bool:
 
 def _is_an_end(node: Node) -> bool:
     """Whether the platform tells of the very end of a process, or why it ends it."""
-    return "exit" in node.marks or (node.role == "exit" and _PROBED in node.message)
+    return "exit" in node.marks or _is_ended_for_its_probe(node)
+
+
+def _is_ended_for_its_probe(node: Node) -> bool:
+    return node.role == "exit" and _PROBED in node.message
 
 
 def _may_cause(drawing: Drawing, a: Node, b: Node) -> bool:
@@ -266,7 +270,7 @@ def _is_stray(drawing: Drawing, a: Node, b: Node) -> bool:
 
 def _is_ended_by(probe: Node, drawing: Drawing) -> bool:
     """Whether the platform ends the process because this probe fails."""
-    return any(_PROBED in n.message and shares_service(n, probe) for n in drawing.nodes.values() if n.role == "exit")
+    return any(_is_ended_for_its_probe(n) and shares_service(n, probe) for n in drawing.nodes.values())
 
 
 def _is_probe(node: Node) -> bool:

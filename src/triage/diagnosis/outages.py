@@ -41,7 +41,7 @@ ONE_END = timedelta(seconds=5)  # so near to each other last words are those of 
 SOON_UP_US = 300_000_000  # behind them it starts anew
 STAYS = 0.8  # of what waits, in the time of what keeps ending
 STAYS_SLOW = 0.5  # of the time in which callers wait, with slow statements
-_AWAY = "mongo-member-away"
+_AWAY = "mongo-member-away"  # the rule for a member that does not answer the others of its set
 _SLOW = 5  # statements: fewer are slow at any time
 QUIET = 0.05  # of the log's time: so long it shows neither of them before
 FEW = 3  # records of an error that ends a consumer: who goes on raising it goes on working

@@ -97,8 +97,9 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
         if only is None or only.kind == "text"
         else tuple(dict.fromkeys((only, catalog.json[-1])))
     )
-    formats = _in_seconds(_unlabelled(formats, objects, catalog), objects)
-    main = Counter(_spoken(o, formats) for o in objects).most_common(1)
+    spoken = [next((f.name for f in formats if speaks(o, f)), "") for o in objects]
+    formats = _in_seconds(_unlabelled(formats, objects, spoken, catalog), objects)
+    main = Counter(spoken).most_common(1)
     best = next((f for f in formats if main and f.name == main[0][0]), None)
     typed = typed_decoder(best) if best is not None and best.typed else None
     layers = Layers(catalog, (), formats, only)
@@ -147,14 +148,11 @@ def study(stream: Stream, catalog: Catalog, forced: str | None = None, clock: Cl
     )
 
 
-def _spoken(entry: Entry, formats: Sequence[Format]) -> str:
-    return next((f.name for f in formats if speaks(entry, f)), "")
-
-
-def _unlabelled(formats: Sequence[Format], objects: Sequence[Entry], catalog: Catalog) -> tuple[Format, ...]:
-    """The formats of a head with what stands beside a program's own lines taken for labels of the transport: who writes a time
+def _unlabelled(
+    formats: Sequence[Format], objects: Sequence[Entry], spoken: Sequence[str], catalog: Catalog
+) -> tuple[Format, ...]:
+    """The formats of a head, of whose objects each is of the one named in `spoken`, with what stands beside a program's own lines taken for labels of the transport: who writes a time
     and a level into a text did not write the entry around it, nor did who prints a frame of a traceback."""
-    spoken = [_spoken(o, formats) for o in objects]
     return tuple(
         _without_labels(f, [o for o, name in zip(objects, spoken, strict=True) if name == f.name], catalog)
         if "+" in f.structured

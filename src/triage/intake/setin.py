@@ -35,31 +35,16 @@ class SetIn:
             return rows
         set_in = ~headed & both["message"].str.starts_with(_SET_IN).fill_null(False)
         last = headed.arg_true()[-1]
-        below = set_in.slice(last + 1).arg_true()
-        self._above = both[[last, *(last + 1 + below.head(1))]]
+        behind = set_in.slice(last + 1).arg_true().head(1)
+        self._above = both[[last, *(last + 1 + behind)]]
         if not set_in.any():
             return rows
-        run = headed.cum_sum()
-        indent = both.select_seq(
-            pl.when(pl.lit(set_in)).then(pl.col("message").str.extract("^( *)", 1).str.len_bytes())
-        ).to_series()
-        light = pl.DataFrame(
-            {"run": run, "set_in": set_in, "indent": indent, "text": both["message"]}
-        ).with_columns_seq(
-            both.select_seq(
-                *(pl.when(pl.lit(headed)).then(pl.col(name)).alias(name) for name in _NAMES),
-            )
+        table = both.with_columns_seq(
+            run=headed.cum_sum(), set_in=set_in, blanks=pl.col("message").str.extract("^( *)", 1).str.len_bytes()
         )
-        light = light.with_columns_seq(
-            pl.col("indent").drop_nulls().first().over("run"), *(pl.col(name).first().over("run") for name in _NAMES)
-        )
-        blanks = light["text"].str.extract("^( *)", 1).str.len_bytes()
-        light = light.with_columns_seq(
-            cut=pl.when("set_in").then(pl.min_horizontal(pl.lit(blanks), "indent").fill_null(0)).otherwise(0)
-        )
-        text = light.select_seq(pl.col("text").str.slice(pl.col("cut"))).to_series()
-        fixed = both.with_columns_seq(
-            text.alias("message"),
-            *(pl.when(pl.lit(set_in)).then(pl.lit(light[name])).otherwise(pl.col(name)).alias(name) for name in _NAMES),
+        moved = pl.min_horizontal("blanks", pl.col("blanks").filter("set_in").first().over("run"))
+        below = {"message": pl.col("message").str.slice(moved), **{n: pl.col(n).first().over("run") for n in _NAMES}}
+        fixed = table.with_columns_seq(
+            pl.when("set_in").then(value).otherwise(name).alias(name) for name, value in below.items()
         )
         return fixed.slice(first).select_seq(list(WORK))

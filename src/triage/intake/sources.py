@@ -26,9 +26,8 @@ STDIN = "-"
 LINE_CAP = 16 << 20  # bytes of one line that are kept
 BLOCK_BYTES = 8 << 20
 HEAD_BYTES = 256 << 10
-SET_IN = (
-    b" " * 12
-)  # a line that begins so has no header: it goes on the line above, as journalctl sets it in by the header's width
+# a line that begins so has no header: it goes on the line above, as journalctl sets it in by the header's width
+SET_IN = b" " * 12
 _READ = 1 << 20
 _BORDER = 64 << 10  # bytes in which a line ends, if it is not a long one
 
@@ -159,21 +158,29 @@ def cut_lines(source: Source, size: int) -> list[Part]:
     borders = [0]
     with source.opener() as file:
         while borders[-1] + size < total:
-            at = borders[-1] + size - 1
-            while True:
-                file.seek(at)
-                while data := file.read(1 << 16):
-                    found = data.find(b"\n")
-                    at += len(data) if found < 0 else found + 1
-                    if found >= 0:
-                        break
-                file.seek(at)
-                if file.read(len(SET_IN)) != SET_IN:
-                    break
+            at = _next_line(file, borders[-1] + size - 1)
+            while _is_set_in(file, at):
+                at = _next_line(file, at)
             if at >= total:
                 break
             borders.append(at)
     return [Part(start, end) for start, end in zip(borders, [*borders[1:], None], strict=True)]
+
+
+def _next_line(file: BinaryIO, at: int) -> int:
+    """Where the line starts that is behind the one of this byte; the end of the file where there is none."""
+    file.seek(at)
+    while data := file.read(1 << 16):
+        found = data.find(b"\n")
+        if found >= 0:
+            return at + found + 1
+        at += len(data)
+    return at
+
+
+def _is_set_in(file: BinaryIO, at: int) -> bool:
+    file.seek(at)
+    return file.read(len(SET_IN)) == SET_IN
 
 
 def is_plain(head: bytes) -> bool:
